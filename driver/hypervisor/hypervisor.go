@@ -1,0 +1,173 @@
+// Package hypervisor defines the contract between Nephos and whatever runs
+// guests on one host: QEMU, libvirt, or a fake.
+//
+// An author implements [Driver] and those of the optional interfaces that fit,
+// and runs hypervisortest.Run. Users hold a [Node].
+package hypervisor
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/nephos-cloud/nephos/driver"
+)
+
+// Driver runs guests on one host. See package driver for the duties that all
+// calls share.
+type Driver interface {
+	// Info describes the host. It is cheap enough to be asked every minute.
+	Info(ctx context.Context) (Host, error)
+	// Ensure converges the guest to the spec: its existence, its local disks,
+	// its disks and network cards. It neither starts nor stops it. On a running
+	// guest it plugs and unplugs what changed if the driver is a [HotPlugger],
+	// and fails with ErrUnsupported otherwise; changes of processors or memory
+	// wait for the next start.
+	Ensure(ctx context.Context, id string, spec Spec) error
+	// Start powers the guest on; a running guest is left as it is, a paused one
+	// resumes.
+	Start(ctx context.Context, id string) error
+	// Stop powers the guest off: it asks the guest, waits for at most the grace,
+	// then cuts the power. It returns once the guest is off.
+	Stop(ctx context.Context, id string, opts StopOptions) error
+	// Destroy removes the guest with its local disks, running or not. Disks of
+	// other connections are let go, never deleted. An unknown id succeeds.
+	Destroy(ctx context.Context, id string) error
+	// Get returns one guest, or ErrNotFound.
+	Get(ctx context.Context, id string) (Guest, error)
+	// List returns every guest that carries this cloud's label.
+	List(ctx context.Context) ([]Guest, error)
+	// Close lets go of the host. Guests go on running.
+	Close() error
+}
+
+// StopOptions bounds a stop.
+type StopOptions struct {
+	Grace time.Duration // zero cuts the power at once
+}
+
+// Host is what a host offers.
+type Host struct {
+	Type        string // hypervisor_type of the Compute API: QEMU, fake
+	Version     int    // as the hypervisor numbers itself, such as 7002022 for 7.2.22
+	Arch        string // x86_64, aarch64
+	CPUModel    string
+	Accelerator string // kvm, tcg or empty
+	VCPUs       int
+	MemoryMiB   int
+	DiskGiB     int
+	FreeDiskGiB int
+	RunningVMs  int
+	BootID      string // changes with each boot of the host
+	HostIP      string
+	Formats     []string // disk formats a base image may have
+}
+
+// Spec is a guest, whole.
+type Spec struct {
+	CloudID   string // label: which cloud the guest belongs to
+	Name      string // for people; need not be unique
+	Revision  int64  // label: of the object it was made from
+	VCPUs     int
+	MemoryMiB int
+	Disks     []driver.Disk
+	NICs      []driver.NIC
+	Firmware  string            `json:",omitempty"` // bios (default) or uefi
+	Machine   string            `json:",omitempty"`
+	Labels    map[string]string `json:",omitempty"`
+}
+
+// State is what a guest is doing.
+type State string
+
+// The states of a guest.
+const (
+	Running State = "running"
+	Paused  State = "paused"
+	Stopped State = "stopped"
+	Crashed State = "crashed"
+)
+
+// Guest is a guest as the hypervisor knows it.
+type Guest struct {
+	ID       string
+	CloudID  string
+	Name     string
+	Revision int64
+	State    State
+	Labels   map[string]string
+	Disks    []string // IDs of the disks it has
+	NICs     []string // IDs of the network cards it has
+	Started  time.Time
+}
+
+// The optional abilities. Each is offered by implementing it.
+type (
+	// Abilitier narrows what a driver offers to the listed abilities: names of
+	// the interfaces below, such as "Pauser". A driver without it offers all
+	// that it implements.
+	Abilitier interface {
+		Abilities(ctx context.Context) ([]string, error)
+	}
+	// HotPlugger says what Ensure can change on a running guest.
+	HotPlugger interface {
+		HotPlug() (disks, nics bool)
+	}
+	// Rebooter restarts a guest: softly by asking it, or as with a reset button.
+	Rebooter interface {
+		Reboot(ctx context.Context, id string, hard bool) error
+	}
+	// Pauser freezes a guest in memory.
+	Pauser interface {
+		Pause(ctx context.Context, id string) error
+		Unpause(ctx context.Context, id string) error
+	}
+	// Suspender writes a guest's memory to disk and stops it; Resume undoes that.
+	Suspender interface {
+		Suspend(ctx context.Context, id string) error
+		Resume(ctx context.Context, id string) error
+	}
+	// Snapshotter writes a whole, independent qcow2 copy of a guest's root disk
+	// to the path while the guest runs on. At most one at a time for a guest.
+	Snapshotter interface {
+		Snapshot(ctx context.Context, id, diskID, path string) error
+	}
+	// ConsoleLogger returns the last bytes that the guest wrote to its first
+	// serial port, at most max; the log survives the guest's power cycles.
+	ConsoleLogger interface {
+		ConsoleLog(ctx context.Context, id string, max int64) ([]byte, error)
+	}
+	// Consoler opens a two-way stream to the guest's console.
+	Consoler interface {
+		Console(ctx context.Context, id string, kind ConsoleKind) (io.ReadWriteCloser, error)
+	}
+	// Eventer reports state changes as they happen. The channel closes when ctx
+	// ends or the driver closes; a reader that falls behind loses the oldest
+	// events and must List.
+	Eventer interface {
+		Events(ctx context.Context) (<-chan Event, error)
+	}
+	// Diagnoser returns counters of a guest by name, in the Compute API's
+	// standard names where there is one.
+	Diagnoser interface {
+		Diagnostics(ctx context.Context, id string) (map[string]any, error)
+	}
+)
+
+// ConsoleKind is a kind of console.
+type ConsoleKind string
+
+// The kinds of console.
+const (
+	VNC    ConsoleKind = "vnc"
+	Serial ConsoleKind = "serial"
+)
+
+// Event says that a guest changed its state by itself or by a call.
+type Event struct {
+	ID    string
+	State State
+	At    time.Time
+	// Guest says that the guest did it (poweroff, crash), not a call of ours.
+	Guest bool
+}

@@ -1,0 +1,67 @@
+package hypervisor
+
+import (
+	"time"
+
+	"github.com/nephos-cloud/nephos/driver"
+)
+
+// Server is the desired state of a server on its host: the spec of an [driver.Object]
+// of kind server. It is complete: the agent asks nobody anything to carry
+// it out.
+type Server struct {
+	Spec  Spec
+	Power Power
+	// Image is the source of the root disk, when Spec has a local disk "root"
+	// without a base: the agent fetches it into its cache and sets the base.
+	Image *ImageSource `json:",omitempty"`
+	// Ports are the IDs of ports that must be plugged before the start, in the
+	// order of the cards. The agent fills Spec.NICs from them.
+	Ports []PortRef `json:",omitempty"`
+	// Files are the guest's metadata by path, such as
+	// "openstack/latest/meta_data.json": served at 169.254.169.254 and, with
+	// ConfigDrive, written to a disk labelled config-2.
+	Files       map[string][]byte `json:",omitempty"`
+	ConfigDrive bool              `json:",omitempty"`
+	// Boot counts the wanted reboots: an agent that sees a greater number than
+	// it has carried out reboots the guest once, as RebootHard says.
+	Boot       int64         `json:",omitempty"`
+	RebootHard bool          `json:",omitempty"`
+	Grace      time.Duration `json:",omitempty"` // of a stop or a soft reboot
+}
+
+// Power is the wanted power state.
+type Power string
+
+// The wanted power states.
+const (
+	PowerOn     Power = "on"
+	PowerOff    Power = "off"
+	PowerPaused Power = "paused"
+)
+
+// ImageSource says where an agent gets an image.
+type ImageSource struct {
+	ID     string
+	URL    string // short-lived and signed
+	Format string // raw or qcow2 (iso boots as a CD)
+	Digest string // sha512 in hex, checked while fetching
+	Size   int64
+}
+
+// PortRef is a card of a server.
+type PortRef struct {
+	ID  string
+	MAC string
+	MTU int
+}
+
+// RootDisk returns the disk "root" of the spec, or nil.
+func (s *Server) RootDisk() *driver.Disk {
+	for i := range s.Spec.Disks {
+		if s.Spec.Disks[i].ID == "root" {
+			return &s.Spec.Disks[i]
+		}
+	}
+	return nil
+}
