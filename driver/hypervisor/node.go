@@ -1,0 +1,182 @@
+package hypervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/nephos-cloud/nephos"
+)
+
+// Names of the optional abilities, as [Node.Can], [Node.Abilities] and
+// [Abilitier] use them: those of the interfaces.
+const (
+	CanHotPlug    = "HotPlugger"
+	CanReboot     = "Rebooter"
+	CanPause      = "Pauser"
+	CanSuspend    = "Suspender"
+	CanSnapshot   = "Snapshotter"
+	CanConsoleLog = "ConsoleLogger"
+	CanConsole    = "Consoler"
+	CanEvents     = "Eventer"
+	CanDiagnose   = "Diagnoser"
+)
+
+// Node is what users of a hypervisor hold: a [Driver] with its abilities asked
+// for once, a deadline on each call, and calls that change the same guest one
+// after the other. Its methods are those of Driver and of all optional
+// interfaces; an ability that the driver lacks gives an error that wraps
+// errors.ErrUnsupported. It panics when called inside a database transaction.
+//
+// A Node is safe for concurrent use.
+type Node struct {
+	driver    Driver
+	opts      NodeOptions
+	abilities []string // sorted
+	mutations keyedLocks
+	snapshots keyedLocks
+}
+
+// NodeOptions tune a [Node]. The zero value is ready to use.
+type NodeOptions struct {
+	// Deadline bounds a call that asks or flips a switch; 30 seconds if zero.
+	Deadline time.Duration
+	// EnsureDeadline bounds Ensure, Start, Destroy, Reboot, Suspend and Resume,
+	// which may write disks; 5 minutes if zero. A Stop or a soft Reboot gets its
+	// grace on top.
+	EnsureDeadline time.Duration
+	// SnapshotDeadline bounds Snapshot, which copies a disk; 1 hour if zero.
+	SnapshotDeadline time.Duration
+	// Log gets a line for each failed call; nil discards.
+	Log *slog.Logger
+	// Clock measures calls; nil means the wall clock.
+	Clock nephos.Clock
+	// Observe, if set, is told of each call when it has ended: its name, how
+	// long it took and how it ended. It must not block.
+	Observe func(call string, took time.Duration, err error)
+}
+
+// NewNode asks the driver for its abilities and returns the node. It does not
+// take possession of the driver when it fails.
+func NewNode(ctx context.Context, d Driver, opts NodeOptions) (*Node, error) {
+	nephos.OutsideTx(ctx, "hypervisor.NewNode")
+	if d == nil {
+		return nil, fmt.Errorf("make hypervisor node: no driver: %w", nephos.ErrInvalid)
+	}
+	if opts.Deadline <= 0 {
+		opts.Deadline = 30 * time.Second
+	}
+	if opts.EnsureDeadline <= 0 {
+		opts.EnsureDeadline = 5 * time.Minute
+	}
+	if opts.SnapshotDeadline <= 0 {
+		opts.SnapshotDeadline = time.Hour
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Clock == nil {
+		opts.Clock = nephos.WallClock{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, opts.Deadline)
+	defer cancel()
+	has, err := AbilitiesOf(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return &Node{driver: d, opts: opts, abilities: has}, nil
+}
+
+// AbilitiesOf returns the names of the abilities that a driver offers, sorted:
+// the optional interfaces it implements, narrowed by [Abilitier] if it is one.
+func AbilitiesOf(ctx context.Context, d Driver) ([]string, error) {
+	var has []string
+	add := func(name string, ok bool) {
+		if ok {
+			has = append(has, name)
+		}
+	}
+	_, ok := d.(HotPlugger)
+	add(CanHotPlug, ok)
+	_, ok = d.(Rebooter)
+	add(CanReboot, ok)
+	_, ok = d.(Pauser)
+	add(CanPause, ok)
+	_, ok = d.(Suspender)
+	add(CanSuspend, ok)
+	_, ok = d.(Snapshotter)
+	add(CanSnapshot, ok)
+	_, ok = d.(ConsoleLogger)
+	add(CanConsoleLog, ok)
+	_, ok = d.(Consoler)
+	add(CanConsole, ok)
+	_, ok = d.(Eventer)
+	add(CanEvents, ok)
+	_, ok = d.(Diagnoser)
+	add(CanDiagnose, ok)
+	if a, ok := d.(Abilitier); ok {
+		offered, err := a.Abilities(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("ask hypervisor driver for its abilities: %w", err)
+		}
+		has = slices.DeleteFunc(has, func(name string) bool { return !slices.Contains(offered, name) })
+	}
+	slices.Sort(has)
+	return has, nil
+}
+
+// Can reports whether the driver offers the ability, such as [CanPause].
+func (n *Node) Can(ability string) bool { return slices.Contains(n.abilities, ability) }
+
+// Abilities returns the names of the offered abilities, sorted.
+func (n *Node) Abilities() []string { return slices.Clone(n.abilities) }
+
+// Close closes the driver. Guests go on running.
+func (n *Node) Close() error { return n.driver.Close() }
+
+// call runs one call of the driver under a deadline, logs and observes it.
+func (n *Node) call(ctx context.Context, name, id string, limit time.Duration, f func(context.Context) error) error {
+	nephos.OutsideTx(ctx, "hypervisor."+name)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	start := n.opts.Clock.Now()
+	err := f(ctx)
+	took := n.opts.Clock.Now().Sub(start)
+	if n.opts.Observe != nil {
+		n.opts.Observe(name, took, err)
+	}
+	if err != nil && !errors.Is(err, nephos.ErrNotFound) {
+		n.opts.Log.LogAttrs(ctx, slog.LevelWarn, "hypervisor call failed",
+			slog.String("call", name), slog.String("guest", id),
+			slog.Duration("took", took), slog.String("error", err.Error()))
+	}
+	return err
+}
+
+// change is call for what changes a guest: one at a time for each ID. The
+// deadline starts when it is the call's turn.
+func (n *Node) change(ctx context.Context, name, id string, limit time.Duration, f func(context.Context) error) error {
+	nephos.OutsideTx(ctx, "hypervisor."+name)
+	if err := CheckID(id); err != nil {
+		return err
+	}
+	unlock, err := n.mutations.lock(ctx, id)
+	if err != nil {
+		return fmt.Errorf("%s of guest %s: wait for an earlier call: %w", name, id, err)
+	}
+	defer unlock()
+	return n.call(ctx, name, id, limit, f)
+}
+
+// able returns the driver as an optional interface, or why it is not to be had.
+func able[T any](n *Node, ability, attempt, id string) (T, error) {
+	d, ok := n.driver.(T)
+	if !ok || !n.Can(ability) {
+		var none T
+		return none, fmt.Errorf("%s guest %s: the hypervisor driver is no %s: %w", attempt, id, ability, errors.ErrUnsupported)
+	}
+	return d, nil
+}
