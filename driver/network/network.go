@@ -52,11 +52,14 @@ type (
 	// MetadataServer answers http://169.254.169.254 inside every network by
 	// handing the request to the unix socket, with the headers X-Nephos-Network,
 	// X-Nephos-Source and X-Nephos-MAC set from what the driver knows and any of
-	// the client's of that name removed.
+	// the client's of that name removed. ServeMetadata returns at once; serving
+	// goes on until Close, and another call changes the socket. Ports without
+	// port security get no answer.
 	MetadataServer interface {
 		ServeMetadata(ctx context.Context, socket string) error
 	}
-	// Eventer reports what happens on the network: DHCP leases.
+	// Eventer reports what happens on the network: DHCP leases. The channel is
+	// closed when ctx is done or the driver is closed.
 	Eventer interface {
 		Events(ctx context.Context) (<-chan Event, error)
 	}
