@@ -19,9 +19,9 @@ type Driver interface {
 	// nothing. size is a hint and may be -1.
 	Put(ctx context.Context, id string, body io.Reader, size int64) (int64, error)
 	// Get opens the object from offset on, length bytes or, when length is
-	// negative, to the end. A range outside the object gives ErrRange. Where the
-	// reader is an *os.File positioned at offset the server sends it without
-	// copying.
+	// negative, to the end. A range outside the object gives ErrRange; an empty
+	// one at the object's end does not. Where the bytes are a file on this host
+	// the reader is a [*File], which a server sends without copying.
 	Get(ctx context.Context, id string, offset, length int64) (io.ReadCloser, error)
 	// Stat returns one object, or ErrNotFound.
 	Stat(ctx context.Context, id string) (Object, error)
