@@ -1,0 +1,147 @@
+package scheduler
+
+import "slices"
+
+// maxReasons bounds the reasons that are counted for one filter.
+const maxReasons = 16
+
+// stage is one filter at work in one decision.
+type stage struct {
+	name    string
+	check   Check
+	in      int
+	reasons []ReasonCount
+	samples []sample
+	keep    int // how many samples
+
+	memo []memo // by profile slot, if the check is shared
+}
+
+type memo struct {
+	known   bool
+	verdict Verdict
+}
+
+type sample struct {
+	i int32
+	v Verdict
+}
+
+// newStages prepares the filters that have something to ask.
+func newStages(s *Scheduler, v *view, samples int) []*stage {
+	filters := s.filters
+	if v.req.forced() {
+		filters = filters[:always]
+	}
+	out := make([]*stage, 0, len(filters))
+	for _, f := range filters {
+		c := guard(f, v.req)
+		if c.Host == nil {
+			continue
+		}
+		st := &stage{name: f.Name(), check: c, keep: samples}
+		if c.Shared {
+			st.memo = make([]memo, len(v.profiles))
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// sweep asks the stage about all candidates and returns those that pass, in the
+// same memory.
+func (st *stage) sweep(v *view, cand []int32) []int32 {
+	st.in += len(cand)
+	read, write := 0, 0
+	for read < len(cand) {
+		read, write = st.some(v, cand, read, write)
+	}
+	return cand[:write]
+}
+
+// some sweeps until the end, or just past a host over which the filter panics.
+func (st *stage) some(v *view, cand []int32, from, to int) (read, write int) {
+	read, write = from, to
+	defer func() {
+		if p := recover(); p != nil {
+			st.reject(cand[read], panicVerdict(st.name, p))
+			read++
+		}
+	}()
+	if st.memo != nil {
+		for ; read < len(cand); read++ {
+			i := cand[read]
+			if vd := st.shared(v, i); vd.Reason != "" {
+				st.reject(i, *vd)
+			} else {
+				cand[write] = i
+				write++
+			}
+		}
+		return read, write
+	}
+	for ; read < len(cand); read++ {
+		i := cand[read]
+		if vd := st.check.Host(HostView{v, i}); vd.Reason != "" {
+			st.reject(i, vd)
+		} else {
+			cand[write] = i
+			write++
+		}
+	}
+	return read, write
+}
+
+// shared returns the verdict on the host's profile.
+func (st *stage) shared(v *view, i int32) *Verdict {
+	m := &st.memo[v.rows[i].profile]
+	if !m.known {
+		m.verdict, m.known = st.check.Host(HostView{v, i}), true
+	}
+	return &m.verdict
+}
+
+// ask returns the verdict on one host; a panic turns the host away.
+func (st *stage) ask(v *view, i int32) (vd Verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			vd = panicVerdict(st.name, p)
+		}
+	}()
+	if st.memo != nil {
+		return *st.shared(v, i)
+	}
+	return st.check.Host(HostView{v, i})
+}
+
+// reject counts a host that was turned away.
+func (st *stage) reject(i int32, vd Verdict) {
+	k := slices.IndexFunc(st.reasons, func(r ReasonCount) bool { return r.Reason == vd.Reason })
+	if k < 0 {
+		if len(st.reasons) == maxReasons {
+			vd.Reason, vd.Class = "turned away by "+st.name, ""
+			k = maxReasons - 1
+			st.reasons[k].Reason, st.reasons[k].Class, st.reasons[k].Nearest = vd.Reason, "", 0
+		} else {
+			k = len(st.reasons)
+			st.reasons = append(st.reasons, ReasonCount{Reason: vd.Reason, Class: vd.Class})
+		}
+	}
+	r := &st.reasons[k]
+	r.Hosts++
+	if n := vd.short(); n > 0 && (r.Nearest == 0 || n < r.Nearest) {
+		r.Nearest = n
+	}
+	if len(st.samples) < st.keep {
+		st.samples = append(st.samples, sample{i, vd})
+	}
+}
+
+// rejected is how many hosts the stage turned away.
+func (st *stage) rejected() int {
+	n := 0
+	for _, r := range st.reasons {
+		n += r.Hosts
+	}
+	return n
+}
