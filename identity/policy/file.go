@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -100,7 +101,9 @@ func parseYAML(data []byte) (map[string]override, error) {
 	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return nil, err
+		// The message goes on with an excerpt of the file.
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return nil, errors.New(abridge(first))
 	}
 	var root ast.Node
 	for _, doc := range file.Docs {

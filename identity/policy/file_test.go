@@ -54,7 +54,7 @@ func TestLoadFileRefusesAndKeeps(t *testing.T) {
 	for content, want := range map[string]string{
 		"x: 'role:a and'":            `line 1: rule "x"`,
 		"\n\nx: [[[role:a]]]":        "line 3",
-		"x: role:a\nx: role:b":       "x",
+		"x: role:a\nx: role:b":       "already defined",
 		`{"x": "@", "x": "!"}`:       "twice",
 		`{"x": null}`:                "must be text",
 		`["x"]`:                      "no map",
@@ -66,7 +66,7 @@ func TestLoadFileRefusesAndKeeps(t *testing.T) {
 		"a: &a role:x\nx: *a":        "must be text",
 		"1: '@'":                     "name must be text",
 		"x: '@'\n---\nx: '!'":        "more than one",
-		"x: [":                       "",
+		"x: [":                       "[1:4]",
 		"x: rule:y\ny: rule:x":       "circle",
 		"x: 'http://example.org'":    "not supported",
 		"'': '@'":                    "no name",
