@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+)
+
+// Tx is a running transaction: bun's query builders, and what belongs to the
+// same commit.
+type Tx struct {
+	bun.IDB
+	db     *DB
+	events []*Event
+	wakes  map[string]struct{}
+	after  []func()
+}
+
+// Now is the store's clock.
+func (tx *Tx) Now() time.Time { return tx.db.clock.Now() }
+
+// Postgres reports whether the database is PostgreSQL.
+func (tx *Tx) Postgres() bool { return tx.db.postgres }
+
+// AfterCommit runs f once the transaction is durable, before Tx returns.
+func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
+
+// Tx runs f in a transaction and returns once it is durable. An error from f
+// undoes everything f did and is returned as it is. f may run again; it must
+// use the context it is given, and must not call services, drivers or Tx.
+func (db *DB) Tx(ctx context.Context, f func(ctx context.Context, tx *Tx) error) error {
+	nephos.OutsideTx(ctx, "store.Tx")
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if db.postgres {
+		return db.txPostgres(ctx, f)
+	}
+	return db.txSQLite(ctx, f)
+}
+
+func (tx *Tx) finish(ctx context.Context) error {
+	if err := tx.writeEvents(ctx); err != nil {
+		return err
+	}
+	if tx.db.postgres {
+		for topic := range tx.wakes {
+			if _, err := tx.ExecContext(ctx, "SELECT pg_notify(?, ?)", notifyChannel, topic); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) committed() {
+	for topic := range tx.wakes {
+		tx.db.watchers.wake(topic)
+	}
+	for _, f := range tx.after {
+		f()
+	}
+}
+
+const maxRetries = 50
+
+func (db *DB) txPostgres(ctx context.Context, f func(context.Context, *Tx) error) error {
+	var last error
+	for attempt := range maxRetries {
+		if attempt > 0 {
+			// Full jitter, so that those who collided do not collide again.
+			wait := time.Duration(rand.Int64N(int64(min(time.Millisecond<<min(attempt, 7), 100*time.Millisecond))))
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(wait):
+			}
+		}
+		btx, err := db.write.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+		if err != nil {
+			return fmt.Errorf("beginning a transaction: %w", err)
+		}
+		tx := &Tx{IDB: btx, db: db}
+		err = func() error {
+			defer func() {
+				if r := recover(); r != nil {
+					_ = btx.Rollback()
+					panic(r)
+				}
+			}()
+			inner := nephos.EnterTx(ctx)
+			if err := f(inner, tx); err != nil {
+				return err
+			}
+			return tx.finish(inner)
+		}()
+		if err == nil {
+			err = btx.Commit()
+		} else {
+			_ = btx.Rollback()
+		}
+		if err == nil {
+			tx.committed()
+			return nil
+		}
+		if !serializationFailure(err) {
+			return err
+		}
+		last = err
+	}
+	return nephos.Errorf(nephos.ErrUnavailable, "the database is too busy, try again: %w", last)
+}
+
+func serializationFailure(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}
+
+// UniqueViolation reports whether the error says that a unique index or
+// primary key has the value already.
+func UniqueViolation(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23505"
+	}
+	var lite interface{ Code() int }
+	// SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY
+	return errors.As(err, &lite) && (lite.Code() == 2067 || lite.Code() == 1555)
+}
+
+// job is a closure that waits for SQLite's writer.
+type job struct {
+	ctx   context.Context
+	f     func(context.Context, *Tx) error
+	tx    *Tx
+	err   error
+	panic any
+	stack []byte
+	done  chan struct{}
+}
+
+const maxShared = 128
+
+// txSQLite queues the closure. Whoever gets the leader's seat runs all that
+// waits, in one commit.
+func (db *DB) txSQLite(ctx context.Context, f func(context.Context, *Tx) error) error {
+	j := &job{ctx: ctx, f: f, done: make(chan struct{})}
+	select {
+	case db.queue <- j:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		select {
+		case <-j.done:
+			return j.result()
+		default:
+		}
+		select {
+		case <-j.done:
+			return j.result()
+		case db.leader <- struct{}{}:
+			db.lead()
+			<-db.leader
+		}
+	}
+}
+
+func (j *job) result() error {
+	if j.panic != nil {
+		panic(fmt.Sprintf("%v\n\nin the transaction:\n%s", j.panic, j.stack))
+	}
+	return j.err
+}
+
+// lead runs the waiting closures once.
+func (db *DB) lead() {
+	var jobs []*job
+collect:
+	for len(jobs) < maxShared {
+		select {
+		case j := <-db.queue:
+			jobs = append(jobs, j)
+		default:
+			break collect
+		}
+	}
+	if len(jobs) == 0 {
+		return
+	}
+	if err := db.runShared(jobs); err != nil {
+		for _, j := range jobs {
+			if j.err == nil && j.panic == nil {
+				j.err = fmt.Errorf("writing to the database: %w", err)
+			}
+		}
+	}
+	for _, j := range jobs {
+		if j.err == nil && j.panic == nil {
+			j.tx.committed()
+		}
+		close(j.done)
+	}
+}
+
+// runShared runs each job in a savepoint of one transaction. Its own error
+// means that nothing of it was kept. Statements are not cancelled half-way: an
+// interrupt would roll back everybody's work.
+func (db *DB) runShared(jobs []*job) error {
+	ctx := context.Background()
+	conn, err := db.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if j.err = j.ctx.Err(); j.err != nil {
+			continue
+		}
+		if _, err := conn.ExecContext(ctx, "SAVEPOINT job"); err != nil {
+			_, _ = conn.ExecContext(ctx, "ROLLBACK")
+			return err
+		}
+		j.tx = &Tx{IDB: conn, db: db}
+		j.run()
+		if j.err != nil || j.panic != nil {
+			if _, err := conn.ExecContext(ctx, "ROLLBACK TO job"); err != nil {
+				_, _ = conn.ExecContext(ctx, "ROLLBACK")
+				return err
+			}
+		}
+		if _, err := conn.ExecContext(ctx, "RELEASE job"); err != nil {
+			_, _ = conn.ExecContext(ctx, "ROLLBACK")
+			return err
+		}
+	}
+	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+		_, _ = conn.ExecContext(ctx, "ROLLBACK")
+		return err
+	}
+	return nil
+}
+
+func (j *job) run() {
+	defer func() {
+		if r := recover(); r != nil {
+			j.panic, j.stack = r, debug.Stack()
+		}
+	}()
+	ctx := nephos.EnterTx(context.WithoutCancel(j.ctx))
+	if j.err = j.f(ctx, j.tx); j.err == nil {
+		j.err = j.tx.finish(ctx)
+	}
+}
