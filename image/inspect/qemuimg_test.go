@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,9 +46,9 @@ func stream(t testing.TB, b []byte, step int) inspect.Info {
 	ins := inspect.New()
 	for len(b) > 0 {
 		n := min(step, len(b))
-		w, err := ins.Write(b[:n])
-		require.NoError(t, err)
-		require.Equal(t, n, w)
+		if w, err := ins.Write(b[:n]); w != n || err != nil {
+			t.Fatalf("wrote %d of %d bytes: %v", w, n, err)
+		}
 		b = b[n:]
 	}
 	return ins.Finish()
@@ -100,6 +101,9 @@ func TestImagesOfQemuImg(t *testing.T) {
 		{"raw", []string{"-f", "raw", "x", "10M"}, inspect.Raw, "", "", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			if testing.Short() && slices.Contains(tc.args, "secret,id=s,data=abc") {
+				t.Skip("qemu-img takes seconds to derive a key")
+			}
 			dir := t.TempDir()
 			tool(t, dir, "qemu-img", "create", "-f", "raw", "base", "10M")
 			tool(t, dir, "qemu-img", "create", "-f", "vmdk", "base.vmdk", "10M")
