@@ -40,9 +40,9 @@ func (s Spec) Validate() error {
 	}
 	switch {
 	case s.VCPUs < 1 || s.VCPUs > MaxVCPUs:
-		return bad("VCPUs is %d, want 1 to %d", s.VCPUs, MaxVCPUs)
+		return bad("vcpus is %d, want 1 to %d", s.VCPUs, MaxVCPUs)
 	case s.MemoryMiB < 1:
-		return bad("MemoryMiB is %d, want at least 1", s.MemoryMiB)
+		return bad("memory is %d, want at least 1", s.MemoryMiB)
 	case len(s.Disks) > MaxDisks:
 		return bad("Disks has %d entries, at most %d fit", len(s.Disks), MaxDisks)
 	case len(s.NICs) > MaxNICs:
@@ -53,28 +53,28 @@ func (s Spec) Validate() error {
 	seen := make(map[string]bool)
 	for i, d := range s.Disks {
 		if err := validateDisk(d); err != nil {
-			return fmt.Errorf("Disks[%d]: %w", i, err)
+			return fmt.Errorf("disks[%d]: %w", i, err)
 		}
 		if seen[d.ID] {
-			return bad("Disks[%d].ID %q is there twice", i, d.ID)
+			return bad("disks[%d].ID %q is there twice", i, d.ID)
 		}
 		seen[d.ID] = true
 	}
 	clear(seen)
 	for i, c := range s.NICs {
 		if err := CheckID(c.ID); err != nil {
-			return fmt.Errorf("NICs[%d].ID: %w", i, err)
+			return fmt.Errorf("nics[%d].ID: %w", i, err)
 		}
 		if mac, err := net.ParseMAC(c.MAC); err != nil || len(mac) != 6 || mac[0]&1 != 0 {
-			return bad("NICs[%d].MAC %.40q is no unicast Ethernet address", i, c.MAC)
+			return bad("nics[%d].MAC %.40q is no unicast Ethernet address", i, c.MAC)
 		}
 		switch {
 		case c.MTU != 0 && (c.MTU < 68 || c.MTU > 65535):
-			return bad("NICs[%d].MTU is %d, want 68 to 65535", i, c.MTU)
+			return bad("nics[%d].MTU is %d, want 68 to 65535", i, c.MTU)
 		case c.Model != "" && c.Model != "virtio" && c.Model != "e1000":
-			return bad("NICs[%d].Model is %.40q, want virtio or e1000", i, c.Model)
+			return bad("nics[%d].Model is %.40q, want virtio or e1000", i, c.Model)
 		case seen[c.ID]:
-			return bad("NICs[%d].ID %q is there twice", i, c.ID)
+			return bad("nics[%d].ID %q is there twice", i, c.ID)
 		}
 		seen[c.ID] = true
 	}

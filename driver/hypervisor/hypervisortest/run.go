@@ -1,0 +1,60 @@
+package hypervisortest
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+)
+
+// Run tests a driver. It opens it for each subtest and closes it at the end;
+// opening it again must find what the one before left.
+func Run(t *testing.T, open func(t testing.TB) hypervisor.Driver, o Options) {
+	if o.Guests == 0 {
+		o.Guests = 8
+	}
+	if o.Wait == 0 {
+		o.Wait = 2 * time.Minute
+	}
+	if o.Grace == 0 {
+		o.Grace = time.Minute
+	}
+	run := func(name, ability string, f func(*suite)) {
+		t.Run(name, func(t *testing.T) {
+			s := &suite{t: t, o: o, open: open, d: open(t)}
+			t.Cleanup(func() { require.NoError(t, s.d.Close()) })
+			if ability != "" {
+				has, err := hypervisor.AbilitiesOf(s.ctx(), s.d)
+				require.NoError(t, err)
+				if !slices.Contains(has, ability) {
+					t.Skipf("the driver is no %s", ability)
+				}
+			}
+			f(s)
+		})
+	}
+	run("Info", "", (*suite).testInfo)
+	run("Abilities", "", (*suite).testAbilities)
+	run("Lifecycle", "", (*suite).testLifecycle)
+	run("Idempotence", "", (*suite).testIdempotence)
+	run("Labels", "", (*suite).testLabels)
+	run("Errors", "", (*suite).testErrors)
+	run("Cancellation", "", (*suite).testCancellation)
+	run("Concurrency", "", (*suite).testConcurrency)
+	run("SameGuestConcurrency", "", (*suite).testSameGuest)
+	run("EnsureStopped", "", (*suite).testEnsureStopped)
+	run("Reopen", "", (*suite).testReopen)
+	run("HotPlug", hypervisor.CanHotPlug, (*suite).testHotPlug)
+	run("Reboot", hypervisor.CanReboot, (*suite).testReboot)
+	run("Pause", hypervisor.CanPause, (*suite).testPause)
+	run("Suspend", hypervisor.CanSuspend, (*suite).testSuspend)
+	run("Snapshot", hypervisor.CanSnapshot, (*suite).testSnapshot)
+	run("ConsoleLog", hypervisor.CanConsoleLog, (*suite).testConsoleLog)
+	run("Console", hypervisor.CanConsole, (*suite).testConsole)
+	run("Events", hypervisor.CanEvents, (*suite).testEvents)
+	run("GuestEvents", hypervisor.CanEvents, (*suite).testGuestEvents)
+	run("Diagnostics", hypervisor.CanDiagnose, (*suite).testDiagnostics)
+}
