@@ -23,10 +23,11 @@ type Server struct {
 	// ConfigDrive, written to a disk labelled config-2.
 	Files       map[string][]byte `json:",omitempty"`
 	ConfigDrive bool              `json:",omitempty"`
-	// Boot counts the wanted reboots: an agent that sees a greater number than
-	// it has carried out reboots the guest once, as RebootHard says.
-	Boot       int64         `json:",omitempty"`
-	RebootHard bool          `json:",omitempty"`
+	// Generation counts the decisions about power. An agent carries out each
+	// once: it converges to Power, or, when Reboot is set and the guest runs,
+	// reboots it. A guest that stops by itself afterwards is reported and left.
+	Generation int64
+	Reboot     string        `json:",omitempty"` // "", soft or hard
 	Grace      time.Duration `json:",omitempty"` // of a stop or a soft reboot
 }
 
