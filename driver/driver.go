@@ -34,16 +34,24 @@ const (
 // Report is what an agent says of an object, or of its host when Kind is empty.
 type Report struct {
 	Host     string
-	Kind     Kind            `json:",omitempty"`
-	ID       string          `json:",omitempty"`
-	Revision int64           `json:",omitempty"` // the newest revision carried out, or tried
-	Deleted  bool            `json:",omitempty"` // the tombstone has been carried out
-	State    string          `json:",omitempty"` // a server's: running, paused, stopped, crashed; a port's: up, down
-	Error    string          `json:",omitempty"` // why the revision could not be carried out
-	Fatal    bool            `json:",omitempty"` // a retry cannot help
-	Event    string          `json:",omitempty"` // a moment worth keeping: image, network, volume, defined, running, dhcp, metadata, password
-	Data     json.RawMessage `json:",omitempty"`
-	At       time.Time
+	Kind     Kind   `json:",omitempty"`
+	ID       string `json:",omitempty"`
+	Revision int64  `json:",omitempty"` // the newest revision carried out, or tried
+	Deleted  bool   `json:",omitempty"` // the tombstone has been carried out
+	State    string `json:",omitempty"` // a server's: running, paused, stopped, crashed; a port's: up, down
+	Error    string `json:",omitempty"` // why the revision could not be carried out
+	Fatal    bool   `json:",omitempty"` // a retry cannot help
+	// Moments are what happened on the way and is worth keeping: image, network,
+	// volume, defined, running, dhcp, metadata, password.
+	Moments []Moment        `json:",omitempty"`
+	Data    json.RawMessage `json:",omitempty"` // of the moment password: what the guest posted
+	At      time.Time
+}
+
+// Moment is a named point in time of a server's life on its host.
+type Moment struct {
+	Name string
+	At   time.Time
 }
 
 // Connection says how a host reaches a disk. Type decides which options count:
