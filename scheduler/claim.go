@@ -100,7 +100,7 @@ func (s *Snapshot) SetUsage(id string, u Usage) error {
 	for k := range t.extra {
 		t.extra[k].used = u.Used[t.extra[k].class]
 	}
-	r.numInst, r.numIO, t.failed = int32(u.NumInstances), int32(u.NumIOOps), int32(u.FailedBuilds)
+	r.numInst, r.numIO, r.failed = int32(u.NumInstances), int32(u.NumIOOps), int32(u.FailedBuilds)
 	return nil
 }
 

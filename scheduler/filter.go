@@ -28,6 +28,8 @@ type Check struct {
 	// is to be asked again for the next. Otherwise only the host that got the
 	// server is.
 	EachPick bool
+
+	walk walker // or nil
 }
 
 // Verdict is a filter's answer about one host. The zero Verdict lets the host

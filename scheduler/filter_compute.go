@@ -8,7 +8,7 @@ func (ComputeFilter) Name() string { return "ComputeFilter" }
 
 // Prepare implements [Filter].
 func (ComputeFilter) Prepare(*Request) Check {
-	return Check{Host: func(h HostView) Verdict {
+	return Check{walk: computeWalk{}, Host: func(h HostView) Verdict {
 		switch h.row().flags & (rowUp | rowEnabled) {
 		case rowUp | rowEnabled:
 			return Verdict{}

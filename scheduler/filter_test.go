@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -189,19 +190,46 @@ func TestMatch(t *testing.T) {
 		value, req string
 		want       bool
 	}{
-		{"1", "1", true}, {"", "1", false}, {"3", "1", false}, {"222", "2", false},
+		{"1", "1", true},
+		{"", "1", false},
+		{"3", "1", false},
+		{"222", "2", false},
 		{"4", "> 2", false}, // Nova has no such operator: the text is compared
-		{"2", "= 2", true}, {"3", "= 2", true}, {"1", "= 2", false}, {"abc", "= 2", false},
-		{"123", "== 123", true}, {"123.0", "== 123", true}, {"124", "== 123", false},
-		{"124", "!= 123", true}, {"123", "!= 123", false},
-		{"234", ">= 234", true}, {"1000", ">= 234", true}, {"233", ">= 234", false},
-		{"2", "<= 2", true}, {"3", "<= 2", false},
-		{"123", "s== 123", true}, {"1234", "s== 123", false}, {"1234", "s!= 123", true},
-		{"1000", "s>= 234", false}, {"2", "s> 11", true}, {"12", "s< 2", true}, {"b", "s<= a", false},
-		{"12311321", "<in> 11", true}, {"12310321", "<in> 11", false}, {"x", "<in> x y", true},
-		{"12", "<or> 11 <or> 12", true}, {"13", "<or> 11 <or> 12", false}, {"11", "<or> 11", true}, {"", "<or>", false},
-		{"['aes', 'mmx', 'aux']", "<all-in> aes mmx", true}, {"['aes', 'mmx']", "<all-in> aes txt", false},
-		{"x", "<all-in>", false}, {"x", "==", false}, {"x", "s==", false}, {"", "", true}, {" ", "", false},
+		{"2", "= 2", true},
+		{"3", "= 2", true},
+		{"1", "= 2", false},
+		{"abc", "= 2", false},
+		{"123", "== 123", true},
+		{"123.0", "== 123", true},
+		{"124", "== 123", false},
+		{"124", "!= 123", true},
+		{"123", "!= 123", false},
+		{"234", ">= 234", true},
+		{"1000", ">= 234", true},
+		{"233", ">= 234", false},
+		{"2", "<= 2", true},
+		{"3", "<= 2", false},
+		{"123", "s== 123", true},
+		{"1234", "s== 123", false},
+		{"1234", "s!= 123", true},
+		{"1000", "s>= 234", false},
+		{"2", "s> 11", true},
+		{"12", "s< 2", true},
+		{"b", "s<= a", false},
+		{"12311321", "<in> 11", true},
+		{"12310321", "<in> 11", false},
+		{"x", "<in> x y", true},
+		{"12", "<or> 11 <or> 12", true},
+		{"13", "<or> 11 <or> 12", false},
+		{"11", "<or> 11", true},
+		{"", "<or>", false},
+		{"['aes', 'mmx', 'aux']", "<all-in> aes mmx", true},
+		{"['aes', 'mmx']", "<all-in> aes txt", false},
+		{"x", "<all-in>", false},
+		{"x", "==", false},
+		{"x", "s==", false},
+		{"", "", true},
+		{" ", "", false},
 	} {
 		require.Equal(t, c.want, scheduler.Match(c.value, c.req), "%q %q", c.value, c.req)
 	}
@@ -212,8 +240,15 @@ func FuzzMatch(f *testing.F) {
 	f.Add("['a']", "<all-in> a")
 	f.Add("0x1p-2", "== .25")
 	f.Fuzz(func(t *testing.T, value, req string) {
-		if scheduler.Match(value, req) != scheduler.Match(value, req) {
-			t.Fatal("not the same twice")
+		scheduler.Match(value, req) // must not panic
+		words := strings.Fields(value)
+		if len(words) == 0 {
+			return
 		}
+		w := words[0]
+		for _, op := range []string{"s== ", "s>= ", "s<= ", "<in> ", "<or> ", "<all-in> "} {
+			require.True(t, scheduler.Match(w, op+w), "%s%s", op, w)
+		}
+		require.False(t, scheduler.Match(w, "s!= "+w))
 	})
 }

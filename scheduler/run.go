@@ -29,6 +29,7 @@ type run struct {
 type weighing struct {
 	cfg    WeigherConfig
 	mult   []float64 // by profile slot
+	same   bool      // all of mult are equal
 	lo, hi float64   // fixed ends
 	a, b   float64   // the ends in force
 	slot   int       // in scratch.raw
@@ -55,6 +56,7 @@ func newRun(s *Scheduler, v *view, o Options, sc *scratch) *run {
 			continue
 		}
 		g := &weighing{cfg: w, mult: w.multipliers(v.profiles), slot: len(r.weighs)}
+		g.same = len(g.mult) > 0 && !slices.ContainsFunc(g.mult, func(m float64) bool { return m != g.mult[0] })
 		g.lo, g.hi = bounds(w.Weigher)
 		r.weighs = append(r.weighs, g)
 	}
@@ -129,6 +131,10 @@ func (r *run) weigh() {
 	for _, g := range r.weighs {
 		raw := slices.Grow(r.raw[g.slot][:0], n)[:n]
 		r.raw[g.slot] = raw
+		if c, ok := g.cfg.Weigher.(column); ok && r.v.picked == 0 {
+			c.fill(r.v, r.cand, raw)
+			continue
+		}
 		for k := 0; k < n; {
 			k = g.some(r.v, r.cand, raw, k)
 		}
@@ -193,6 +199,13 @@ func (r *run) sum() {
 		raw := r.raw[g.slot]
 		g.ends(raw)
 		if g.b <= g.a {
+			continue
+		}
+		if g.same {
+			m := g.mult[0]
+			for k, x := range raw {
+				r.total[k] += m * g.normal(x)
+			}
 			continue
 		}
 		for k, x := range raw {

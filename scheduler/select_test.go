@@ -254,6 +254,29 @@ func TestManyServersInOneDecision(t *testing.T) {
 		}
 		require.Equal(t, map[string]int{"a": 2, "b": 2, "c": 2}, n)
 	})
+	for name, w := range map[string]scheduler.Weigher{"memory": scheduler.RAMWeigher{}, "cpu": scheduler.CPUWeigher{}, "disk": scheduler.DiskWeigher{}} {
+		t.Run("spread by "+name+" alone", func(t *testing.T) {
+			one := newScheduler(t, scheduler.Config{Weighers: []scheduler.WeigherConfig{{Weigher: w, Multiplier: 1}}})
+			req := small("s")
+			req.Count = 3
+			d, err := one.Select(snapshot(t, hosts...), req, scheduler.Options{})
+			require.NoError(t, err)
+			require.ElementsMatch(t, []string{"a", "b", "c"}, chosen(d))
+		})
+	}
+	t.Run("filters see what earlier servers take", func(t *testing.T) {
+		var free []int64
+		f := scheduler.NewFilter("Look", func(_ *scheduler.Request, h scheduler.HostView) scheduler.Verdict {
+			free = append(free, h.Free("CUSTOM_GPU"))
+			return scheduler.Verdict{}
+		})
+		req := scheduler.Request{Count: 3, Resources: scheduler.Resources{"CUSTOM_GPU": 2}}
+		_, err := newScheduler(t, scheduler.Config{Filters: []scheduler.Filter{f}}).Select(snapshot(t, host("a", func(h *scheduler.Host) {
+			h.Inventory["CUSTOM_GPU"] = scheduler.Inventory{Total: 5}
+		})), req, scheduler.Options{})
+		require.ErrorContains(t, err, "2 of 3 servers, 1 lack CUSTOM_GPU (nearest short of 1 CUSTOM_GPU)")
+		require.Equal(t, []int64{5, 3}, free[:2])
+	})
 	t.Run("all or none", func(t *testing.T) {
 		req := scheduler.Request{Resources: scheduler.Resources{scheduler.DiskGB: 60}, Count: 4}
 		d, err := s.Select(snapshot(t, hosts...), req, scheduler.Options{})

@@ -29,6 +29,7 @@ type row struct {
 	flags   uint32
 	numInst int32
 	numIO   int32
+	failed  int32
 }
 
 // cell is one resource class of one host.
@@ -47,7 +48,6 @@ type rest struct {
 	dense          [3]cell
 	extra          []cell // by class
 	generation     int64
-	failed         int32
 }
 
 // SnapshotConfig configures [NewSnapshot]; the zero value is Nova's defaults.
@@ -117,7 +117,7 @@ func (s *Snapshot) Put(h Host) error {
 
 // build computes the rows of a host.
 func (s *Snapshot) build(h *Host, slot int32) (row, rest) {
-	r := row{profile: slot, numInst: int32(h.NumInstances), numIO: int32(h.NumIOOps)}
+	r := row{profile: slot, numInst: int32(h.NumInstances), numIO: int32(h.NumIOOps), failed: int32(h.FailedBuilds)}
 	if h.Up {
 		r.flags |= rowUp
 	}
@@ -126,7 +126,7 @@ func (s *Snapshot) build(h *Host, slot int32) (row, rest) {
 	}
 	t := rest{
 		id: h.ID, name: h.Name, node: h.Node, reason: h.DisabledReason,
-		hash: hashString(h.ID), generation: h.Generation, failed: int32(h.FailedBuilds),
+		hash: hashString(h.ID), generation: h.Generation,
 	}
 	if t.name == "" {
 		t.name = h.ID
@@ -234,7 +234,7 @@ func (s *Snapshot) host(i int32) Host {
 		Inventory: map[string]Inventory{}, Used: Resources{},
 		Traits: slices.Clone(p.traits), Attributes: maps.Clone(p.attributes), Supported: slices.Clone(p.supported),
 		Aggregates:   slices.Clone(p.aggregates),
-		NumInstances: int(r.numInst), NumIOOps: int(r.numIO), FailedBuilds: int(t.failed), Generation: t.generation,
+		NumInstances: int(r.numInst), NumIOOps: int(r.numIO), FailedBuilds: int(r.failed), Generation: t.generation,
 	}
 	for k := range h.Aggregates {
 		h.Aggregates[k].Metadata = maps.Clone(h.Aggregates[k].Metadata)

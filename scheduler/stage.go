@@ -11,6 +11,7 @@ type stage struct {
 	check   Check
 	in      int
 	reasons []ReasonCount
+	last    int // the reason met last, which is often the next too
 	samples []sample
 	keep    int // how many samples
 
@@ -81,6 +82,11 @@ func (st *stage) some(v *view, cand []int32, from, to int) (read, write int) {
 		return read, write
 	}
 	for ; read < len(cand); read++ {
+		if st.check.walk != nil {
+			if read, write = st.check.walk.ahead(v, cand, read, write); read == len(cand) {
+				break
+			}
+		}
 		i := cand[read]
 		if vd := st.check.Host(HostView{v, i}); vd.Reason != "" {
 			st.reject(i, vd)
@@ -102,7 +108,14 @@ func (st *stage) shared(v *view, i int32) *Verdict {
 }
 
 // ask returns the verdict on one host; a panic turns the host away.
-func (st *stage) ask(v *view, i int32) (vd Verdict) {
+func (st *stage) ask(v *view, i int32) Verdict {
+	if st.check.walk != nil { // one of ours, which does not panic
+		return st.check.Host(HostView{v, i})
+	}
+	return st.askGuarded(v, i)
+}
+
+func (st *stage) askGuarded(v *view, i int32) (vd Verdict) {
 	defer func() {
 		if p := recover(); p != nil {
 			vd = panicVerdict(st.name, p)
@@ -116,7 +129,10 @@ func (st *stage) ask(v *view, i int32) (vd Verdict) {
 
 // reject counts a host that was turned away.
 func (st *stage) reject(i int32, vd Verdict) {
-	k := slices.IndexFunc(st.reasons, func(r ReasonCount) bool { return r.Reason == vd.Reason })
+	k := st.last
+	if k >= len(st.reasons) || st.reasons[k].Reason != vd.Reason {
+		k = slices.IndexFunc(st.reasons, func(r ReasonCount) bool { return r.Reason == vd.Reason })
+	}
 	if k < 0 {
 		if len(st.reasons) == maxReasons {
 			vd.Reason, vd.Class = "turned away by "+st.name, ""
@@ -127,6 +143,7 @@ func (st *stage) reject(i int32, vd Verdict) {
 			st.reasons = append(st.reasons, ReasonCount{Reason: vd.Reason, Class: vd.Class})
 		}
 	}
+	st.last = k
 	r := &st.reasons[k]
 	r.Hosts++
 	if n := vd.short(); n > 0 && (r.Nearest == 0 || n < r.Nearest) {

@@ -156,7 +156,7 @@ func (h HostView) NumInstances() int {
 func (h HostView) NumIOOps() int { return int(h.row().numIO) + h.Picks() }
 
 // FailedBuilds counts the builds that failed since one succeeded.
-func (h HostView) FailedBuilds() int { return int(h.rest().failed) }
+func (h HostView) FailedBuilds() int { return int(h.row().failed) }
 
 // GroupMembers counts the members of the request's group on the host, with
 // earlier picks of this decision; 0 if the request has no group.
