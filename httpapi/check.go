@@ -35,6 +35,7 @@ func (c checker) check(tree any, v any, path string) error {
 var (
 	unmarshaler     = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+	lenientType     = reflect.TypeFor[lenient]()
 	rawMessage      = reflect.TypeFor[json.RawMessage]()
 	jsonNumber      = reflect.TypeFor[json.Number]()
 )
@@ -51,6 +52,12 @@ func (c checker) value(tree any, t reflect.Type, path string, depth int) error {
 			return nil
 		}
 		return c.value(tree, t.Elem(), path, depth)
+	}
+	if t.Implements(lenientType) {
+		if l := reflect.Zero(t).Interface().(lenient); !l.accepts(tree) {
+			return c.mistyped(path, tree, l.wants())
+		}
+		return nil
 	}
 	if reflect.PointerTo(t).Implements(unmarshaler) {
 		return nil // it speaks for itself

@@ -102,7 +102,11 @@ func (r *Request) NoItems() bool {
 // limit parses the query's limit.
 func (o PageOptions) limit(s string) (int, error) {
 	refuse := func(format string, args ...any) (int, error) {
-		return 0, nephos.Errorf(nephos.ErrInvalid, format, args...).WithField("limit")
+		err := nephos.Errorf(nephos.ErrInvalid, format, args...).WithField("limit")
+		if o.Style == Neutron {
+			err.Reason = "BadRequest"
+		}
+		return 0, err
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(s))
 	if err != nil && isDigits(s) {
