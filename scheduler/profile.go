@@ -14,7 +14,8 @@ type profile struct {
 	slot       int32 // in Snapshot.profiles
 	refs       int32
 	key        string
-	zone       string
+	own        string // the zone that the host itself names
+	zone       string // that, or the one its aggregates name
 	aggregates []Aggregate
 	traits     []string // sorted
 	attributes map[string]string
@@ -58,7 +59,7 @@ func profileKey(h *Host) string {
 
 func newProfile(key string, h *Host) *profile {
 	p := &profile{
-		key: key, zone: h.Zone,
+		key: key, own: h.Zone, zone: h.Zone,
 		attributes: maps.Clone(h.Attributes),
 		traits:     slices.Compact(slices.Sorted(slices.Values(h.Traits))),
 		supported:  slices.Clone(h.Supported),

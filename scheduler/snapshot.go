@@ -229,7 +229,7 @@ func (s *Snapshot) host(i int32) Host {
 	r, t := &s.rows[i], &s.rests[i]
 	p := s.profiles[r.profile]
 	h := Host{
-		ID: t.id, Name: t.name, Node: t.node, Zone: p.zone,
+		ID: t.id, Name: t.name, Node: t.node, Zone: p.own,
 		Enabled: r.flags&rowEnabled != 0, Up: r.flags&rowUp != 0, DisabledReason: t.reason,
 		Inventory: map[string]Inventory{}, Used: Resources{},
 		Traits: slices.Clone(p.traits), Attributes: maps.Clone(p.attributes), Supported: slices.Clone(p.supported),

@@ -213,3 +213,16 @@ func TestSnapshotConservesCapacity(t *testing.T) {
 		})
 	})
 }
+
+func TestZoneOfAggregatesStaysTheirs(t *testing.T) {
+	h := host("h", func(h *scheduler.Host) { h.Aggregates = []scheduler.Aggregate{meta("availability_zone", "az1")} })
+	snap := snapshot(t, h)
+	got, _ := snap.Get("h")
+	require.Empty(t, got.Zone)
+	got.Aggregates = []scheduler.Aggregate{meta("availability_zone", "az2")}
+	require.NoError(t, snap.Put(got))
+	s := newScheduler(t, scheduler.Config{})
+	d, err := s.Select(snap, scheduler.Request{Zone: "az2"}, scheduler.Options{})
+	require.NoError(t, err)
+	require.Equal(t, "az2", d.Choices[0].Host.Zone)
+}
