@@ -112,6 +112,9 @@ func (i instance) iso(t *testing.T) string {
 // vfat makes a config drive as Nova does with config_drive_format=vfat.
 func (i instance) vfat(t *testing.T) string {
 	t.Helper()
+	if _, err := exec.LookPath("mformat"); err != nil {
+		t.Skip("mformat (package mtools) is missing")
+	}
 	file := filepath.Join(t.TempDir(), "config.vfat")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	require.NoError(t, os.Truncate(file, 4<<20))
@@ -160,6 +163,15 @@ func TestConfigDriveVFAT(t *testing.T) {
 	m.expectLine("ready")
 	m.execute("system_powerdown", nil)
 	m.expectOff()
+}
+
+// TestNoMetadata boots a guest that nobody tells anything.
+func TestNoMetadata(t *testing.T) {
+	m := boot(t, buildImage(t), nil)
+	m.expectLine("metadata none")
+	m.expectLine("hostname nephos-guest")
+	require.NotContains(t, m.expect(`(?s)^.*?nephos-guest: ready\r?\n`)[0], "user-data")
+	m.expect(`nephos-guest login: `)
 }
 
 // TestNetwork boots a guest whose only source of metadata is the network:
