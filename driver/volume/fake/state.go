@@ -141,3 +141,21 @@ func (d *Driver) do(ctx context.Context, op, id string, fn func(*State) error) e
 	}
 	return nil
 }
+
+// Write changes a volume's content as a guest does.
+func (s *State) Write(volumeID string, offset int64, content []byte) error {
+	if offset < 0 || offset+int64(len(content)) > MaxContent {
+		return nephos.Errorf(nephos.ErrInvalid, "writing %d bytes at %d: only the first %d bytes of a volume are kept", len(content), offset, MaxContent)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, err := s.get(volumeID)
+	if err != nil {
+		return err
+	}
+	changed := make([]byte, max(len(v.content), int(offset)+len(content)))
+	copy(changed, v.content)
+	copy(changed[offset:], content)
+	v.content = changed
+	return nil
+}

@@ -1,0 +1,223 @@
+// Package volumetest is the conformance test of volume drivers: an author calls
+// [Run] from a test and is done.
+package volumetest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/volume"
+)
+
+// Open returns a driver. Each subtest passes a directory of its own, empty at
+// first; a driver opened again with the same directory finds what the former
+// one left. Drivers that keep their state elsewhere use dir as a name. Open
+// registers with t.Cleanup whatever the driver needs in the end, Close included.
+type Open func(t *testing.T, dir string) volume.Driver
+
+// Options says more of the driver under test. The zero value works.
+type Options struct {
+	// Kill ends the driver as kill -9 would, after which it is opened again. Nil
+	// is to leave it as it is, without Close.
+	Kill func(t *testing.T, d volume.Driver)
+	// Write writes to a connected volume as a guest does. Nil skips the tests
+	// that need it.
+	Write func(t *testing.T, d volume.Driver, c driver.Connection, offset int64, content []byte)
+	// QCOW2 is an image in that format and QCOW2Raw the beginning of the disk
+	// inside it. Nil skips the test that needs it.
+	QCOW2, QCOW2Raw []byte
+}
+
+type suite struct {
+	open Open
+	opts Options
+}
+
+// Run tests the driver.
+func Run(t *testing.T, open Open, opts Options) {
+	s := suite{open: open, opts: opts}
+	for _, sub := range []struct {
+		name  string
+		needs string
+		run   func(*testing.T, *env)
+	}{
+		{"Lifecycle", "", testLifecycle},
+		{"Idempotence", "", testIdempotence},
+		{"Identifiers", "", testIdentifiers},
+		{"Connect", "", testConnect},
+		{"Stats", "", testStats},
+		{"Cancelled", "", testCancelled},
+		{"Concurrent", "", testConcurrent},
+		{"Reopen", "", testReopen},
+		{"Abilities", "", testAbilities},
+		{"Snapshotter", volume.AbilitySnapshotter, testSnapshotter},
+		{"SnapshotterContent", volume.AbilitySnapshotter, testSnapshotContent},
+		{"Cloner", volume.AbilityCloner, testCloner},
+		{"ImageWriter", volume.AbilityImageWriter, testImageWriter},
+		{"ImageWriterFails", volume.AbilityImageWriter, testImageWriterFails},
+		{"ImageWriterQCOW2", volume.AbilityImageWriter, testImageWriterQCOW2},
+		{"ImageReader", volume.AbilityImageReader, testImageReader},
+		{"Extender", volume.AbilityExtender, testExtender},
+		{"Reverter", volume.AbilityReverter, testReverter},
+	} {
+		t.Run(sub.name, func(t *testing.T) {
+			e := &env{suite: s, dir: filepath.Join(t.TempDir(), "state")}
+			e.Pool = e.start(t)
+			if sub.needs != "" && !e.Can(sub.needs) {
+				t.Skipf("the driver does not offer %s", sub.needs)
+			}
+			sub.run(t, e)
+		})
+	}
+}
+
+// env is a pool and what it takes to open it again.
+type env struct {
+	*volume.Pool
+	suite
+	dir string
+}
+
+func (e *env) start(t *testing.T) *volume.Pool {
+	t.Helper()
+	p, err := volume.NewPool(t.Context(), e.open(t, e.dir), volume.PoolOptions{})
+	require.NoError(t, err)
+	return p
+}
+
+func (e *env) reopen(t *testing.T) {
+	t.Helper()
+	if e.opts.Kill != nil {
+		e.opts.Kill(t, e.Driver())
+	}
+	e.Pool = e.start(t)
+}
+
+func gib(n int) volume.Spec { return volume.Spec{SizeGiB: n} }
+
+func (e *env) create(t *testing.T, id string, sizeGiB int) {
+	t.Helper()
+	require.NoError(t, e.Create(t.Context(), id, gib(sizeGiB)))
+}
+
+func (e *env) requireVolume(t *testing.T, id string, sizeGiB int, snapshots ...string) {
+	t.Helper()
+	v, err := e.Get(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, id, v.ID)
+	require.Equal(t, sizeGiB, v.SizeGiB)
+	require.Contains(t, []string{volume.FormatRaw, volume.FormatQCOW2}, v.Format)
+	require.Equal(t, append([]string{}, snapshots...), append([]string{}, v.Snapshots...), "snapshots of %s, oldest first", id)
+	all, err := e.List(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, all, v)
+}
+
+func (e *env) requireNone(t *testing.T, id string) {
+	t.Helper()
+	_, err := e.Get(t.Context(), id)
+	require.ErrorIs(t, err, nephos.ErrNotFound)
+	require.NotContains(t, e.ids(t), id)
+}
+
+func (e *env) ids(t *testing.T) []string {
+	t.Helper()
+	all, err := e.List(t.Context())
+	require.NoError(t, err)
+	ids := []string{}
+	for _, v := range all {
+		ids = append(ids, v.ID)
+	}
+	return ids
+}
+
+func (e *env) connect(t *testing.T, id, attachment string) driver.Connection {
+	t.Helper()
+	c, err := e.Connect(t.Context(), id, volume.Connector{AttachmentID: attachment, Host: "host1"})
+	require.NoError(t, err)
+	return c
+}
+
+func (e *env) disconnect(t *testing.T, id, attachment string) {
+	t.Helper()
+	require.NoError(t, e.Disconnect(t.Context(), id, volume.Connector{AttachmentID: attachment, Host: "host1"}))
+}
+
+// write writes as a guest does, and reports whether the suite knows how to.
+func (e *env) write(t *testing.T, id string, offset int64, content []byte) bool {
+	t.Helper()
+	if e.opts.Write == nil {
+		return false
+	}
+	c := e.connect(t, id, "writer")
+	e.opts.Write(t, e.Driver(), c, offset, content)
+	e.disconnect(t, id, "writer")
+	return true
+}
+
+// fromImage makes a volume with the content, by whatever way there is.
+func (e *env) withContent(t *testing.T, id string, sizeGiB int, content []byte) {
+	t.Helper()
+	if e.Can(volume.AbilityImageWriter) {
+		require.NoError(t, e.CreateFromImage(t.Context(), id, gib(sizeGiB), rawImage(content)))
+		return
+	}
+	e.create(t, id, sizeGiB)
+	if !e.write(t, id, 0, content) {
+		t.Skip("the driver does not offer ImageWriter, and Options.Write is not set")
+	}
+}
+
+func rawImage(content []byte) volume.Image {
+	n := int64(len(content))
+	return volume.Image{Body: bytes.NewReader(content), Format: volume.FormatRaw, Size: n, VirtualSize: n}
+}
+
+// requireContent reads the whole volume: the content, and zeros after it.
+func (e *env) requireContent(t *testing.T, id string, sizeGiB int, want []byte) {
+	t.Helper()
+	e.requireVolumeSize(t, id, sizeGiB)
+	if !e.Can(volume.AbilityImageReader) {
+		return
+	}
+	r, err := e.Read(t.Context(), id)
+	require.NoError(t, err)
+	defer r.Close()
+	got := make([]byte, len(want))
+	_, err = io.ReadFull(r, got)
+	require.NoError(t, err, "content of %s", id)
+	require.True(t, bytes.Equal(want, got), "content of %s", id)
+	rest := &zeroCounter{}
+	_, err = io.Copy(rest, r)
+	require.NoError(t, err, "content of %s", id)
+	require.Equal(t, int64(sizeGiB)<<30, int64(len(want))+rest.n, "length of %s", id)
+}
+
+func (e *env) requireVolumeSize(t *testing.T, id string, sizeGiB int) {
+	t.Helper()
+	v, err := e.Get(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, sizeGiB, v.SizeGiB)
+}
+
+// zeroCounter takes zeros only.
+type zeroCounter struct{ n int64 }
+
+var zeros [64 << 10]byte
+
+func (z *zeroCounter) Write(p []byte) (int, error) {
+	for q := p; len(q) > 0; q = q[min(len(q), len(zeros)):] {
+		if m := min(len(q), len(zeros)); !bytes.Equal(q[:m], zeros[:m]) {
+			return 0, errors.New("bytes that are not zero after the content")
+		}
+	}
+	z.n += int64(len(p))
+	return len(p), nil
+}
