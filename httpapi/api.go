@@ -106,7 +106,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	n := a.match(r, &allow)
 	pattern, metrics := "none", &a.unrouted
 	if n != nil {
-		r.route = n.routes[0]
+		r.route = n.pick(r.Method, Version{})
 		pattern, metrics = r.route.Pattern, &r.route.observe
 	}
 	if a.tracer != nil {

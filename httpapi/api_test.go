@@ -79,7 +79,9 @@ func echo(name string, wildcards ...string) Handler {
 	}
 }
 
-func get(pattern string, h Handler) Route { return Route{Pattern: pattern, Rules: []string{"r"}, Handler: h} }
+func get(pattern string, h Handler) Route {
+	return Route{Pattern: pattern, Rules: []string{"r"}, Handler: h}
+}
 
 func TestRouting(t *testing.T) {
 	a := newAPI(t, "network", NeutronFault,
@@ -169,6 +171,21 @@ func TestTokens(t *testing.T) {
 	require.Equal(t, `"u1"`, do(a, "GET /optional", "").Body.String())
 	require.Equal(t, `""`, do(a, "GET /optional", "", "X-Auth-Token: ").Body.String())
 	require.Equal(t, 401, do(a, "GET /optional", "", "X-Auth-Token: bad").Code)
+}
+
+// What one method of a path allows, another does not.
+func TestPublicIsPerMethod(t *testing.T) {
+	a := newAPI(t, "identity", KeystoneFault,
+		Route{Pattern: "POST /v3/auth/tokens", Public: true, Handler: echo("issue")},
+		get("GET /v3/auth/tokens", echo("show")))
+	require.Equal(t, 200, do(a, "POST /v3/auth/tokens", "", "X-Auth-Token: ").Code)
+	for _, method := range []string{"GET", "HEAD"} {
+		w := do(a, method+" /v3/auth/tokens", "", "X-Auth-Token: ")
+		require.Equal(t, 401, w.Code)
+		require.Equal(t, "X-Auth-Token", w.Header().Get("Vary"))
+	}
+	require.Equal(t, 405, do(a, "PUT /v3/auth/tokens", "", "X-Auth-Token: ").Code)
+	require.Equal(t, 404, do(a, "GET /v3/nowhere", "", "X-Auth-Token: ").Code)
 }
 
 func TestCheckRoutes(t *testing.T) {

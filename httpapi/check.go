@@ -252,6 +252,9 @@ func join(path, name string) string {
 func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 func (c checker) invalid(path, message string) error {
+	if path == "" {
+		path = "body"
+	}
 	return &nephos.Error{Kind: nephos.ErrInvalid, Field: path, Message: message}
 }
 

@@ -177,7 +177,7 @@ func title(status int) string {
 // explanation is the sentence a service gives when it has none of its own.
 func explanation(status int) string {
 	switch status {
-	case 400:
+	case 400, 405, 406, 415:
 		return "The server could not comply with the request since it is either malformed or otherwise incorrect."
 	case 401:
 		return "This server could not verify that you are authorized to access the document you requested. " +
@@ -199,7 +199,7 @@ func explanation(status int) string {
 		return "The Range requested is not available."
 	case 429:
 		return "The client has sent too many requests in a given amount of time"
-	case 500:
+	case 500, 501:
 		return "The server has either erred or is incapable of performing the requested operation."
 	case 503:
 		return "The server is currently unavailable. Please try again at a later time."

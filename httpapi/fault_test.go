@@ -52,7 +52,7 @@ func TestDialects(t *testing.T) {
 		{"compute", quota, `{"forbidden":{"code":403,"message":"Too many things."}}`},
 		{"compute", nephos.ErrConflict, `{"conflictingRequest":{"code":409,"message":"There was a conflict when trying to complete your request."}}`},
 		{"compute", nephos.ErrPrecondition, `{"computeFault":{"code":412,"message":"Request precondition failed."}}`},
-		{"compute", errors.ErrUnsupported, `{"notImplemented":{"code":501,"message":""}}`},
+		{"compute", errors.ErrUnsupported, `{"notImplemented":{"code":501,"message":"The server has either erred or is incapable of performing the requested operation."}}`},
 		{"volume", quota, `{"overLimit":{"code":413,"message":"Too many things.","retryAfter":"0"}}`},
 		{"volume", WithStatus(429, quota), `{"computeFault":{"code":429,"message":"Too many things."}}`},
 		{"identity", missing, `{"error":{"code":404,"message":"Thing t1 could not be found.","title":"Not Found"}}`},

@@ -94,7 +94,10 @@ type CollectionLinks struct {
 // IdentityLinks returns the links of a list; next is set when more follows the
 // item lastID.
 func IdentityLinks(r *Request, p nephos.Page, lastID string, more bool) CollectionLinks {
-	l := CollectionLinks{Self: r.Link(r.SelfPath(), r.Query())}
+	l := CollectionLinks{Self: r.Link(r.SelfPath(), nil)}
+	if r.URL.RawQuery != "" {
+		l.Self += "?" + r.URL.RawQuery
+	}
 	if more {
 		next := NextLink(r, p, lastID)
 		l.Next = &next

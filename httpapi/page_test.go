@@ -166,6 +166,7 @@ func TestLinks(t *testing.T) {
 	require.Len(t, PageLinks(r, Neutron, p, 2, "a", "b"), 2)
 	l := IdentityLinks(r, p, "m", true)
 	require.Equal(t, NextLink(r, p, "m"), *l.Next)
+	require.Equal(t, "http://cloud.example/compute/v2.1/servers?limit=2&status=ACTIVE&marker=old&page_reverse=True", l.Self)
 	require.Nil(t, IdentityLinks(r, p, "m", false).Next)
 	require.Nil(t, PageLinks(request(t, "network", "/n", ""), Neutron, nephos.Page{Limit: 2}, 2, "a", "b"))
 
