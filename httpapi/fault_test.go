@@ -132,3 +132,23 @@ func TestGlanceLayouts(t *testing.T) {
 	w = do(a, "POST /y", "", "Accept: text/plain")
 	require.Equal(t, "501 Not Implemented\n\n The request method POST is not implemented for this server. \n\n ", w.Body.String())
 }
+
+// The statuses whose sentence WebOb writes itself; read from it, too.
+func TestFixedLayouts(t *testing.T) {
+	for status, want := range map[int]string{
+		405: "405 Method Not Allowed\n\nThe method GET is not allowed for this resource. \n\n det",
+		406: "406 Not Acceptable\n\nThe resource could not be generated that was acceptable to your browser (content of type text/plain. \n\n det",
+		415: "415 Unsupported Media Type\n\nThe request media type a/b is not supported by this server. \n\n det",
+		501: "501 Not Implemented\n\n The request method GET is not implemented for this server. \n\n det",
+		409: "409 Conflict\n\ndet\n\n   ",
+	} {
+		a := failing(t, "image", WithStatus(status, nephos.Errorf(nephos.ErrInvalid, "det")))
+		w := do(a, "GET /x", "", "Accept: text/plain", "Content-Type: a/b")
+		require.Equal(t, status, w.Code)
+		require.Equal(t, want, w.Body.String())
+	}
+	// In Placement the detail stands below the status's sentence.
+	a := failing(t, "placement", nephos.Errorf(nephos.ErrConflict, "det <a>"))
+	w := do(a, "GET /x", "", "Accept: text/plain")
+	require.Equal(t, "409 Conflict\n\nThere was a conflict when trying to complete your request.\n\n det   ", w.Body.String())
+}

@@ -223,6 +223,16 @@ func (o PageOptions) checkSort(keys, dirs []string) error {
 	if o.Style == Glance && len(dirs) > 1 && len(dirs) != len(keys) {
 		return sortError("Number of sort dirs does not match the number of sort keys")
 	}
+	if o.Style == Neutron {
+		// Neutron names all of them at once.
+		if bad := others(keys, o.SortKeys); len(bad) > 0 {
+			return sortError("%s is invalid attribute for sort_keys", pythonList(bad))
+		}
+		if bad := others(dirs, []string{"asc", "desc"}); len(bad) > 0 {
+			return sortError("%s is invalid value for sort_dirs, valid value is 'asc' and 'desc'", pythonList(bad))
+		}
+		return nil
+	}
 	for _, k := range keys {
 		if slices.Contains(o.SortKeys, k) {
 			continue
@@ -233,8 +243,6 @@ func (o PageOptions) checkSort(keys, dirs []string) error {
 			return sortError("Invalid input for query parameters sort_key. Value: %s. '%s' is not one of %s", k, k, pythonList(o.SortKeys))
 		case Glance:
 			return sortError("Invalid sort key: %s. It must be one of the following: %s.", k, strings.Join(o.SortKeys, ", "))
-		case Neutron:
-			return sortError("['%s'] is invalid attribute for sort_keys", k)
 		default:
 			return sortError("Sort key supplied is invalid: %s", k)
 		}
@@ -249,8 +257,6 @@ func (o PageOptions) checkSort(keys, dirs []string) error {
 			return sortError("Invalid input for query parameters sort_dir. Value: %s. '%s' is not one of ['asc', 'desc']", d, d)
 		case Glance:
 			return sortError("Invalid sort direction: %s", d)
-		case Neutron:
-			return sortError("['%s'] is invalid value for sort_dirs, valid value is 'asc' and 'desc'", d)
 		default:
 			return sortError("Invalid input received: Unknown sort direction, must be 'desc' or 'asc'.")
 		}
@@ -263,4 +269,15 @@ func pythonList(in []string) string {
 		return "[]"
 	}
 	return "['" + strings.Join(in, "', '") + "']"
+}
+
+// others returns the strings of in that are not allowed, clipped.
+func others(in, allowed []string) []string {
+	var out []string
+	for _, s := range in {
+		if !slices.Contains(allowed, s) {
+			out = append(out, clip(s, 64))
+		}
+	}
+	return out
 }

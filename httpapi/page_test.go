@@ -70,7 +70,7 @@ func TestPageRefuses(t *testing.T) {
 		{Glance, "sort_key=name&sort_dir=asc&sort_dir=asc", "Number of sort dirs does not match the number of sort keys"},
 		{Neutron, "limit=x", "Bad limit request: Limit must be an integer 0 or greater and not 'x'."},
 		{Neutron, "sort_key=name", "The number of sort_keys and sort_dirs must be same"},
-		{Neutron, "sort_key=x&sort_dir=asc", "['x'] is invalid attribute for sort_keys"},
+		{Neutron, "sort_key=x&sort_key=name&sort_key=y&sort_dir=asc&sort_dir=asc&sort_dir=asc", "['x', 'y'] is invalid attribute for sort_keys"},
 		{Neutron, "sort_key=name&sort_dir=up", "['up'] is invalid value for sort_dirs, valid value is 'asc' and 'desc'"},
 		{Nova, "marker=" + strings.Repeat("m", 256), "marker [" + strings.Repeat("m", 64) + "…] not found"},
 	} {
