@@ -1,0 +1,136 @@
+//go:build linux
+
+package linux_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/nephos-cloud/nephos/driver/network"
+	"github.com/nephos-cloud/nephos/driver/network/linux"
+	"github.com/nephos-cloud/nephos/driver/network/networktest"
+)
+
+// needRoot skips where the kernel cannot be asked for what the tests need.
+func needRoot(t testing.TB) {
+	t.Helper()
+	switch _, err := os.Stat("/dev/net/tun"); {
+	case os.Getenv("NEPHOS_E2E") != "1":
+		t.Skip("NEPHOS_E2E is not 1: the test makes network namespaces")
+	case os.Getuid() != 0:
+		t.Skip("not root: network namespaces are out of reach")
+	case err != nil:
+		t.Skip("no /dev/net/tun: taps are out of reach")
+	}
+}
+
+// host is a pretended host: a network namespace that the driver takes for the
+// host's, and a folder for the names of the driver's own.
+type host struct {
+	t   testing.TB
+	ns  netns.NsHandle
+	dir string
+}
+
+func newHost(t testing.TB) *host {
+	t.Helper()
+	needRoot(t)
+	dir, err := os.MkdirTemp("", "np-test-")
+	require.NoError(t, err)
+	h := &host{t: t, dir: dir, ns: newNS(t)}
+	t.Cleanup(func() {
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		for _, e := range left {
+			_ = unix.Unmount(filepath.Join(dir, e.Name()), unix.MNT_DETACH)
+		}
+		require.NoError(t, os.RemoveAll(dir))
+	})
+	return h
+}
+
+// newNS makes a namespace without a name, which lasts as long as its handle.
+func newNS(t testing.TB) netns.NsHandle {
+	t.Helper()
+	var ns netns.NsHandle
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and the thread ends with the goroutine
+		var err error
+		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
+			ns, err = netns.Get()
+		}
+		done <- err
+	}()
+	require.NoError(t, <-done)
+	t.Cleanup(func() { _ = ns.Close() })
+	return ns
+}
+
+// inside runs f on a thread in the namespace.
+func inside(t testing.TB, ns netns.NsHandle, f func() error) {
+	t.Helper()
+	require.NoError(t, within(ns, f))
+}
+
+func within(ns netns.NsHandle, f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := netns.Set(ns)
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// external is the physical network of the tests.
+var external = map[string]linux.External{"physnet": {HostAddress: netip.MustParsePrefix("172.24.4.1/24")}}
+
+// open opens the driver on the pretended host.
+func (h *host) open() *linux.Driver {
+	h.t.Helper()
+	var d *linux.Driver
+	inside(h.t, h.ns, func() (err error) {
+		d, err = linux.Open(h.t.Context(), linux.Config{
+			CloudID: h.t.Name(), Dir: h.dir, Physical: external, LeaseTime: time.Hour,
+		})
+		return err
+	})
+	h.t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// namespaces lists what the driver left.
+func (h *host) namespaces() (names []string) {
+	entries, err := os.ReadDir(h.dir)
+	require.NoError(h.t, err)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestDriver(t *testing.T) {
+	needRoot(t)
+	hosts := map[testing.TB]*host{}
+	networktest.Run(t, func(t testing.TB) network.Driver {
+		if hosts[t] == nil {
+			hosts[t] = newHost(t)
+		}
+		return hosts[t].open()
+	}, networktest.Options{Ports: 32, External: network.Segment{Type: "flat", Physical: "physnet"}})
+}
+
+var _ = fmt.Sprint
