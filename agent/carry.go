@@ -1,0 +1,355 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/network"
+)
+
+// carry makes the host match the object. Doing it twice does no harm.
+func (a *Agent) carry(ctx context.Context, d driver.Object, o *object) (state string, err error) {
+	switch d.Kind {
+	case driver.KindServer:
+		return a.carryServer(ctx, d, o)
+	case driver.KindPort:
+		return "up", a.carryPort(ctx, d, o)
+	case driver.KindNetwork:
+		return "up", carrySpec(d, func(n network.Network) error { return a.cfg.Network.EnsureNetwork(ctx, d.ID, n) },
+			func() error { return a.cfg.Network.DeleteNetwork(ctx, d.ID) })
+	case driver.KindSecurityGroup:
+		return "up", carrySpec(d, func(g network.SecurityGroup) error { return a.cfg.Network.EnsureSecurityGroup(ctx, d.ID, g) },
+			func() error { return a.cfg.Network.DeleteSecurityGroup(ctx, d.ID) })
+	case driver.KindRouter:
+		return "up", carrySpec(d, func(r network.Router) error { return a.cfg.Network.EnsureRouter(ctx, d.ID, r) },
+			func() error { return a.cfg.Network.DeleteRouter(ctx, d.ID) })
+	}
+	return "", nephos.Errorf(nephos.ErrInvalid, "carrying out %s %s: unknown kind", d.Kind, d.ID)
+}
+
+func carrySpec[T any](d driver.Object, ensure func(T) error, remove func() error) error {
+	if d.Deleted {
+		return remove()
+	}
+	var spec T
+	if err := json.Unmarshal(d.Spec, &spec); err != nil {
+		return nephos.Errorf(nephos.ErrInvalid, "reading %s %s: %w", d.Kind, d.ID, err)
+	}
+	return ensure(spec)
+}
+
+func (a *Agent) carryPort(ctx context.Context, d driver.Object, o *object) error {
+	return carrySpec(d, func(p network.Port) error {
+		b, err := a.cfg.Network.EnsurePort(ctx, d.ID, p)
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.forgetAddresses(o)
+		o.port, o.binding = &p, &b
+		for _, addr := range p.Addresses {
+			if p.PortSecurity {
+				a.byAddr[netAddr{p.NetworkID, addr.IP}] = d.ID
+			}
+		}
+		return nil
+	}, func() error {
+		a.mu.Lock()
+		a.forgetAddresses(o)
+		o.port, o.binding = nil, nil
+		a.mu.Unlock()
+		return a.cfg.Network.DeletePort(ctx, d.ID)
+	})
+}
+
+func (a *Agent) forgetAddresses(o *object) {
+	if o.port == nil {
+		return
+	}
+	for _, addr := range o.port.Addresses {
+		delete(a.byAddr, netAddr{o.port.NetworkID, addr.IP})
+	}
+}
+
+// The labels that remember the last power decision that was carried out, and in
+// which boot of the host.
+const (
+	generationLabel = "nephos.generation"
+	bootLabel       = "nephos.boot"
+)
+
+func (a *Agent) carryServer(ctx context.Context, d driver.Object, o *object) (string, error) {
+	if d.Deleted {
+		if err := a.cfg.Hypervisor.Destroy(ctx, d.ID); err != nil {
+			return "", err
+		}
+		return "", os.RemoveAll(a.serverDir(d.ID))
+	}
+	var s hypervisor.Server
+	if err := json.Unmarshal(d.Spec, &s); err != nil {
+		return "", nephos.Errorf(nephos.ErrInvalid, "reading server %s: %w", d.ID, err)
+	}
+	a.mu.Lock()
+	o.server = &s
+	a.mu.Unlock()
+	spec := s.Spec
+	spec.CloudID, spec.Revision = a.cfg.CloudID, d.Revision
+	done := int64(-1)
+	guest, err := a.cfg.Hypervisor.Get(ctx, d.ID)
+	switch {
+	case err == nil:
+		if n, err := strconv.ParseInt(guest.Labels[generationLabel], 10, 64); err == nil {
+			done = n
+		}
+	case !errors.Is(err, nephos.ErrNotFound):
+		return "", err
+	}
+
+	if err := a.prepareDisks(ctx, d.ID, &s, &spec, o); err != nil {
+		return "", err
+	}
+	if spec.NICs, err = a.cards(s.Ports); err != nil {
+		return "", err
+	}
+	a.reach(o, "network")
+	labels := maps.Clone(spec.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if done >= 0 {
+		labels[generationLabel], labels[bootLabel] = strconv.FormatInt(done, 10), guest.Labels[bootLabel]
+	}
+	spec.Labels = labels
+	if err := a.cfg.Hypervisor.Ensure(ctx, d.ID, spec); err != nil {
+		return "", err
+	}
+	a.reach(o, "defined")
+	boot := a.bootID(ctx)
+	if done < s.Generation || rebooted(guest, boot) {
+		if err := a.power(ctx, d.ID, s, done); err != nil {
+			return "", err
+		}
+		a.cfg.Crash.Here("agent powered server")
+		labels[generationLabel], labels[bootLabel] = strconv.FormatInt(s.Generation, 10), boot
+		if err := a.cfg.Hypervisor.Ensure(ctx, d.ID, spec); err != nil {
+			return "", err
+		}
+	}
+	guest, err = a.cfg.Hypervisor.Get(ctx, d.ID)
+	if err != nil {
+		return "", err
+	}
+	if guest.State == hypervisor.Running {
+		a.reach(o, "running")
+	}
+	return string(guest.State), nil
+}
+
+// rebooted reports whether a guest that was started stopped because its host
+// did, and not by itself: the label says in which boot of the host the last
+// power decision was carried out.
+func rebooted(g hypervisor.Guest, boot string) bool {
+	was := g.Labels[bootLabel]
+	return g.State == hypervisor.Stopped && was != "" && boot != "" && was != boot
+}
+
+// power carries out the newest decision about power. done is the generation of
+// the last one carried out, or negative.
+func (a *Agent) power(ctx context.Context, id string, s hypervisor.Server, done int64) error {
+	guest, err := a.cfg.Hypervisor.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	hv := a.cfg.Hypervisor
+	switch s.Power {
+	case hypervisor.PowerOff:
+		return hv.Stop(ctx, id, hypervisor.StopOptions{Grace: s.Grace})
+	case hypervisor.PowerPaused:
+		if guest.State == hypervisor.Paused {
+			return nil
+		}
+		if guest.State != hypervisor.Running {
+			if err := hv.Start(ctx, id); err != nil {
+				return err
+			}
+		}
+		return hv.Pause(ctx, id)
+	case hypervisor.PowerOn:
+		switch {
+		case s.Reboot != "" && guest.State == hypervisor.Running && done >= 0:
+			if s.Reboot == "hard" || !hv.Can("Rebooter") {
+				return a.reset(ctx, id)
+			}
+			return hv.Reboot(ctx, id, false)
+		case guest.State == hypervisor.Paused:
+			return hv.Unpause(ctx, id)
+		default:
+			return hv.Start(ctx, id)
+		}
+	}
+	return nephos.Errorf(nephos.ErrInvalid, "server %s: unknown power state %q", id, s.Power)
+}
+
+func (a *Agent) reset(ctx context.Context, id string) error {
+	if a.cfg.Hypervisor.Can("Rebooter") {
+		return a.cfg.Hypervisor.Reboot(ctx, id, true)
+	}
+	if err := a.cfg.Hypervisor.Stop(ctx, id, hypervisor.StopOptions{}); err != nil {
+		return err
+	}
+	return a.cfg.Hypervisor.Start(ctx, id)
+}
+
+// prepareDisks fills in what only the host knows: the cached base image, and
+// the config drive's file.
+func (a *Agent) prepareDisks(ctx context.Context, id string, s *hypervisor.Server, spec *hypervisor.Spec, o *object) error {
+	spec.Disks = append([]driver.Disk(nil), spec.Disks...)
+	for i := range spec.Disks {
+		disk := &spec.Disks[i]
+		if disk.ID == "root" && disk.Source.Type == "local" && disk.Base == nil && s.Image != nil {
+			base, err := a.images.fetch(ctx, *s.Image)
+			if err != nil {
+				return fmt.Errorf("fetching image %s: %w", s.Image.ID, err)
+			}
+			disk.Base = &base
+			a.reach(o, "image")
+		} else if disk.Source.Type != "local" {
+			a.reach(o, "volume")
+		}
+	}
+	if !s.ConfigDrive {
+		return nil
+	}
+	path := filepath.Join(a.serverDir(id), "config.iso")
+	if err := writeConfigDrive(path, s.Files); err != nil {
+		return fmt.Errorf("making the config drive: %w", err)
+	}
+	spec.Disks = append(spec.Disks, driver.Disk{
+		ID: "config", Source: driver.Connection{Type: "file", Path: path}, Format: "raw", ReadOnly: true, CDROM: true,
+		Bus: "ide", BootIndex: -1,
+	})
+	return nil
+}
+
+// cards returns the network cards for the ports, once all are plugged.
+func (a *Agent) cards(ports []hypervisor.PortRef) ([]driver.NIC, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	nics := make([]driver.NIC, 0, len(ports))
+	for _, p := range ports {
+		o := a.objects[key(driver.KindPort, p.ID)]
+		if o == nil || o.binding == nil {
+			return nil, fmt.Errorf("port %s is not plugged yet: %w", p.ID, errWaits)
+		}
+		nics = append(nics, driver.NIC{ID: p.ID, MAC: p.MAC, MTU: p.MTU, Device: o.binding.Device, Namespace: o.binding.Namespace})
+	}
+	return nics, nil
+}
+
+// reach notes a moment of a server's life, once.
+func (a *Agent) reach(o *object, moment string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !o.reached[moment] {
+		o.reached[moment] = true
+		o.moments = append(o.moments, driver.Moment{Name: moment, At: a.cfg.Clock.Now()})
+	}
+}
+
+func (a *Agent) serverDir(id string) string { return filepath.Join(a.cfg.Dir, "servers", id) }
+
+// followHypervisor reports guests that change by themselves.
+func (a *Agent) followHypervisor(ctx context.Context) {
+	for ctx.Err() == nil {
+		events, err := a.cfg.Hypervisor.Events(ctx)
+		if err != nil {
+			if !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
+				a.cfg.Log.Error("following the hypervisor", "error", err)
+			}
+			return
+		}
+		for e := range events {
+			if e.Guest {
+				a.reportGuest(ctx, e)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-a.cfg.Clock.After(time.Second):
+		}
+	}
+}
+
+func (a *Agent) reportGuest(ctx context.Context, e hypervisor.Event) {
+	a.mu.Lock()
+	o := a.objects[key(driver.KindServer, e.ID)]
+	var revision int64
+	known := o != nil && !o.running && !o.desired.Deleted
+	if known {
+		revision = o.desired.Revision
+	}
+	a.mu.Unlock()
+	if known { // else the worker that has it will report
+		a.report(ctx, driver.Report{Kind: driver.KindServer, ID: e.ID, Revision: revision, State: string(e.State), At: e.At})
+	}
+}
+
+// followNetwork reports the first address that a server's guest was given.
+func (a *Agent) followNetwork(ctx context.Context) {
+	events, err := a.cfg.Network.Events(ctx)
+	if err != nil {
+		return
+	}
+	for e := range events {
+		if e.Kind == "dhcp" {
+			a.moment(ctx, e.PortID, "dhcp", e.At, nil)
+		}
+	}
+}
+
+// moment reports a moment of the server that has the port, the first time.
+func (a *Agent) moment(ctx context.Context, portID, name string, at time.Time, data json.RawMessage) {
+	id, o := a.serverOf(portID)
+	if o == nil {
+		return
+	}
+	a.mu.Lock()
+	seen := o.reached[name]
+	o.reached[name] = true
+	revision := o.desired.Revision
+	a.mu.Unlock()
+	if !seen || data != nil {
+		a.report(ctx, driver.Report{
+			Kind: driver.KindServer, ID: id, Revision: revision, At: at, Data: data,
+			Moments: []driver.Moment{{Name: name, At: at}},
+		})
+	}
+}
+
+// serverOf finds the server that has the port.
+func (a *Agent) serverOf(portID string) (string, *object) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range a.objects {
+		if o.server == nil || o.desired.Deleted {
+			continue
+		}
+		for _, p := range o.server.Ports {
+			if p.ID == portID {
+				return o.desired.ID, o
+			}
+		}
+	}
+	return "", nil
+}
