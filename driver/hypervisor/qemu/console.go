@@ -1,0 +1,174 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+)
+
+// A console log is cut when it has grown past maxLog; the last keepLog bytes
+// are kept. Between two looks a guest can write more.
+const (
+	maxLog   = 4 << 20
+	keepLog  = 1 << 20
+	tendTime = 5 * time.Second
+)
+
+// tendLogs bounds the console logs of all guests until the driver closes.
+func (d *Driver) tendLogs() {
+	for {
+		select {
+		case <-d.stop:
+			return
+		case <-d.clock.After(tendTime):
+		}
+		d.mu.Lock()
+		var dirs []string
+		for _, g := range d.guests {
+			if g.vm != nil {
+				dirs = append(dirs, g.dir)
+			}
+		}
+		d.mu.Unlock()
+		for _, dir := range dirs {
+			if err := boundLog(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+				d.log.Warn("cannot bound a console log", "directory", dir, "error", err)
+			}
+		}
+	}
+}
+
+// boundLog cuts a console log that has grown too large. QEMU appends, so it goes
+// on at the new end; what it writes between the copy and the cut is lost.
+func boundLog(dir string) error {
+	path := filepath.Join(dir, "console.log")
+	info, err := os.Stat(path)
+	if err != nil || info.Size() <= maxLog {
+		return err
+	}
+	last, err := tail(path, keepLog)
+	if err != nil {
+		return err
+	}
+	kept := filepath.Join(dir, "console.old")
+	if err := os.WriteFile(kept+".new", last, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(kept+".new", kept); err != nil {
+		return err
+	}
+	return os.Truncate(path, 0)
+}
+
+// tail returns the last bytes of a file; none when it is not there.
+func tail(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(max(0, size-most), io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// ConsoleLog implements hypervisor.ConsoleLogger.
+func (d *Driver) ConsoleLog(ctx context.Context, id string, most int64) ([]byte, error) {
+	fail := func(err error) ([]byte, error) {
+		return nil, fmt.Errorf("read the console log of guest %s: %w", id, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(err)
+	}
+	g, err := d.lookup(id)
+	if err != nil {
+		return fail(err)
+	}
+	if most < 0 || most > maxLog {
+		most = maxLog
+	}
+	log, err := tail(filepath.Join(g.dir, "console.log"), most)
+	if err != nil {
+		return fail(err)
+	}
+	if left := most - int64(len(log)); left > 0 {
+		old, err := tail(filepath.Join(g.dir, "console.old"), left)
+		if err != nil {
+			return fail(err)
+		}
+		log = slices.Concat(old, log)
+	}
+	return log, nil
+}
+
+// Console implements hypervisor.Consoler. Any number of VNC streams show the
+// same screen. The serial port serves one stream at a time: a further one waits
+// until those before it are closed.
+func (d *Driver) Console(ctx context.Context, id string, kind hypervisor.ConsoleKind) (io.ReadWriteCloser, error) {
+	stream, err := d.console(ctx, id, kind)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s console of guest %s: %w", kind, id, err)
+	}
+	return stream, nil
+}
+
+func (d *Driver) console(ctx context.Context, id string, kind hypervisor.ConsoleKind) (io.ReadWriteCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	g, err := d.lookup(id)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	v, state := g.vm, g.state()
+	d.mu.Unlock()
+	if v == nil || state == hypervisor.Stopped {
+		return nil, fmt.Errorf("it is %s: %w", state, nephos.ErrConflict)
+	}
+	switch kind {
+	case hypervisor.Serial:
+		return dial(ctx, g.dir, "vm.ser")
+	case hypervisor.VNC:
+		return v.vnc(ctx)
+	}
+	return nil, fmt.Errorf("kind %.20q: %w", string(kind), errors.ErrUnsupported)
+}
+
+// vnc gives QEMU's VNC server one end of a fresh pair of sockets; it listens
+// nowhere.
+func (v *vm) vnc(ctx context.Context) (io.ReadWriteCloser, error) {
+	keep, give, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	defer give.Close()
+	c, err := v.client()
+	if err == nil {
+		name := "vnc-" + nephos.IDs{}.Hex()
+		if err = c.ExecuteFile(ctx, "getfd", map[string]any{"fdname": name}, nil, give); err == nil {
+			err = v.execute(ctx, "add_client", map[string]any{"protocol": "vnc", "fdname": name, "skipauth": true}, nil)
+		}
+	}
+	if err != nil {
+		_ = keep.Close()
+		return nil, err
+	}
+	return keep, nil
+}

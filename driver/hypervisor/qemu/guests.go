@@ -1,0 +1,213 @@
+package qemu
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+)
+
+// trash begins the name of a directory that is being removed.
+const trash = ".gone-"
+
+// Ensure implements hypervisor.Driver. A local disk's file is made once, and
+// made anew when the guest is off and its base has another digest; it only
+// grows; and it stays until Destroy when it leaves the spec.
+func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) error {
+	err := ctx.Err()
+	if err == nil {
+		err = hypervisor.CheckID(id)
+	}
+	if err == nil {
+		err = d.checkSpec(spec)
+	}
+	if err == nil {
+		d.mu.Lock()
+		g := d.guests[id]
+		closed := d.closed
+		if g == nil && !closed {
+			g = newGuest(id, d.guestDir(id))
+			d.guests[id] = g
+		}
+		d.mu.Unlock()
+		if closed {
+			err = fmt.Errorf("the driver is closed: %w", nephos.ErrUnavailable)
+		} else {
+			err = d.alone(ctx, g, func(g *guest) error { return d.ensure(ctx, g, spec) })
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("ensure guest %s: %w", id, err)
+	}
+	return nil
+}
+
+// ensure does the work. The caller has the guest's turn.
+func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (err error) {
+	d.mu.Lock()
+	old, v := g.rec, g.vm
+	d.mu.Unlock()
+	fresh := old.ID == ""
+	if !fresh && old.Spec.CloudID != spec.CloudID {
+		return fmt.Errorf("it belongs to another cloud: %w", nephos.ErrConflict)
+	}
+	if err := os.MkdirAll(g.dir, 0o700); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil && fresh {
+			d.discard(g)
+		}
+	}()
+	rec := record{ID: g.id, Spec: withoutSecrets(spec), Made: maps.Clone(old.Made)}
+	if rec.Made == nil {
+		rec.Made = make(map[string]madeDisk)
+	}
+	for _, disk := range spec.Disks {
+		if !ownFile(disk) {
+			continue
+		}
+		made, known := rec.Made[disk.ID]
+		if known && !sameBase(made.Base, disk.Base) {
+			if v != nil {
+				return fmt.Errorf("disk %s has another base, and the guest is on: %w", disk.ID, nephos.ErrConflict)
+			}
+			if err := os.Remove(diskPath(g.dir, disk.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+		if err := d.makeDisk(ctx, g.dir, disk); err != nil {
+			return err
+		}
+		rec.Made[disk.ID] = madeDisk{Base: disk.Base}
+	}
+	if v != nil {
+		if err := v.converge(ctx, g.dir, old.Spec, spec); err != nil {
+			return err
+		}
+	}
+	return d.save(g, rec)
+}
+
+// sameBase reports whether a disk made on one base fits the other: they have
+// the same digest, or the same path where one has none.
+func sameBase(a, b *driver.Image) bool {
+	switch {
+	case a == nil || b == nil:
+		return a == b
+	case a.Digest != "" && b.Digest != "":
+		return a.Digest == b.Digest && a.Format == b.Format
+	}
+	return a.Path == b.Path && a.Format == b.Format
+}
+
+// discard removes what is left of a guest whose first Ensure failed.
+func (d *Driver) discard(g *guest) {
+	if err := os.RemoveAll(g.dir); err != nil {
+		d.log.Warn("cannot remove a half-made guest", "guest", g.id, "error", err)
+	}
+	d.forget(g)
+}
+
+func (d *Driver) forget(g *guest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	g.gone = true
+	if d.guests[g.id] == g {
+		delete(d.guests, g.id)
+	}
+}
+
+// Destroy implements hypervisor.Driver.
+func (d *Driver) Destroy(ctx context.Context, id string) error {
+	err := ctx.Err()
+	if err == nil {
+		err = hypervisor.CheckID(id)
+	}
+	if err == nil {
+		d.mu.Lock()
+		g := d.guests[id]
+		if d.closed {
+			err = fmt.Errorf("the driver is closed: %w", nephos.ErrUnavailable)
+		} else if g == nil {
+			g = newGuest(id, d.guestDir(id)) // perhaps a half-made one
+			d.guests[id] = g
+		}
+		d.mu.Unlock()
+		if err == nil {
+			err = d.alone(ctx, g, func(g *guest) error { return d.destroy(ctx, g) })
+		}
+	}
+	if err != nil && !errors.Is(err, nephos.ErrNotFound) {
+		return fmt.Errorf("destroy guest %s: %w", id, err)
+	}
+	return nil
+}
+
+func (d *Driver) destroy(ctx context.Context, g *guest) error {
+	d.mu.Lock()
+	v := g.vm
+	d.mu.Unlock()
+	if v != nil {
+		if err := v.cut(ctx); err != nil {
+			return err
+		}
+	}
+	parent := filepath.Join(d.cfg.Dir, "guests")
+	doomed := filepath.Join(parent, trash+g.id)
+	if err := os.RemoveAll(doomed); err != nil {
+		return err
+	}
+	err := os.Rename(g.dir, doomed)
+	if err == nil {
+		err = syncDir(parent)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	d.forget(g)
+	return os.RemoveAll(doomed)
+}
+
+// Get implements hypervisor.Driver.
+func (d *Driver) Get(ctx context.Context, id string) (hypervisor.Guest, error) {
+	err := ctx.Err()
+	if err == nil {
+		var g *guest
+		if g, err = d.lookup(id); err == nil {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return g.view(), nil
+		}
+	}
+	return hypervisor.Guest{}, fmt.Errorf("get guest %s: %w", id, err)
+}
+
+// List implements hypervisor.Driver.
+func (d *Driver) List(ctx context.Context) ([]hypervisor.Guest, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := ctx.Err()
+	if err == nil && d.closed {
+		err = fmt.Errorf("the driver is closed: %w", nephos.ErrUnavailable)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list guests: %w", err)
+	}
+	list := make([]hypervisor.Guest, 0, len(d.guests))
+	for _, g := range d.guests {
+		if g.rec.ID != "" && g.rec.Spec.CloudID == d.cfg.CloudID {
+			list = append(list, g.view())
+		}
+	}
+	slices.SortFunc(list, func(a, b hypervisor.Guest) int { return cmp.Compare(a.ID, b.ID) })
+	return list, nil
+}
