@@ -69,9 +69,9 @@ type Agent struct {
 
 	mu      sync.Mutex
 	objects map[string]*object
-	busy    int
-	boot    string             // the host's boot, as last described
-	byAddr  map[netAddr]string // who answers for a source address, for metadata
+	pending map[*object]struct{} // those that are dirty
+	boot    string               // the host's boot, as last described
+	byAddr  map[netAddr]string   // who answers for a source address, for metadata
 }
 
 // object is what the agent knows of one piece of desired state.
@@ -116,7 +116,8 @@ func New(cfg Config) (*Agent, error) {
 	}
 	return &Agent{
 		cfg: cfg, id: cfg.IDs.New(), tracer: cfg.Tracer.Tracer("nephos/agent"), images: images,
-		kick: make(chan struct{}, 1), objects: map[string]*object{}, byAddr: map[netAddr]string{},
+		kick: make(chan struct{}, 1), objects: map[string]*object{},
+		pending: map[*object]struct{}{}, byAddr: map[netAddr]string{},
 	}, nil
 }
 
@@ -246,7 +247,14 @@ func (a *Agent) accept(d driver.Object) {
 		a.cfg.Log.Warn("an older object was refused", "key", k, "revision", d.Revision, "have", o.desired.Revision)
 		return
 	}
-	o.desired, o.dirty, o.waits, o.fails, o.due = d, true, false, 0, time.Time{}
+	o.desired, o.waits, o.fails, o.due = d, false, 0, time.Time{}
+	a.soil(o)
+}
+
+// soil says that the object is to be carried out (again).
+func (a *Agent) soil(o *object) {
+	o.dirty = true
+	a.pending[o] = struct{}{}
 }
 
 // rank orders objects that are due together, so that few have to wait.
@@ -260,8 +268,8 @@ func (a *Agent) next() *object {
 	defer a.mu.Unlock()
 	now := a.cfg.Clock.Now()
 	var best *object
-	for _, o := range a.objects {
-		if !o.dirty || o.running || o.waits || o.due.After(now) {
+	for o := range a.pending {
+		if o.running || o.waits || o.due.After(now) {
 			continue
 		}
 		if best == nil || less(o.desired, best.desired) {
@@ -270,7 +278,7 @@ func (a *Agent) next() *object {
 	}
 	if best != nil {
 		best.running, best.dirty = true, false
-		a.busy++
+		delete(a.pending, best)
 	}
 	return best
 }
@@ -294,8 +302,8 @@ func (a *Agent) retry() <-chan time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var first time.Time
-	for _, o := range a.objects {
-		if o.dirty && !o.running && !o.waits && (first.IsZero() || o.due.Before(first)) {
+	for o := range a.pending {
+		if !o.running && !o.waits && (first.IsZero() || o.due.Before(first)) {
 			first = o.due
 		}
 	}
@@ -331,19 +339,20 @@ func (a *Agent) work(ctx context.Context, o *object) {
 
 	a.mu.Lock()
 	o.running = false
-	a.busy--
 	report := driver.Report{Kind: d.Kind, ID: d.ID, Revision: d.Revision, State: state, At: a.cfg.Clock.Now()}
 	switch {
 	case errors.Is(err, errWaits):
 		if !o.dirty {
-			o.dirty, o.waits = true, true
+			o.waits = true
+			a.soil(o)
 		}
 		a.mu.Unlock()
 		return
 	case err != nil:
 		span.RecordError(err)
 		if !o.dirty {
-			o.dirty, o.due = true, a.cfg.Clock.Now().Add(min(100*time.Millisecond<<min(o.fails, 9), 30*time.Second))
+			a.soil(o)
+			o.due = a.cfg.Clock.Now().Add(min(100*time.Millisecond<<min(o.fails, 9), 30*time.Second))
 			o.fails++
 		}
 		report.Error = err.Error()
@@ -358,7 +367,7 @@ func (a *Agent) work(ctx context.Context, o *object) {
 	}
 	report.Moments, o.moments = o.moments, nil
 	if err == nil && d.Kind != driver.KindServer {
-		for _, other := range a.objects { // somebody may have waited for this one
+		for other := range a.pending { // somebody may have waited for this one
 			other.waits = false
 		}
 	}
