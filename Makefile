@@ -1,0 +1,42 @@
+# The commands of the project. On a bare Debian machine with Go, as root:
+#
+#   make demo    brings a cloud up and boots a real server in it
+#   make test    sets up and passes all tests, end to end included
+#
+# ONCE=1 makes the demo take everything down again and exit.
+
+GO ?= go
+GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: demo test unit e2e lint bench build clean
+
+demo:
+	@scripts/setup demo
+	@examples/allinone/demo $(if $(ONCE),--once)
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./examples/allinone
+
+test:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory lint unit e2e
+
+# Fakes and both databases, under the race detector.
+unit:
+	scripts/with-postgres $(GO) test -race -timeout 10m ./...
+
+# Real QEMU, network namespaces and clients; needs root.
+e2e:
+	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 15m ./driver/... ./examples/...
+
+lint:
+	$(GO) vet ./...
+	@out=$$($(GOFUMPT) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; }
+	$(STATICCHECK) ./...
+
+bench:
+	$(GO) run ./bench
+
+clean:
+	rm -rf bin

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// config is what the program can be told, by flag, by environment variable
+// (NEPHOS_ and the flag's name in capitals) or by a YAML file of flag names, in
+// this order of precedence.
+type config struct {
+	data      string
+	listen    string
+	publicURL string
+	region    string
+	database  string
+	drivers   string
+	hosts     int
+	insecure  bool
+	cert, key string
+	ports     bool
+	policy    string
+	external  string
+	qemuUser  int
+	logLevel  string
+	logJSON   bool
+	trace     string
+
+	origin map[string]string // flag: default, file, environment or flag
+}
+
+const usage = `allinone runs a whole OpenStack-compatible cloud in one process.
+
+Usage: allinone [flags]
+
+Once it is ready, DIR/clouds.yaml and DIR/openrc tell clients how to use it:
+
+    export OS_CLIENT_CONFIG_FILE=DIR/clouds.yaml OS_CLOUD=nephos
+    openstack server list
+
+It stops on SIGTERM or interrupt; guests run on, and the next start on the same
+DIR finds them. Each flag can also be set by an environment variable
+(-public-url is NEPHOS_PUBLIC_URL) or in the YAML file that -config names.
+
+Flags:
+`
+
+func parse(args []string, env func(string) (string, bool), out io.Writer) (*config, error) {
+	c := &config{origin: map[string]string{}}
+	fs := flag.NewFlagSet("allinone", flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.Usage = func() { fmt.Fprint(out, usage); fs.PrintDefaults() }
+	file := fs.String("config", "", "a YAML `file` with these flags' names as keys")
+	fs.StringVar(&c.data, "data", "data", "the `directory` that keeps everything")
+	fs.StringVar(&c.listen, "listen", "127.0.0.1:8774", "`host:port` to serve all APIs on; port 0 picks a free one")
+	fs.StringVar(&c.publicURL, "public-url", "", "the `URL` that clients reach -listen by, for the catalog (default http or https and the address)")
+	fs.StringVar(&c.region, "region", "RegionOne", "the region's `name`")
+	fs.StringVar(&c.database, "database", "", "the database's `URL`: sqlite:PATH or postgres://… (default a SQLite file in the data directory)")
+	fs.StringVar(&c.drivers, "drivers", "auto", "`which` drivers: real (QEMU and Linux networking), fake, or auto: real when this machine can run them")
+	fs.IntVar(&c.hosts, "hosts", 3, "how `many` hosts to simulate with fake drivers")
+	fs.BoolVar(&c.insecure, "insecure", false, "serve without TLS on an address other than loopback")
+	fs.StringVar(&c.cert, "tls-cert", "", "a PEM `file` with the server's certificate")
+	fs.StringVar(&c.key, "tls-key", "", "a PEM `file` with its key")
+	fs.BoolVar(&c.ports, "separate-ports", false, "listen on OpenStack's own ports too: 5000, 8774, 8776, 8778, 9292, 9696")
+	fs.StringVar(&c.policy, "policy", "", "an oslo.policy `file` whose rules override the defaults; it is read again when it changes")
+	fs.StringVar(&c.external, "external", "172.24.4.1/24", "this machine's `address` on the external network \"public\", with real drivers")
+	fs.IntVar(&c.qemuUser, "qemu-uid", 64055, "the `uid` that guests run under, with real drivers")
+	fs.StringVar(&c.logLevel, "log", "info", "`level`: debug, info, warn or error")
+	fs.BoolVar(&c.logJSON, "log-json", false, "log JSON instead of text")
+	fs.StringVar(&c.trace, "trace", "", "append OpenTelemetry spans to this `file`, one JSON object a line")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	fs.VisitAll(func(f *flag.Flag) { c.origin[f.Name] = "default" })
+	fs.Visit(func(f *flag.Flag) { c.origin[f.Name] = "flag" })
+	var errs []error
+	fs.VisitAll(func(f *flag.Flag) {
+		name := "NEPHOS_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v, ok := env(name); ok && c.origin[f.Name] == "default" {
+			if err := f.Value.Set(v); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+			c.origin[f.Name] = "environment"
+		}
+	})
+	if *file != "" {
+		errs = append(errs, c.readFile(fs, *file))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return c, c.check()
+}
+
+func (c *config) readFile(fs *flag.FlagSet, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	values := map[string]any{}
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading the configuration %s: %w", path, err)
+	}
+	for name, v := range values {
+		f := fs.Lookup(name)
+		if f == nil || name == "config" {
+			return fmt.Errorf("%s: there is no setting %q; see allinone -h", path, name)
+		}
+		if c.origin[name] != "default" {
+			continue
+		}
+		if err := f.Value.Set(fmt.Sprint(v)); err != nil {
+			return fmt.Errorf("%s: %s: %w", path, name, err)
+		}
+		c.origin[name] = "file"
+	}
+	return nil
+}
+
+func (c *config) check() error {
+	if c.data == "" {
+		return errors.New("-data must name a directory")
+	}
+	var err error
+	if c.data, err = filepath.Abs(c.data); err != nil {
+		return err
+	}
+	if c.drivers != "auto" && c.drivers != "real" && c.drivers != "fake" {
+		return fmt.Errorf("-drivers %q: use auto, real or fake", c.drivers)
+	}
+	if c.hosts < 1 || c.hosts > 1000 {
+		return fmt.Errorf("-hosts %d: use 1 to 1000", c.hosts)
+	}
+	if (c.cert == "") != (c.key == "") {
+		return errors.New("-tls-cert and -tls-key go together")
+	}
+	host, _, err := net.SplitHostPort(c.listen)
+	if err != nil {
+		return fmt.Errorf("-listen: %w", err)
+	}
+	ip := net.ParseIP(host)
+	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
+	if !loopback && c.cert == "" && !c.insecure {
+		return fmt.Errorf("-listen %s is reachable from other machines: give -tls-cert and -tls-key, or say -insecure", c.listen)
+	}
+	return nil
+}
