@@ -3,7 +3,6 @@
 package linux_test
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -132,5 +131,3 @@ func TestDriver(t *testing.T) {
 		return hosts[t].open()
 	}, networktest.Options{Ports: 32, External: network.Segment{Type: "flat", Physical: "physnet"}})
 }
-
-var _ = fmt.Sprint
