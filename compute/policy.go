@@ -1,0 +1,5 @@
+package compute
+
+import "github.com/nephos-cloud/nephos/identity/policy"
+
+func serverRules() []policy.Rule { return nil }
