@@ -1,0 +1,7 @@
+//go:build !unix
+
+package file
+
+import "os/exec"
+
+func (d *Driver) asOwner(*exec.Cmd) {}
