@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,8 @@ import (
 // qemuImg runs qemu-img on files of ours: with explicit formats, no shell, an
 // empty environment, as the volumes' owner, and with limits on memory, processor
 // time, and the size of what it writes. sizeGiB is that of the disk it works on.
-func (d *Driver) qemuImg(ctx context.Context, sizeGiB int, args ...string) error {
+// In args the files stand as %0 and %1.
+func (d *Driver) qemuImg(ctx context.Context, sizeGiB int, files []*os.File, args ...string) error {
 	path, err := exec.LookPath(d.cfg.QEMUImg)
 	if err != nil {
 		return fmt.Errorf("qemu-img is needed: %w: %w", nephos.ErrUnavailable, err)
@@ -38,10 +40,25 @@ func (d *Driver) qemuImg(ctx context.Context, sizeGiB int, args ...string) error
 	} else {
 		d.cfg.Log.Warn("qemu-img runs without limits: there is no prlimit")
 	}
+	owned := d.cfg.UID > 0 || d.cfg.GID > 0
+	for i, f := range files {
+		// The owner may not be allowed to search the directories above, but needs
+		// not: the files come along open.
+		path := f.Name()
+		if owned {
+			path = "/dev/fd/" + strconv.Itoa(3+i)
+		}
+		if at := slices.Index(args, "%"+strconv.Itoa(i)); at >= 0 {
+			args[at] = path
+		}
+	}
 	cmd := exec.CommandContext(ctx, name, args...)
+	if owned {
+		cmd.ExtraFiles = files
+		d.asOwner(cmd)
+	}
 	cmd.Env = []string{"LC_ALL=C", "MALLOC_ARENA_MAX=1", "PATH=" + os.Getenv("PATH")}
-	cmd.Dir = d.dir("tmp")
-	d.asOwner(cmd)
+	cmd.Dir = "/"
 	var stderr bytes.Buffer
 	cmd.Stderr = &limited{&stderr}
 	if err := cmd.Run(); err != nil {
@@ -69,9 +86,9 @@ func firstLine(s string) string {
 }
 
 // convert makes dst, which exists and is empty, of the image in src.
-func (d *Driver) convert(ctx context.Context, srcFormat, src, dstFormat, dst string, sizeGiB int) error {
+func (d *Driver) convert(ctx context.Context, srcFormat string, src *os.File, dstFormat string, dst *os.File, sizeGiB int) error {
 	if srcFormat == volume.FormatQCOW2 {
-		h, err := readHeader(src)
+		h, err := readHeader(src.Name())
 		if err != nil {
 			return err
 		}
@@ -79,7 +96,7 @@ func (d *Driver) convert(ctx context.Context, srcFormat, src, dstFormat, dst str
 			return nephos.Errorf(nephos.ErrInvalid, "image of %d bytes does not fit a volume of %d GiB", h.size, sizeGiB).WithField("size")
 		}
 	}
-	err := d.qemuImg(ctx, sizeGiB, "convert", "-f", srcFormat, "-O", dstFormat, "-S", "64k", src, dst)
+	err := d.qemuImg(ctx, sizeGiB, []*os.File{src, dst}, "convert", "-f", srcFormat, "-O", dstFormat, "-S", "64k", "%0", "%1")
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && ctx.Err() == nil && exit.ExitCode() > 0 && srcFormat == volume.FormatQCOW2 && !strings.Contains(err.Error(), "No space left") {
 		// The image passed for one at first sight, and is broken inside.
@@ -92,12 +109,17 @@ func (d *Driver) convert(ctx context.Context, srcFormat, src, dstFormat, dst str
 }
 
 func (d *Driver) blankQCOW2(ctx context.Context, t *durable.Temp, sizeGiB int) error {
-	return d.qemuImg(ctx, sizeGiB, "create", "-q", "-f", volume.FormatQCOW2, t.Name(), strconv.Itoa(sizeGiB)+"G")
+	return d.qemuImg(ctx, sizeGiB, []*os.File{t.File}, "create", "-q", "-f", volume.FormatQCOW2, "%0", strconv.Itoa(sizeGiB)+"G")
 }
 
 func (d *Driver) resizeQCOW2(ctx context.Context, path string, sizeGiB int) error {
 	if _, err := readHeader(path); err != nil {
 		return err
 	}
-	return d.qemuImg(ctx, sizeGiB, "resize", "-q", "-f", volume.FormatQCOW2, path, strconv.Itoa(sizeGiB)+"G")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return d.qemuImg(ctx, sizeGiB, []*os.File{f}, "resize", "-q", "-f", volume.FormatQCOW2, "%0", strconv.Itoa(sizeGiB)+"G")
 }
