@@ -49,6 +49,12 @@ func (d *Driver) tendLogs() {
 // boundLog cuts a console log that has grown too large. QEMU appends, so it goes
 // on at the new end; what it writes between the copy and the cut is lost.
 func boundLog(dir string) error {
+	says := filepath.Join(dir, "qemu.log")
+	if info, err := os.Stat(says); err == nil && info.Size() > keepLog {
+		if err := os.Truncate(says, 0); err != nil {
+			return err
+		}
+	}
 	path := filepath.Join(dir, "console.log")
 	info, err := os.Stat(path)
 	if err != nil || info.Size() <= maxLog {

@@ -161,6 +161,9 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 	d.mu.Lock()
 	d.guests[id] = g
 	d.mu.Unlock()
+	if err := endCopies(g); err != nil {
+		return err
+	}
 	free, err := takeLock(filepath.Join(g.dir, "lock"))
 	switch {
 	case err == nil:
@@ -189,6 +192,27 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 		}
 	}
 	d.adopt(ctx, g, p)
+	return nil
+}
+
+// endCopies ends the process that a driver before this one copied a disk with.
+func endCopies(g *guest) error {
+	left, err := filepath.Glob(filepath.Join(g.dir, copyDir))
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	if p, err := scanProcess(copyName(g.id)); err == nil {
+		err = p.kill()
+		p.close()
+		if err != nil {
+			return err
+		}
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -53,8 +53,21 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 // ensure does the work. The caller has the guest's turn.
 func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (err error) {
 	d.mu.Lock()
-	old, v := g.rec, g.vm
+	old := g.rec
 	d.mu.Unlock()
+	v, status := d.now(g)
+	switch {
+	case v == nil:
+	case status == "shutdown": // it has powered itself off and is going
+		err = v.awaitGone(ctx)
+		v = nil
+	case status == "prelaunch": // a start was cut short; it has not run
+		err = v.cut(ctx)
+		v = nil
+	}
+	if err != nil {
+		return err
+	}
 	fresh := old.ID == ""
 	if !fresh && old.Spec.CloudID != spec.CloudID {
 		return fmt.Errorf("it belongs to another cloud: %w", nephos.ErrConflict)

@@ -170,16 +170,22 @@ func (v *vm) nodeSize(ctx context.Context, node string) (int64, error) {
 	return 0, fmt.Errorf("it has no block node %s: %w", node, nephos.ErrNotFound)
 }
 
+// copyDir is the pattern of the directories that copies of disks of guests that
+// are off are made in, and copyName is what such a process is known by.
+const copyDir = "copy-*"
+
+func copyName(id string) string { return id + "-copy" }
+
 // copyOff copies a disk of a guest that is off. The caller has its turn.
 func (d *Driver) copyOff(ctx context.Context, g *guest, disk driver.Disk, path string) error {
-	dir, err := os.MkdirTemp(g.dir, "copy-*")
+	dir, err := os.MkdirTemp(g.dir, copyDir)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	var c command
 	defer func() { c.close() }()
-	c.add("-name", nameOf(g.id)+"-copy", "-machine", "none", "-nodefaults", "-no-user-config", "-sandbox", sandbox, "-S", "-display", "none")
+	c.add("-name", nameOf(copyName(g.id)), "-machine", "none", "-nodefaults", "-no-user-config", "-sandbox", sandbox, "-S", "-display", "none")
 	socket, err := listen(dir, "vm.qmp")
 	if err != nil {
 		return err
