@@ -29,7 +29,7 @@ func (d *Driver) EnsureNetwork(ctx context.Context, id string, n network.Network
 func (d *Driver) DeleteNetwork(ctx context.Context, id string) error {
 	return d.call(ctx, "DeleteNetwork", id, func(h *host) error {
 		if n := h.uses[id]; n > 0 {
-			return nephos.Errorf(nephos.ErrConflict, "delete network %s: %d ports are on it", id, n)
+			return nephos.Errorf(nephos.ErrConflict, "%d ports are on it", n)
 		}
 		delete(h.networks, id)
 		return nil
@@ -47,7 +47,7 @@ func (d *Driver) EnsurePort(ctx context.Context, id string, p network.Port) (net
 	p.DHCPOptions = slices.Clone(p.DHCPOptions)
 	err := d.call(ctx, "EnsurePort", id, func(h *host) error {
 		if _, ok := h.networks[p.NetworkID]; !ok {
-			return nephos.Errorf(nephos.ErrConflict, "ensure port %s: network %s is not here", id, p.NetworkID)
+			return nephos.Errorf(nephos.ErrConflict, "network %s is not here", p.NetworkID)
 		}
 		if old, ok := h.ports[id]; ok {
 			h.uses[old.NetworkID]--
@@ -109,7 +109,7 @@ func (d *Driver) EnsureRouter(ctx context.Context, id string, r network.Router) 
 	return d.call(ctx, "EnsureRouter", id, func(h *host) error {
 		for _, f := range feet(r) {
 			if _, ok := h.networks[f.NetworkID]; !ok {
-				return nephos.Errorf(nephos.ErrConflict, "ensure router %s: network %s is not here", id, f.NetworkID)
+				return nephos.Errorf(nephos.ErrConflict, "network %s is not here", f.NetworkID)
 			}
 		}
 		for _, f := range feet(h.routers[id]) {

@@ -20,13 +20,13 @@ func (d *Driver) EnsureSecurityGroup(ctx context.Context, id string, g network.S
 	for _, r := range g.Rules {
 		if r.RemoteGroup != "" {
 			if err := network.CheckID(r.RemoteGroup); err != nil {
-				return fmt.Errorf("ensure security group %s: remote group: %w", id, err)
+				return fmt.Errorf("remote group: %w", err)
 			}
 		}
 	}
 	return d.locked(ctx, true, func() error {
 		if err := d.fw.ensureGroup(id, g); err != nil {
-			return fmt.Errorf("ensure security group %s: %w", id, err)
+			return err
 		}
 		old, known := d.groups[id]
 		d.groups[id] = g
@@ -68,7 +68,7 @@ func (d *Driver) DeleteSecurityGroup(ctx context.Context, id string) error {
 		old, known := d.groups[id]
 		delete(d.groups, id)
 		if err := d.fw.deleteGroup(id); err != nil {
-			return fmt.Errorf("delete security group %s: %w", id, err)
+			return err
 		}
 		if known {
 			d.cutGroup(id, old, network.SecurityGroup{})

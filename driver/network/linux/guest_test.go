@@ -242,7 +242,7 @@ func (g *guest) inbox(port int) *inbox {
 	g.t.Helper()
 	b := &inbox{t: g.t}
 	inside(g.t, g.ns, func() (err error) {
-		b.c, err = net.ListenUDP("udp4", &net.UDPAddr{Port: port})
+		b.c, err = net.ListenUDP("udp", &net.UDPAddr{Port: port})
 		return err
 	})
 	g.t.Cleanup(func() { _ = b.c.Close() })
@@ -256,7 +256,7 @@ func (b *inbox) next() string {
 	_ = b.c.SetReadDeadline(time.Now().Add(patience))
 	n, from, err := b.c.ReadFromUDPAddrPort(buf)
 	require.NoError(b.t, err)
-	return from.Addr().String() + " " + string(buf[:n])
+	return from.Addr().Unmap().String() + " " + string(buf[:n])
 }
 
 // empty reports whether nothing has arrived.
@@ -279,7 +279,7 @@ func (g *guest) send(local, remote, text string) {
 		d.LocalAddr = net.UDPAddrFromAddrPort(netip.MustParseAddrPort(local))
 	}
 	inside(g.t, g.ns, func() error {
-		c, err := d.DialContext(g.t.Context(), "udp4", remote)
+		c, err := d.DialContext(g.t.Context(), "udp", remote)
 		if err != nil {
 			return err
 		}

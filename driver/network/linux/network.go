@@ -41,7 +41,7 @@ func (d *Driver) EnsureNetwork(ctx context.Context, id string, n network.Network
 	if t := n.Segment.Type; t == "flat" || t == "vlan" {
 		x, ok := d.cfg.Physical[n.Segment.Physical]
 		if !ok {
-			return nephos.Errorf(nephos.ErrInvalid, "ensure network %s: physical network %q is not on this host", id, n.Segment.Physical)
+			return nephos.Errorf(nephos.ErrInvalid, "physical network %q is not on this host", n.Segment.Physical)
 		}
 		if t == "flat" {
 			host = x.HostAddress
@@ -50,7 +50,7 @@ func (d *Driver) EnsureNetwork(ctx context.Context, id string, n network.Network
 	return d.locked(ctx, true, func() error {
 		for other, b := range d.networks {
 			if other != id && host.IsValid() && b.spec.Segment == n.Segment {
-				return nephos.Errorf(nephos.ErrConflict, "ensure network %s: physical network %q carries network %s", id, n.Segment.Physical, other)
+				return nephos.Errorf(nephos.ErrConflict, "physical network %q carries network %s", n.Segment.Physical, other)
 			}
 		}
 		b := d.networks[id]
@@ -59,7 +59,7 @@ func (d *Driver) EnsureNetwork(ctx context.Context, id string, n network.Network
 		}
 		b.spec = n
 		if err := d.plugNetwork(b, host); err != nil {
-			return fmt.Errorf("ensure network %s: %w", id, err)
+			return err
 		}
 		d.networks[id] = b
 		return nil
@@ -171,11 +171,11 @@ func (d *Driver) DeleteNetwork(ctx context.Context, id string) error {
 			if n, err := d.guestsOn(l); err != nil {
 				return err
 			} else if n > 0 {
-				return nephos.Errorf(nephos.ErrConflict, "delete network %s: %d ports are on it", id, n)
+				return nephos.Errorf(nephos.ErrConflict, "%d ports are on it", n)
 			}
 		}
 		if err := d.unplugNetwork(id); err != nil {
-			return fmt.Errorf("delete network %s: %w", id, err)
+			return err
 		}
 		return d.dropSwitch()
 	})

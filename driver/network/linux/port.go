@@ -31,20 +31,20 @@ func (d *Driver) EnsurePort(ctx context.Context, id string, p network.Port) (net
 	}
 	for _, g := range p.SecurityGroups {
 		if err := network.CheckID(g); err != nil {
-			return network.Binding{}, fmt.Errorf("ensure port %s: security group: %w", id, err)
+			return network.Binding{}, fmt.Errorf("security group: %w", err)
 		}
 	}
 	var b network.Binding
 	err := d.locked(ctx, false, func() error {
 		if d.sw == nil {
-			return nephos.Errorf(nephos.ErrConflict, "ensure port %s: network %s is not here", id, p.NetworkID)
+			return nephos.Errorf(nephos.ErrConflict, "network %s is not here", p.NetworkID)
 		}
 		n, err := d.bridgeOf(p.NetworkID)
 		if err != nil {
-			return fmt.Errorf("ensure port %s: %w", id, err)
+			return err
 		}
 		if err := d.plugPort(id, p, n); err != nil {
-			return fmt.Errorf("ensure port %s: %w", id, err)
+			return err
 		}
 		b = network.Binding{Device: tapName(id), Namespace: d.sw.path, VIFType: "bridge"}
 		return nil
@@ -142,13 +142,13 @@ func (d *Driver) DeletePort(ctx context.Context, id string) error {
 		// The tap first: without its chains it would be open, were it not that
 		// the maps refuse taps that they do not know. Its label goes last.
 		if err := d.fw.deletePort(id); err != nil {
-			return fmt.Errorf("delete port %s: %w", id, err)
+			return err
 		}
 		if err := d.fw.sweep(); err != nil {
-			return fmt.Errorf("delete port %s: %w", id, err)
+			return err
 		}
 		if err := deleteLink(d.sw, tapName(id)); err != nil {
-			return fmt.Errorf("delete port %s: %w", id, err)
+			return err
 		}
 		return nil
 	})
@@ -184,7 +184,7 @@ func (d *Driver) PortStatistics(ctx context.Context, id string) (network.Statist
 		}
 		l, err := linkByName(d.sw.nl, tapName(id))
 		if err != nil {
-			return fmt.Errorf("count traffic of port %s: %w", id, err)
+			return err
 		}
 		if l == nil || !strings.HasPrefix(l.Attrs().Alias, "port ") {
 			return nephos.NotFound("Port", id)

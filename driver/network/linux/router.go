@@ -36,12 +36,12 @@ func (d *Driver) EnsureRouter(ctx context.Context, id string, r network.Router) 
 		for i, f := range feet {
 			b, err := d.bridgeOf(f.NetworkID)
 			if err != nil {
-				return fmt.Errorf("ensure router %s: %w", id, err)
+				return err
 			}
 			bridges[i] = b
 		}
 		if err := d.plugRouter(id, r, feet, bridges); err != nil {
-			return fmt.Errorf("ensure router %s: %w", id, err)
+			return err
 		}
 		return nil
 	})
@@ -233,11 +233,11 @@ func (d *Driver) DeleteRouter(ctx context.Context, id string) error {
 			return nil
 		}
 		if err := d.pullFeet(id, nil); err != nil {
-			return fmt.Errorf("delete router %s: %w", id, err)
+			return err
 		}
 		delete(d.routers, id)
 		if err := deleteNamespace(d.cfg.Dir, d.routerName(id)); err != nil {
-			return fmt.Errorf("delete router %s: %w", id, err)
+			return err
 		}
 		return d.dropSwitch()
 	})

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -210,5 +211,8 @@ func TestMetadataRequest(t *testing.T) {
 	p.PortSecurity = false
 	_, err = s.d.EnsurePort(t.Context(), id("one"), p)
 	require.NoError(t, err)
-	refused(t, one.ns, "169.254.169.254:80")
+	require.Error(t, within(one.ns, func() error {
+		_, err := net.DialTimeout("tcp4", "169.254.169.254:80", 300*time.Millisecond)
+		return err
+	}))
 }

@@ -244,8 +244,8 @@ func TestEstablishedConnections(t *testing.T) {
 
 func TestOverlappingNetworks(t *testing.T) {
 	s := newSite(t)
-	s.group("g", stateful(rule("egress", ""), rule("ingress", "tcp", 22)))
-	s.group("none", stateful(rule("egress", "")))
+	s.group("g", stateful(rule("egress", ""), rule("ingress", "tcp", 22), rule("ingress", "udp", 9)))
+	s.group("none", stateful(rule("egress", ""), rule("ingress", "udp", 8)))
 	guests := map[string]*guest{}
 	for _, n := range []string{"net1", "net2"} {
 		s.network(n, private(0))
@@ -261,10 +261,19 @@ func TestOverlappingNetworks(t *testing.T) {
 	}
 	// An open connection of one network does not let in its twin in the other,
 	// which has the same addresses and ports.
-	require.Equal(t, "10.0.0.10 net1", call(t, guests["net1a"].ns, "10.0.0.10:5000", "10.0.0.11:22"))
+	one, two := guests["net1b"].inbox(9), guests["net2b"].inbox(9)
+	guests["net1a"].send("10.0.0.10:5000", "10.0.0.11:9", "hello")
+	require.Equal(t, "10.0.0.10 hello", one.next())
+	_, err := one.c.WriteToUDPAddrPort([]byte("answer"), netip.MustParseAddrPort("10.0.0.10:5000"))
+	require.NoError(t, err)
+	mark := guests["net2b"].inbox(8)
+	guests["net2a"].send("10.0.0.10:5000", "10.0.0.11:9", "twin")
+	guests["net2a"].send("", "10.0.0.11:8", "mark")
+	require.Equal(t, "10.0.0.10 mark", mark.next())
+	require.True(t, two.empty())
+
+	require.Equal(t, "10.0.0.10 net1", call(t, guests["net1a"].ns, "", "10.0.0.11:22"))
 	refused(t, guests["net2a"].ns, "10.0.0.11:22")
-	_, err := dial(t, guests["net2a"].ns, "10.0.0.10:5000", "10.0.0.11:22", 300*time.Millisecond)
-	require.Error(t, err)
 	p := guests["net2b"].port
 	p.SecurityGroups = []string{id("g")}
 	_, err = s.d.EnsurePort(t.Context(), id("net2b"), p)
