@@ -37,7 +37,7 @@ func (q *Queue) Settle(ctx context.Context) error {
 func (q *Queue) NextDue(ctx context.Context) (time.Time, bool, error) {
 	var due sql.NullInt64
 	err := q.cfg.Store.Reader().NewRaw(
-		"SELECT min(CASE WHEN lease > due THEN lease ELSE due END) FROM work WHERE kind IN (?)", bun.In(q.names())).Scan(ctx, &due)
+		"SELECT min(CASE WHEN lease > due THEN lease ELSE due END) FROM work WHERE kind IN (?)", bun.List(q.names())).Scan(ctx, &due)
 	if err != nil || !due.Valid {
 		return time.Time{}, false, err
 	}
@@ -111,7 +111,7 @@ func (q *Queue) names() []string {
 // claim leases at most n due items. The common empty look costs no write.
 func (q *Queue) claim(ctx context.Context, n int) ([]*Item, error) {
 	now := q.cfg.Clock.Now()
-	names := bun.In(q.names())
+	names := bun.List(q.names())
 	var any []int
 	err := q.cfg.Store.Reader().NewRaw("SELECT 1 FROM work WHERE due <= ? AND lease <= ? AND kind IN (?) LIMIT 1",
 		now.UnixMicro(), now.UnixMicro(), names).Scan(ctx, &any)

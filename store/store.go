@@ -96,10 +96,12 @@ func Open(ctx context.Context, rawURL string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
-	hook := counterHook{}
-	db.write.AddQueryHook(hook)
-	if db.read != db.write {
-		db.read.AddQueryHook(hook)
+	same := db.read == db.write
+	db.write = db.write.WithQueryHook(counterHook{})
+	if same {
+		db.read = db.write
+	} else {
+		db.read = db.read.WithQueryHook(counterHook{})
 	}
 	return db, nil
 }

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // bridged opens the driver behind a real gRPC connection in this process.
 func bridged(t testing.TB, d hypervisor.Driver) hypervisor.Driver {
 	t.Setenv(goplugin.EnvUnixSocketDir, "")
-	client, server := goplugin.TestPluginGRPCConn(t, false, map[string]goplugin.Plugin{"hypervisor": &hypervisorPlugin{driver: d}})
+	client, _ := goplugin.TestPluginGRPCConn(t, false, map[string]goplugin.Plugin{"hypervisor": &hypervisorPlugin{driver: d}})
 	raw, err := client.Dispense("hypervisor")
 	require.NoError(t, err)
 	remote := raw.(*remoteHypervisor)
@@ -53,7 +53,6 @@ func bridged(t testing.TB, d hypervisor.Driver) hypervisor.Driver {
 		}
 		closed = true
 		err := client.Close()
-		server.Stop()
 		return errors.Join(err, d.Close())
 	}
 	return remote
