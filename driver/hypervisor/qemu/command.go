@@ -59,8 +59,8 @@ func (c *command) monitor(f *os.File) {
 }
 
 // machine adds all but disks and cards of a guest.
-func (c *command) machine(id, accel string, spec hypervisor.Spec) {
-	c.add("-name", nameOf(id), "-machine", "pc,usb=off", "-nodefaults", "-no-user-config", "-sandbox", sandbox,
+func (c *command) machine(id, name, accel string, spec hypervisor.Spec) {
+	c.add("-name", name, "-machine", "pc,usb=off", "-nodefaults", "-no-user-config", "-sandbox", sandbox,
 		"-S", "-no-shutdown", "-display", "none", "-vnc", "none", "-boot", "strict=on",
 		"-m", strconv.Itoa(spec.MemoryMiB), "-smp", strconv.Itoa(spec.VCPUs),
 		"-rtc", "base=utc,driftfix=slew",

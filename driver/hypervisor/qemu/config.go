@@ -51,6 +51,7 @@ type Driver struct {
 	clock   nephos.Clock
 	log     *slog.Logger
 	accel   string // kvm or tcg
+	token   string // of the directory
 	version int
 	lock    *os.File
 
@@ -111,6 +112,9 @@ func Open(ctx context.Context, cfg Config) (*Driver, error) {
 }
 
 func (d *Driver) open(ctx context.Context) (err error) {
+	if d.token, err = directoryToken(d.cfg.Dir); err != nil {
+		return err
+	}
 	if d.version, err = d.askVersion(ctx); err != nil {
 		return err
 	}
@@ -140,6 +144,19 @@ func (d *Driver) Close() error {
 	d.mu.Unlock()
 	d.tasks.Wait()
 	return d.lock.Close()
+}
+
+// directoryToken returns the random word that a directory of guests got when it
+// was first used.
+func directoryToken(dir string) (string, error) {
+	path := filepath.Join(dir, "token.json")
+	var token string
+	ok, err := readJSON(path, &token)
+	if err != nil || ok && token != "" {
+		return token, err
+	}
+	token = nephos.IDs{}.Hex()[:12]
+	return token, writeJSON(path, token)
 }
 
 // takeLock opens a file and locks it, or fails with ErrConflict. The lock ends

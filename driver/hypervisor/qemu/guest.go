@@ -161,7 +161,7 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 	d.mu.Lock()
 	d.guests[id] = g
 	d.mu.Unlock()
-	if err := endCopies(g); err != nil {
+	if err := d.endCopies(g); err != nil {
 		return err
 	}
 	free, err := takeLock(filepath.Join(g.dir, "lock"))
@@ -179,9 +179,9 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 	case !errors.Is(err, nephos.ErrConflict):
 		return err
 	}
-	p, err := openProcess(g.run.PID, g.run.Ticks, id)
+	p, err := openProcess(g.run.PID, g.run.Ticks, d.nameOf(id))
 	if err != nil || g.run.Ended != "" {
-		if p, err = scanProcess(id); err != nil {
+		if p, err = scanProcess(d.nameOf(id)); err != nil {
 			return fmt.Errorf("guest %s: something holds its lock: %w", id, err)
 		}
 		// Its driver died before it could write down what it had started.
@@ -196,12 +196,12 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 }
 
 // endCopies ends the process that a driver before this one copied a disk with.
-func endCopies(g *guest) error {
+func (d *Driver) endCopies(g *guest) error {
 	left, err := filepath.Glob(filepath.Join(g.dir, copyDir))
 	if err != nil || len(left) == 0 {
 		return err
 	}
-	if p, err := scanProcess(copyName(g.id)); err == nil {
+	if p, err := scanProcess(d.nameOf(copyName(g.id))); err == nil {
 		err = p.kill()
 		p.close()
 		if err != nil {

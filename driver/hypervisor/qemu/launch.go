@@ -8,8 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"golang.org/x/sys/unix"
+	"strconv"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
@@ -31,7 +30,7 @@ func (d *Driver) launch(ctx context.Context, g *guest) (*vm, error) {
 		return nil, err
 	}
 	defer says.Close()
-	p, err := d.spawn(g.id, c, says, rec.Spec.MemoryMiB)
+	p, err := d.spawn(c, says, rec.Spec.MemoryMiB)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +67,7 @@ func (d *Driver) prepare(c *command, g *guest, rec record) error {
 		return fmt.Errorf("lock it: %w", err)
 	}
 	c.file(lock)
-	c.machine(g.id, d.accel, rec.Spec)
+	c.machine(g.id, d.nameOf(g.id), d.accel, rec.Spec)
 	for _, socket := range []string{"vm.qmp", "vm.ser"} {
 		f, err := listen(g.dir, socket)
 		if err != nil {
@@ -103,31 +102,28 @@ func (d *Driver) prepare(c *command, g *guest, rec record) error {
 	return nil
 }
 
+// limited is a shell's script that lowers what a process may take and becomes
+// QEMU: the first argument is the most memory in KiB. Nothing of the arguments is
+// read by the shell. A process of another user cannot be limited from outside
+// without a privilege that containers lack.
+const limited = `ulimit -c 0; ulimit -n 4096; ulimit -l 64; ulimit -v "$1"; shift; exec "$@"`
+
 // spawn starts QEMU: a session of its own, its own user, no environment, its
-// output into a file, no core dumps.
-func (d *Driver) spawn(id string, c command, says *os.File, memoryMiB int) (*process, error) {
+// output into a file, with limits.
+func (d *Driver) spawn(c command, says *os.File, memoryMiB int) (*process, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
 	}
 	defer null.Close()
-	child, err := os.StartProcess(d.cfg.Binary, append([]string{d.cfg.Binary}, c.args...), &os.ProcAttr{
+	most := strconv.FormatInt(int64(memoryMiB)<<10+8<<20, 10)
+	args := append([]string{"sh", "-c", limited, "sh", most, d.cfg.Binary}, c.args...)
+	child, err := os.StartProcess("/bin/sh", args, &os.ProcAttr{
 		Dir: "/", Env: []string{}, Sys: d.sysProcAttr(),
 		Files: append([]*os.File{null, says, says}, c.files...),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w: %w", d.cfg.Binary, nephos.ErrUnavailable, err)
-	}
-	limits := map[int]uint64{
-		unix.RLIMIT_CORE:    0,
-		unix.RLIMIT_NOFILE:  4096,
-		unix.RLIMIT_MEMLOCK: 0,
-		unix.RLIMIT_AS:      uint64(memoryMiB)<<20 + 8<<30,
-	}
-	for which, most := range limits {
-		if err := unix.Prlimit(child.Pid, which, &unix.Rlimit{Cur: most, Max: most}, nil); err != nil {
-			d.log.Warn("cannot limit a guest's QEMU", "guest", id, "limit", which, "error", err)
-		}
 	}
 	p, err := openChild(child.Pid)
 	if err != nil {

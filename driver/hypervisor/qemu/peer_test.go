@@ -58,7 +58,7 @@ func newPeer(t *testing.T, spec hypervisor.Spec) (*Driver, *peer, *stepClock) {
 	for _, disk := range spec.Disks {
 		q.devices[diskDevice(disk.ID)], q.nodes[diskNode(disk.ID)] = "virtio-blk-pci", disk.SizeBytes
 	}
-	q.process = exec.Command("sh", "-c", "read x", "-name", nameOf(peerID), "-x")
+	q.process = exec.Command("sh", "-c", "read x", "-name", d.nameOf(peerID), "-x")
 	stdin, err := q.process.StdinPipe()
 	require.NoError(t, err)
 	require.NoError(t, q.process.Start())
@@ -70,7 +70,7 @@ func newPeer(t *testing.T, spec hypervisor.Spec) (*Driver, *peer, *stepClock) {
 	require.NoError(t, f.Close())
 	t.Cleanup(func() { _ = l.Close() })
 	go q.accept(l)
-	p, err := openProcess(q.process.Process.Pid, 0, peerID)
+	p, err := openProcess(q.process.Process.Pid, 0, d.nameOf(peerID))
 	require.NoError(t, err)
 	d.adopt(t.Context(), g, p)
 	t.Cleanup(func() {

@@ -22,24 +22,25 @@ type process struct {
 	fd    *os.File
 }
 
-// nameOf is the word on a guest's command line by which it is known as ours.
-func nameOf(id string) string { return "nephos-" + id }
+// nameOf is the word on a guest's command line by which it is known as ours: it
+// holds the directory's own token, so that another directory's guest of the same
+// ID is not taken for ours.
+func (d *Driver) nameOf(id string) string { return "nephos-" + d.token + "-" + id }
 
-// openProcess opens a process if it is the guest's: its command line names the
-// guest, and it started at the given ticks (zero: whenever).
-func openProcess(pid int, ticks uint64, id string) (*process, error) {
+// openProcess opens a process if its command line has the name of a guest, and it started at the given ticks (zero: whenever).
+func openProcess(pid int, ticks uint64, name string) (*process, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("open process %d: %w", pid, err)
 	}
 	p := &process{pid: pid, fd: os.NewFile(uintptr(fd), "pidfd")}
 	started, state, err := startTicks(pid)
-	if err == nil && state != 'Z' && (ticks == 0 || ticks == started) && namesGuest(pid, id) {
+	if err == nil && state != 'Z' && (ticks == 0 || ticks == started) && named(pid, name) {
 		p.ticks = started
 		return p, nil
 	}
 	p.close()
-	return nil, fmt.Errorf("open process %d: it is not guest %s: %w", pid, id, os.ErrProcessDone)
+	return nil, fmt.Errorf("open process %d: it is not %s: %w", pid, name, os.ErrProcessDone)
 }
 
 // openChild opens a process that we have just started and not waited for, so
@@ -57,27 +58,27 @@ func openChild(pid int) (*process, error) {
 	return p, nil
 }
 
-// scanProcess searches all processes for the guest's.
-func scanProcess(id string) (*process, error) {
+// scanProcess searches all processes for one of the name.
+func scanProcess(name string) (*process, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return nil, err
 	}
 	for _, path := range stats {
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err != nil || !namesGuest(pid, id) {
+		if err != nil || !named(pid, name) {
 			continue
 		}
-		if p, err := openProcess(pid, 0, id); err == nil {
+		if p, err := openProcess(pid, 0, name); err == nil {
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("find the process of guest %s: %w", id, os.ErrProcessDone)
+	return nil, fmt.Errorf("find the process %s: %w", name, os.ErrProcessDone)
 }
 
-func namesGuest(pid int, id string) bool {
+func named(pid int, name string) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && bytes.Contains(line, []byte("\x00-name\x00"+nameOf(id)+"\x00"))
+	return err == nil && bytes.Contains(line, []byte("\x00-name\x00"+name+"\x00"))
 }
 
 // startTicks reads a process's start time and state.

@@ -185,7 +185,7 @@ func (d *Driver) copyOff(ctx context.Context, g *guest, disk driver.Disk, path s
 	defer os.RemoveAll(dir)
 	var c command
 	defer func() { c.close() }()
-	c.add("-name", nameOf(copyName(g.id)), "-machine", "none", "-nodefaults", "-no-user-config", "-sandbox", sandbox, "-S", "-display", "none")
+	c.add("-name", d.nameOf(copyName(g.id)), "-machine", "none", "-nodefaults", "-no-user-config", "-sandbox", sandbox, "-S", "-display", "none")
 	socket, err := listen(dir, "vm.qmp")
 	if err != nil {
 		return err
@@ -199,7 +199,7 @@ func (d *Driver) copyOff(ctx context.Context, g *guest, disk driver.Disk, path s
 		return err
 	}
 	defer says.Close()
-	p, err := d.spawn(g.id, c, says, 1024)
+	p, err := d.spawn(c, says, 1024)
 	if err != nil {
 		return err
 	}
