@@ -44,11 +44,11 @@ func (s Spec) Validate() error {
 	case s.MemoryMiB < 1:
 		return bad("memory is %d, want at least 1", s.MemoryMiB)
 	case len(s.Disks) > MaxDisks:
-		return bad("Disks has %d entries, at most %d fit", len(s.Disks), MaxDisks)
+		return bad("disks has %d entries, at most %d fit", len(s.Disks), MaxDisks)
 	case len(s.NICs) > MaxNICs:
-		return bad("NICs has %d entries, at most %d fit", len(s.NICs), MaxNICs)
+		return bad("nics has %d entries, at most %d fit", len(s.NICs), MaxNICs)
 	case s.Firmware != "" && s.Firmware != "bios" && s.Firmware != "uefi":
-		return bad("Firmware is %.40q, want bios or uefi", s.Firmware)
+		return bad("firmware is %.40q, want bios or uefi", s.Firmware)
 	}
 	seen := make(map[string]bool)
 	for i, d := range s.Disks {
