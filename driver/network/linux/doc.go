@@ -32,6 +32,9 @@
 //
 // # Limits
 //
-// VLAN and VXLAN segments are local to the host. IPv6 addresses are filtered,
+// VLAN segments are local to the host, and so are VXLAN segments without an
+// [Underlay]. Guests that know no classless routes (option 121) reach their
+// metadata only by a router on their own host. IPv6 addresses are filtered,
 // routed and given to router legs, but nothing advertises them to guests.
+// A tap keeps the owner that it was made with.
 package linux

@@ -181,8 +181,15 @@ func (f *firewall) install() error {
 			b.set(s)
 		}
 		name := func(key expr.MetaKey) []expr.Any { return []expr.Any{&expr.Meta{Key: key, Register: 1}} }
+		// Each host has a service at that address; they must not meet.
+		b.chain(bridgeTable, "tunnel",
+			match(etherType(etherARP), prefixAt(expr.PayloadBaseNetworkHeader, 14, servicePrefix), drop),
+			match(etherType(etherARP), prefixAt(expr.PayloadBaseNetworkHeader, 24, servicePrefix), drop),
+			match(etherType(etherIPv4), source(servicePrefix), drop),
+			match(etherType(etherIPv4), dest(servicePrefix), drop))
 		b.base(bridgeTable, "sent", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -350,
 			setMark(0),
+			match(meta(expr.MetaKeyIIFNAME, []byte("v")), goTo("tunnel")),
 			match(name(expr.MetaKeyIIFNAME), vmap("from")),
 			// Without port security there is no metadata: who asks is not known.
 			match(name(expr.MetaKeyIIFNAME), lookup("open"), etherType(etherIPv4), dest(servicePrefix), l4proto(unix.IPPROTO_TCP), drop),
@@ -192,6 +199,7 @@ func (f *firewall) install() error {
 		)
 		b.base(bridgeTable, "delivered", nftables.ChainTypeFilter, nftables.ChainHookForward, -200,
 			setMark(0),
+			match(meta(expr.MetaKeyOIFNAME, []byte("v")), goTo("tunnel")),
 			match(name(expr.MetaKeyOIFNAME), vmap("to")),
 			match(name(expr.MetaKeyOIFNAME), lookup("open"), accept),
 			match(meta(expr.MetaKeyOIFNAME, []byte("t")), drop),

@@ -32,6 +32,8 @@ type Config struct {
 	// Physical maps the names of physical networks to how they are reached. A
 	// flat or VLAN network on a name that is not here is refused.
 	Physical map[string]External
+	// Underlay carries VXLAN segments to other hosts; nil: they end at this one.
+	Underlay *Underlay
 	// TapUID and TapGID own the taps: the user as which guests run.
 	TapUID, TapGID int
 	// LeaseTime of DHCP; zero means a day.
@@ -87,6 +89,9 @@ func Open(ctx context.Context, cfg Config) (*Driver, error) {
 		if a := x.HostAddress; a.IsValid() && !a.Addr().Is4() {
 			return nil, nephos.Errorf(nephos.ErrInvalid, "open network driver: host address %s of %s is not IPv4", a, name)
 		}
+	}
+	if u := cfg.Underlay; u != nil && (!u.Address.IsValid() || u.Address.IsUnspecified()) {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "open network driver: the underlay has no address")
 	}
 	if cfg.Dir == "" {
 		cfg.Dir = "/run/netns"

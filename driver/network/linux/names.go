@@ -23,6 +23,7 @@ func bridgeName(net string) string  { return "b" + short(net, 12) }
 func tapName(port string) string    { return "t" + short(port, 12) }
 func serviceVeth(net string) string { return "s" + short(net, 12) }
 func uplinkVeth(net string) string  { return "u" + short(net, 12) }
+func tunnelName(net string) string  { return "v" + short(net, 12) }
 func routerVeth(port string) string { return "r" + short(port, 12) }
 func routerLeg(port string) string  { return "l" + short(port, 12) } // in the router
 const serviceLeg = "service"        // in the service's namespace

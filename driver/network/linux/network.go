@@ -89,6 +89,9 @@ func (d *Driver) plugNetwork(b *bridge, host netip.Prefix) error {
 	if err != nil {
 		return err
 	}
+	if err := d.plugVXLAN(b); err != nil {
+		return err
+	}
 	serve := !b.spec.External
 	for _, s := range b.spec.Subnets {
 		serve = serve || s.DHCP
@@ -202,7 +205,7 @@ func (d *Driver) unplugNetwork(id string) error {
 	if b := d.networks[id]; b != nil {
 		b.service.stop()
 	}
-	for _, name := range []string{serviceVeth(id), uplinkVeth(id)} {
+	for _, name := range []string{serviceVeth(id), uplinkVeth(id), tunnelName(id)} {
 		if err := deleteLink(d.sw, name); err != nil {
 			return err
 		}
