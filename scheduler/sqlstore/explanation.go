@@ -1,0 +1,59 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+func encodeExplanation(e scheduler.Explanation) (string, error) {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return "", fmt.Errorf("encoding an explanation: %w", err)
+	}
+	return string(b), nil
+}
+
+// pruneEvery is after how many explanations the oldest are forgotten.
+const pruneEvery = 64
+
+// keepExplanation keeps an explanation and, now and then, forgets those that
+// are too many.
+func (s *Store) keepExplanation(ctx context.Context, tx *store.Tx, requestID, consumer, body string) error {
+	keep := int64(s.cfg.Explanations)
+	if keep < 0 {
+		return nil
+	}
+	var seq int64
+	err := tx.QueryRowContext(ctx, `INSERT INTO placement_explanations (request_id, consumer_uuid, at, body) VALUES (?, ?, ?, ?) RETURNING seq`,
+		requestID, consumer, tx.Now(), body).Scan(&seq)
+	if err != nil || seq%pruneEvery != 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM placement_explanations WHERE seq <= ?", seq-keep)
+	return err
+}
+
+// Explanation returns why the newest decision for a request or a consumer, by
+// its id, fell as it did. It fails with nephos.ErrNotFound if none was made or
+// it was forgotten; the store keeps about Config.Explanations of them.
+func (s *Store) Explanation(ctx context.Context, id string) (scheduler.Explanation, error) {
+	var rows []explanationRow
+	err := s.cfg.Store.Reader().NewSelect().Model(&rows).
+		Where("request_id = ? OR consumer_uuid = ?", id, id).Order("seq DESC").Limit(1).Scan(ctx)
+	if err != nil {
+		return scheduler.Explanation{}, fmt.Errorf("reading the explanation of %s: %w", id, err)
+	}
+	if len(rows) == 0 {
+		return scheduler.Explanation{}, nephos.NotFound("Explanation of", id)
+	}
+	var e scheduler.Explanation
+	if err := json.Unmarshal([]byte(rows[0].Body), &e); err != nil {
+		return scheduler.Explanation{}, fmt.Errorf("reading the explanation of %s: %w", id, err)
+	}
+	return e, nil
+}
