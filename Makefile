@@ -13,10 +13,12 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 demo:
 	@scripts/setup demo
-	@examples/allinone/demo $(if $(ONCE),--once)
+	@echo "building (the first time takes a minute or two)"
+	@$(MAKE) --no-print-directory build
+	@bin/demo $(if $(ONCE),-once)
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./examples/allinone
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./examples/allinone ./examples/demo
 
 test:
 	@scripts/setup test

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/config"
+	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
+)
+
+// cloud is the running cloud and the clients for it.
+type cloud struct {
+	program, data, log string
+	pid                int
+	exited             chan error
+
+	compute, network, volume, image *gophercloud.ServiceClient
+}
+
+func buildGuest(ctx context.Context, script, out string) (string, error) {
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, script, "-o", out)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, stderr.String())
+	}
+	info, err := os.Stat(out)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s, %.1f MB", out, float64(info.Size())/1e6), nil
+}
+
+func startCloud(ctx context.Context, o options) (*cloud, error) {
+	c := &cloud{program: o.allinone, data: o.data, exited: make(chan error, 1)}
+	if abs, err := filepath.Abs(o.allinone); err == nil {
+		c.program = abs
+	}
+	err := step(ctx, "cloud", func(ctx context.Context) (string, error) {
+		if err := os.MkdirAll(c.data, 0o700); err != nil {
+			return "", err
+		}
+		c.log = filepath.Join(c.data, "nephos.log")
+		ready := filepath.Join(c.data, "clouds.yaml")
+		if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		log, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return "", err
+		}
+		defer log.Close()
+		from, err := log.Seek(0, 2)
+		if err != nil {
+			return "", err
+		}
+		cmd := exec.Command(c.program, "-data", c.data, "-listen", o.listen, "-drivers", "real")
+		cmd.Stdout, cmd.Stderr = log, log
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it outlives the demo
+		start := time.Now()
+		if err := cmd.Start(); err != nil {
+			return "", err
+		}
+		c.pid = cmd.Process.Pid
+		go func() { c.exited <- cmd.Wait() }()
+		err = poll(ctx, time.Minute, "the cloud's start", func() (bool, error) {
+			select {
+			case err := <-c.exited:
+				c.exited <- err
+				said, _ := os.ReadFile(c.log)
+				return false, fmt.Errorf("the cloud ended at once (%v):\n%s", err, said[min(from, int64(len(said))):])
+			default:
+			}
+			_, err := os.Stat(ready)
+			return err == nil, nil
+		})
+		if err != nil {
+			return "", err
+		}
+		took := time.Since(start)
+		return fmt.Sprintf("pid %d, ready in %s", c.pid, took.Round(time.Millisecond)), c.connect(ctx)
+	})
+	if err != nil {
+		return nil, errors.Join(err, c.stop(context.WithoutCancel(ctx)))
+	}
+	return c, nil
+}
+
+// connect logs in as clouds.yaml says.
+func (c *cloud) connect(ctx context.Context) error {
+	auth, endpoint, tls, err := clouds.Parse(clouds.WithLocations(filepath.Join(c.data, "clouds.yaml")), clouds.WithCloudName("nephos"))
+	if err != nil {
+		return err
+	}
+	auth.AllowReauth = true
+	provider, err := config.NewProviderClient(ctx, auth, config.WithTLSConfig(tls))
+	if err != nil {
+		return err
+	}
+	if c.compute, err = openstack.NewComputeV2(provider, endpoint); err != nil {
+		return err
+	}
+	c.compute.Microversion = "2.60"
+	if c.network, err = openstack.NewNetworkV2(provider, endpoint); err != nil {
+		return err
+	}
+	if c.volume, err = openstack.NewBlockStorageV3(provider, endpoint); err != nil {
+		return err
+	}
+	c.image, err = openstack.NewImageV2(provider, endpoint)
+	return err
+}
+
+// stop ends the cloud and waits for it.
+func (c *cloud) stop(ctx context.Context) error {
+	if c.pid == 0 {
+		return nil
+	}
+	return step(ctx, "stop the cloud", func(ctx context.Context) (string, error) {
+		if err := syscall.Kill(c.pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return "", err
+		}
+		select {
+		case err := <-c.exited:
+			if err != nil {
+				return "", err
+			}
+		case <-time.After(30 * time.Second):
+			return "", errors.New("it did not stop within 30 s")
+		}
+		return "", leftBehind(c.data)
+	})
+}
+
+// leftBehind looks for processes of the cloud's guests.
+func leftBehind(data string) error {
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return err
+	}
+	for _, path := range found {
+		b, err := os.ReadFile(path)
+		if err == nil && strings.Contains(string(b), data) && strings.Contains(string(b), "qemu") {
+			return fmt.Errorf("a guest's process was left behind: %s", strings.ReplaceAll(string(b), "\x00", " "))
+		}
+	}
+	return nil
+}
