@@ -61,8 +61,14 @@ func (d *demo) show(ctx context.Context) error {
 	}{
 		{"upload image", func(ctx context.Context) (_ string, err error) { imageID, err = d.upload(ctx); return imageID, err }},
 		{"flavor, key", func(ctx context.Context) (_ string, err error) { flavorID, err = d.flavorAndKey(ctx); return name, err }},
-		{"network, router", func(ctx context.Context) (_ string, err error) { networkID, err = d.networks(ctx); return "10.10.0.0/24 to public", err }},
-		{"volume", func(ctx context.Context) (_ string, err error) { volumeID, err = d.makeVolume(ctx); return "1 GiB, available", err }},
+		{"network, router", func(ctx context.Context) (_ string, err error) {
+			networkID, err = d.networks(ctx)
+			return "10.10.0.0/24 to public", err
+		}},
+		{"volume", func(ctx context.Context) (_ string, err error) {
+			volumeID, err = d.makeVolume(ctx)
+			return "1 GiB, available", err
+		}},
 		{"boot server", func(ctx context.Context) (_ string, err error) {
 			serverID, err = d.boot(ctx, imageID, flavorID, networkID)
 			return "ACTIVE", err
