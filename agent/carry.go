@@ -232,7 +232,7 @@ func (a *Agent) prepareDisks(ctx context.Context, id string, s *hypervisor.Serve
 		return nil
 	}
 	path := filepath.Join(a.serverDir(id), "config.iso")
-	if err := writeConfigDrive(path, s.Files); err != nil {
+	if err := writeConfigDrive(path, onDrive(s.AllFiles())); err != nil {
 		return fmt.Errorf("making the config drive: %w", err)
 	}
 	spec.Disks = append(spec.Disks, driver.Disk{

@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"github.com/diskfs/go-diskfs/backend/file"
 	"github.com/diskfs/go-diskfs/filesystem/iso9660"
@@ -15,6 +16,18 @@ import (
 
 // configDriveLabel is the volume label that guests look for.
 const configDriveLabel = "config-2"
+
+// onDrive returns the files that belong on a config drive: not EC2's listings,
+// where a file and a folder may have one name, and nothing that changes later.
+func onDrive(files map[string][]byte) map[string][]byte {
+	out := make(map[string][]byte, len(files))
+	for name, data := range files {
+		if strings.HasPrefix(name, "openstack/") && path.Base(name) != "password" || strings.HasPrefix(name, "ec2/") {
+			out[name] = data
+		}
+	}
+	return out
+}
 
 // writeConfigDrive writes the files, by path, as an ISO 9660 image with Rock
 // Ridge and Joliet names. An image that is there already is left alone when the

@@ -74,8 +74,9 @@ func (a *Agent) metadata(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.mu.Lock()
-	files := o.server.Files
+	server := o.server
 	a.mu.Unlock()
+	files := server.AllFiles()
 	name := strings.Trim(r.URL.Path, "/")
 	switch {
 	case r.Method == http.MethodPost && strings.HasPrefix(name, "openstack/") && strings.HasSuffix(name, "/password"):

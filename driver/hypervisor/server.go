@@ -1,6 +1,7 @@
 package hypervisor
 
 import (
+	"strings"
 	"time"
 
 	"github.com/nephos-cloud/nephos/driver"
@@ -21,7 +22,10 @@ type Server struct {
 	// Files are the guest's metadata by path, such as
 	// "openstack/latest/meta_data.json": served at 169.254.169.254 and, with
 	// ConfigDrive, written to a disk labelled config-2.
-	Files       map[string][]byte `json:",omitempty"`
+	Files map[string][]byte `json:",omitempty"`
+	// Aliases are further names of folders of Files: "openstack/2012-08-10" is
+	// "openstack/latest". See [Server.AllFiles].
+	Aliases     map[string]string `json:",omitempty"`
 	ConfigDrive bool              `json:",omitempty"`
 	// Generation counts the decisions about power. An agent carries out each
 	// once: it converges to Power, or, when Reboot is set and the guest runs,
@@ -55,6 +59,22 @@ type PortRef struct {
 	ID  string
 	MAC string
 	MTU int
+}
+
+// AllFiles returns Files under all their names, sharing the bytes.
+func (s *Server) AllFiles() map[string][]byte {
+	all := make(map[string][]byte, len(s.Files)*(1+len(s.Aliases)))
+	for name, data := range s.Files {
+		all[name] = data
+	}
+	for alias, folder := range s.Aliases {
+		for name, data := range s.Files {
+			if rest, ok := strings.CutPrefix(name, folder+"/"); ok {
+				all[alias+"/"+rest] = data
+			}
+		}
+	}
+	return all
 }
 
 // RootDisk returns the disk "root" of the spec, or nil.
