@@ -70,19 +70,19 @@ func (c *command) machine(id, name, accel string, spec hypervisor.Spec) {
 	} else {
 		c.add("-accel", "tcg,tb-size=32", "-cpu", "qemu64")
 	}
-	c.json("-device", map[string]any{"driver": "VGA", "id": "video0", "vgamem_mb": 16})
-	c.json("-device", map[string]any{"driver": "virtio-balloon-pci", "id": "balloon0"})
+	c.json("-device", map[string]any{"driver": "VGA", "id": "video0", "vgamem_mb": 16, "addr": pciAddress(slotVideo)})
+	c.json("-device", map[string]any{"driver": "virtio-balloon-pci", "id": "balloon0", "addr": pciAddress(slotBalloon)})
 	c.add("-object", "rng-random,id=entropy0,filename=/dev/urandom")
-	c.json("-device", map[string]any{"driver": "virtio-rng-pci", "id": "rng0", "rng": "entropy0"})
+	c.json("-device", map[string]any{"driver": "virtio-rng-pci", "id": "rng0", "rng": "entropy0", "addr": pciAddress(slotEntropy)})
 	buses := make(map[string]bool)
 	for _, d := range spec.Disks {
 		buses[d.Bus] = true
 	}
 	if buses["scsi"] {
-		c.json("-device", map[string]any{"driver": "virtio-scsi-pci", "id": "scsi"})
+		c.json("-device", map[string]any{"driver": "virtio-scsi-pci", "id": "scsi", "addr": pciAddress(slotSCSI)})
 	}
 	if buses["sata"] {
-		c.json("-device", map[string]any{"driver": "ich9-ahci", "id": "sata"})
+		c.json("-device", map[string]any{"driver": "ich9-ahci", "id": "sata", "addr": pciAddress(slotSATA)})
 	}
 }
 
@@ -137,15 +137,21 @@ func (s source) protocol(readOnly bool) map[string]any {
 	return map[string]any{"driver": kind, "filename": s.path, "read-only": readOnly, "discard": "unmap"}
 }
 
-// diskDeviceOf describes the device that shows a disk to the guest. The slot
-// counts the disks on the same bus; boot is 0 for never, else 1 boots first.
-func diskDeviceOf(d driver.Disk, slot, boot int) map[string]any {
+// pciAddress is a slot as a device's property.
+func pciAddress(slot int) string { return fmt.Sprintf("%#x", slot) }
+
+// place says where a disk goes: a PCI slot, or the number on a bus of its own;
+// boot is 0 for never, else 1 boots first.
+type place struct{ pci, unit, boot int }
+
+// diskDeviceOf describes the device that shows a disk to the guest.
+func diskDeviceOf(d driver.Disk, at place) map[string]any {
 	dev := map[string]any{"id": diskDevice(d.ID), "drive": diskNode(d.ID)}
 	if d.Serial != "" {
 		dev["serial"] = d.Serial
 	}
-	if boot > 0 {
-		dev["bootindex"] = boot
+	if at.boot > 0 {
+		dev["bootindex"] = at.boot
 	}
 	kind := "hd"
 	if d.CDROM {
@@ -153,13 +159,13 @@ func diskDeviceOf(d driver.Disk, slot, boot int) map[string]any {
 	}
 	switch busOf(d) {
 	case "virtio":
-		dev["driver"] = "virtio-blk-pci"
+		dev["driver"], dev["addr"] = "virtio-blk-pci", pciAddress(at.pci)
 	case "scsi":
-		dev["driver"], dev["bus"], dev["lun"] = "scsi-"+kind, "scsi.0", slot
+		dev["driver"], dev["bus"], dev["lun"] = "scsi-"+kind, "scsi.0", at.unit
 	case "sata":
-		dev["driver"], dev["bus"] = "ide-"+kind, "sata."+strconv.Itoa(slot)
+		dev["driver"], dev["bus"] = "ide-"+kind, "sata."+strconv.Itoa(at.unit)
 	case "ide":
-		dev["driver"], dev["bus"], dev["unit"] = "ide-"+kind, "ide."+strconv.Itoa(slot/2), slot%2
+		dev["driver"], dev["bus"], dev["unit"] = "ide-"+kind, "ide."+strconv.Itoa(at.unit/2), at.unit%2
 	}
 	return dev
 }
@@ -195,8 +201,8 @@ func bootOrder(disks []driver.Disk) map[string]int {
 }
 
 // nicDeviceOf describes a network card.
-func nicDeviceOf(n driver.NIC) map[string]any {
-	dev := map[string]any{"driver": "virtio-net-pci", "id": nicDevice(n.ID), "netdev": netdev(n.ID), "mac": n.MAC, "romfile": ""}
+func nicDeviceOf(n driver.NIC, slot int) map[string]any {
+	dev := map[string]any{"driver": "virtio-net-pci", "id": nicDevice(n.ID), "netdev": netdev(n.ID), "mac": n.MAC, "romfile": "", "addr": pciAddress(slot)}
 	if n.Model == "e1000" {
 		dev["driver"] = "e1000"
 	} else if n.MTU > 0 && n.MTU != 1500 {

@@ -80,7 +80,10 @@ func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (er
 			d.discard(g)
 		}
 	}()
-	rec := record{ID: g.id, Spec: withoutSecrets(spec), Made: maps.Clone(old.Made)}
+	rec := record{
+		ID: g.id, Spec: withoutSecrets(spec), Made: maps.Clone(old.Made),
+		Slots: assignSlots(old.Slots, spec),
+	}
 	if rec.Made == nil {
 		rec.Made = make(map[string]madeDisk)
 	}
@@ -103,7 +106,7 @@ func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (er
 		rec.Made[disk.ID] = madeDisk{Base: disk.Base}
 	}
 	if v != nil {
-		if err := v.converge(ctx, g.dir, old.Spec, spec); err != nil {
+		if err := v.converge(ctx, g.dir, old.Spec, rec); err != nil {
 			return err
 		}
 	}

@@ -85,17 +85,17 @@ func (d *Driver) prepare(c *command, g *guest, rec record) error {
 		c.serial(f, log)
 	}
 	order := bootOrder(rec.Spec.Disks)
-	slots := make(map[string]int)
+	units := make(map[string]int)
 	for _, disk := range rec.Spec.Disks {
 		if err := c.disk(g.dir, disk); err != nil {
 			return err
 		}
 		bus := busOf(disk)
-		c.json("-device", diskDeviceOf(disk, slots[bus], order[disk.ID]))
-		slots[bus]++
+		c.json("-device", diskDeviceOf(disk, place{rec.Slots[diskDevice(disk.ID)], units[bus], order[disk.ID]}))
+		units[bus]++
 	}
 	for _, nic := range rec.Spec.NICs {
-		if err := c.nic(nic); err != nil {
+		if err := c.nic(nic, rec.Slots[nicDevice(nic.ID)]); err != nil {
 			return err
 		}
 	}
@@ -173,10 +173,6 @@ func (d *Driver) checkSpec(s hypervisor.Spec) error {
 	}
 	return nil
 }
-
-// pciSlots is how many of machine pc's 32 slots are left for disks and cards:
-// bridge, ISA bridge, graphics, balloon, entropy, SCSI and SATA have theirs.
-const pciSlots = 24
 
 func hasDisk(disks []driver.Disk, id string) bool {
 	return slices.ContainsFunc(disks, func(d driver.Disk) bool { return d.ID == id })

@@ -92,12 +92,12 @@ func attachTap(device string) (*os.File, error) {
 }
 
 // nic adds a card to a command line.
-func (c *command) nic(n driver.NIC) error {
+func (c *command) nic(n driver.NIC, slot int) error {
 	f, err := openTap(n)
 	if err != nil {
 		return err
 	}
 	c.add("-netdev", fmt.Sprintf("tap,id=%s,fd=%d", netdev(n.ID), c.file(f)))
-	c.json("-device", nicDeviceOf(n))
+	c.json("-device", nicDeviceOf(n, slot))
 	return nil
 }

@@ -18,7 +18,8 @@ func (d *Driver) HotPlug() (disks, nics bool) { return true, true }
 
 // converge plugs and unplugs until the process has the disks and cards of the
 // spec. What it has, it is asked.
-func (v *vm) converge(ctx context.Context, dir string, old, want hypervisor.Spec) error {
+func (v *vm) converge(ctx context.Context, dir string, old hypervisor.Spec, rec record) error {
+	want := rec.Spec
 	has, err := v.devices(ctx)
 	if err != nil {
 		return err
@@ -51,14 +52,14 @@ func (v *vm) converge(ctx context.Context, dir string, old, want hypervisor.Spec
 	}
 	for _, disk := range want.Disks {
 		if !has[diskDevice(disk.ID)] {
-			if err := v.plugDisk(ctx, dir, disk); err != nil {
+			if err := v.plugDisk(ctx, dir, disk, rec.Slots[diskDevice(disk.ID)]); err != nil {
 				return fmt.Errorf("plug disk %s: %w", disk.ID, err)
 			}
 		}
 	}
 	for _, nic := range want.NICs {
 		if !has[nicDevice(nic.ID)] {
-			if err := v.plugNIC(ctx, nic); err != nil {
+			if err := v.plugNIC(ctx, nic, rec.Slots[nicDevice(nic.ID)]); err != nil {
 				return fmt.Errorf("plug card %s: %w", nic.ID, err)
 			}
 		}
@@ -103,7 +104,7 @@ func (v *vm) fdset(ctx context.Context, f *os.File) (path string, remove func(),
 
 // plugDisk adds a disk. What a call before it left half done is taken away
 // first.
-func (v *vm) plugDisk(ctx context.Context, dir string, d driver.Disk) error {
+func (v *vm) plugDisk(ctx context.Context, dir string, d driver.Disk, slot int) error {
 	if !hotPluggable(d) {
 		return fmt.Errorf("bus %s takes no disk while the guest is on: %w", busOf(d), errors.ErrUnsupported)
 	}
@@ -131,11 +132,11 @@ func (v *vm) plugDisk(ctx context.Context, dir string, d driver.Disk) error {
 	if err := v.execute(ctx, "blockdev-add", nodeOf(d, source{path, device}, base), nil); err != nil {
 		return err
 	}
-	slot := 0
+	at := place{pci: slot}
 	if busOf(d) == "scsi" {
-		slot = v.freeLUN(ctx)
+		at.unit = v.freeLUN(ctx)
 	}
-	if err := v.execute(ctx, "device_add", diskDeviceOf(d, slot, 0), nil); err != nil {
+	if err := v.execute(ctx, "device_add", diskDeviceOf(d, at), nil); err != nil {
 		return errors.Join(err, v.dropNode(context.WithoutCancel(ctx), diskNode(d.ID)))
 	}
 	return nil
@@ -163,7 +164,7 @@ func (v *vm) dropNode(ctx context.Context, node string) error {
 }
 
 // plugNIC adds a card on its tap.
-func (v *vm) plugNIC(ctx context.Context, n driver.NIC) error {
+func (v *vm) plugNIC(ctx context.Context, n driver.NIC, slot int) error {
 	_ = v.execute(ctx, "netdev_del", map[string]any{"id": netdev(n.ID)}, nil)
 	tap, err := openTap(n)
 	if err != nil {
@@ -181,7 +182,7 @@ func (v *vm) plugNIC(ctx context.Context, n driver.NIC) error {
 	if err := v.execute(ctx, "netdev_add", map[string]any{"type": "tap", "id": netdev(n.ID), "fd": name}, nil); err != nil {
 		return err
 	}
-	if err := v.execute(ctx, "device_add", nicDeviceOf(n), nil); err != nil {
+	if err := v.execute(ctx, "device_add", nicDeviceOf(n, slot), nil); err != nil {
 		return errors.Join(err, v.execute(context.WithoutCancel(ctx), "netdev_del", map[string]any{"id": netdev(n.ID)}, nil))
 	}
 	return nil

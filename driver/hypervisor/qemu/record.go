@@ -21,6 +21,8 @@ type record struct {
 	Spec hypervisor.Spec
 	// Made tells of each local disk that has a file what it was made on.
 	Made map[string]madeDisk
+	// Slots are the PCI slots of disks and cards, by device.
+	Slots map[string]int
 }
 
 // madeDisk is a local disk's origin.

@@ -88,23 +88,49 @@ func TestDiskDevices(t *testing.T) {
 		"virtio-blk-pci": {ID: "x"}, "scsi-hd": {ID: "x", Bus: "scsi"}, "ide-cd": {ID: "x", CDROM: true},
 		"scsi-cd": {ID: "x", Bus: "scsi", CDROM: true}, "ide-hd": {ID: "x", Bus: "sata"},
 	} {
-		require.Equal(t, want, diskDeviceOf(d, 3, 0)["driver"])
+		require.Equal(t, want, diskDeviceOf(d, place{unit: 3})["driver"])
 	}
-	dev := diskDeviceOf(driver.Disk{ID: "x", Bus: "ide", Serial: "a,b=c"}, 3, 2)
+	dev := diskDeviceOf(driver.Disk{ID: "x", Bus: "ide", Serial: "a,b=c"}, place{unit: 3, boot: 2})
 	require.Equal(t, "ide.1", dev["bus"])
 	require.Equal(t, 1, dev["unit"])
 	require.Equal(t, 2, dev["bootindex"])
 	require.Equal(t, "a,b=c", dev["serial"], "as JSON, it needs no quoting")
-	require.NotContains(t, diskDeviceOf(driver.Disk{ID: "x"}, 0, 0), "bootindex")
+	require.NotContains(t, diskDeviceOf(driver.Disk{ID: "x"}, place{}), "bootindex")
 }
 
 func TestNICDevices(t *testing.T) {
-	dev := nicDeviceOf(driver.NIC{ID: "p", MAC: "02:00:00:00:00:01", MTU: 1450})
+	dev := nicDeviceOf(driver.NIC{ID: "p", MAC: "02:00:00:00:00:01", MTU: 1450}, 7)
+	require.Equal(t, "0x7", dev["addr"])
 	require.Equal(t, 1450, dev["host_mtu"])
-	require.NotContains(t, nicDeviceOf(driver.NIC{MTU: 1500}), "host_mtu")
-	dev = nicDeviceOf(driver.NIC{ID: "p", Model: "e1000", MTU: 1450})
+	require.NotContains(t, nicDeviceOf(driver.NIC{MTU: 1500}, 7), "host_mtu")
+	dev = nicDeviceOf(driver.NIC{ID: "p", Model: "e1000", MTU: 1450}, 7)
 	require.Equal(t, "e1000", dev["driver"])
 	require.NotContains(t, dev, "host_mtu", "e1000 cannot tell it")
+}
+
+func TestSlotsStay(t *testing.T) {
+	spec := peerSpec()
+	for _, id := range []string{"a", "b", "c"} {
+		spec.Disks = append(spec.Disks, driver.Disk{ID: id})
+	}
+	spec.NICs = []driver.NIC{{ID: "n"}}
+	first := assignSlots(nil, spec)
+	require.Equal(t, map[string]int{"disk-a": 7, "disk-b": 8, "disk-c": 9, "nic-n": 10}, first)
+	spec.Disks = []driver.Disk{{ID: "a"}, {ID: "c"}, {ID: "d"}, {ID: "s", Bus: "scsi"}}
+	second := assignSlots(first, spec)
+	require.Equal(t, map[string]int{"disk-a": 7, "disk-c": 9, "nic-n": 10, "disk-d": 11}, second,
+		"what stays keeps its slot, and a new disk does not take one just left")
+	spec.Disks = nil
+	for i := range pciSlots - 1 {
+		spec.Disks = append(spec.Disks, driver.Disk{ID: string(rune('A' + i))})
+	}
+	used := make(map[int]bool)
+	for _, slot := range assignSlots(second, spec) {
+		require.False(t, used[slot])
+		require.True(t, slot >= slotFirst && slot <= slotLast)
+		used[slot] = true
+	}
+	require.Len(t, used, pciSlots)
 }
 
 func TestCheckSpec(t *testing.T) {
