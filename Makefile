@@ -37,8 +37,9 @@ lint:
 	@out=$$($(GOFUMPT) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; }
 	$(STATICCHECK) ./...
 
-bench:
-	$(GO) run ./bench
+bench: build
+	@$(GO) build -trimpath -o bin/ ./bench
+	bin/bench
 
 clean:
 	rm -rf bin

@@ -23,22 +23,16 @@ func (s *Service) bootKeyPair(ctx context.Context, name string) (publicKey strin
 	panic("compute: not yet")
 }
 
-// bootGroup returns the project's server group: ErrInvalid when there is none.
+// bootGroup returns the caller's project's server group (ID, Policy and
+// MaxServerPerHost): ErrInvalid "Instance group X could not be found." when there is none.
 func (s *Service) bootGroup(ctx context.Context, id string) (scheduler.Group, error) {
 	panic("compute: not yet")
 }
 
-// joinGroup adds servers to their group inside the boot's transaction, within
-// the quota of its members.
+// joinGroup holds the quota of a group's members against servers that are about to
+// be added to it, inside the boot's transaction. Members are the rows of
+// compute_servers with the group's id in group_id that are not deleted.
 func (s *Service) joinGroup(ctx context.Context, tx *store.Tx, groupID string, servers ...string) error {
-	panic("compute: not yet")
-}
-
-// leaveGroups removes a server from its group when its record goes.
-func leaveGroups(ctx context.Context, tx *store.Tx, serverID string) error { panic("compute: not yet") }
-
-// groupsOf tells the group of each server that is in one, in one query.
-func groupsOf(ctx context.Context, db bun.IDB, serverIDs []string) (map[string]string, error) {
 	panic("compute: not yet")
 }
 
@@ -51,10 +45,16 @@ func aggregatesOf(ctx context.Context, db bun.IDB, hosts ...string) (map[string]
 // delta is what a boot adds to a project's use.
 type delta struct{ instances, cores, ramMiB int }
 
-// checkQuota fails with ErrQuota if the project's servers and the delta exceed
-// its quota. It counts rows of compute_servers (not deleted: columns vcpus, memory_mib) inside
-// the transaction that adds the servers.
-func (s *Service) checkQuota(ctx context.Context, tx *store.Tx, projectID string, d delta) error {
+// bootQuota returns how many servers, each of which adds the delta, fit into the
+// project's quota: at most hi. When not even lo fit it fails with ErrQuota. It
+// counts rows of compute_servers (not deleted; columns vcpus, memory_mib) inside the
+// transaction that adds the servers.
+func (s *Service) bootQuota(ctx context.Context, tx *store.Tx, projectID string, each delta, lo, hi int) (int, error) {
+	panic("compute: not yet")
+}
+
+// zoneExists reports whether a host is in the availability zone.
+func (s *Service) zoneExists(ctx context.Context, zone string) (bool, error) {
 	panic("compute: not yet")
 }
 

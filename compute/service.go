@@ -27,6 +27,11 @@ type Config struct {
 	Log    *slog.Logger
 	// Fleet is how hosts are reached.
 	Fleet driver.Fleet
+	// Claims is where capacity is given out.
+	Claims  Claims
+	Images  ImageSource
+	Ports   Ports        // nil: servers have no cards
+	Volumes BlockDevices // nil: there are no volumes
 
 	// Zone is the availability zone of hosts that are in none; empty means nova.
 	Zone string

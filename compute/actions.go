@@ -1,0 +1,233 @@
+package compute
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// Action is something that was done to a server, by Nova's names: create, stop,
+// reboot, attach_volume …
+type Action struct {
+	ServerID   string `bun:",pk"`
+	RequestID  string `bun:",pk"`
+	Action     string
+	ProjectID  string
+	UserID     string
+	StartedAt  time.Time
+	UpdatedAt  time.Time
+	FinishedAt *time.Time
+	Message    *string // "Error" when it failed
+	Events     []ActionEvent
+}
+
+// ActionEvent is a step of an action. For a create these are the moments of the
+// server's way to its host and up: scheduled, image, network, volume, defined,
+// running, dhcp, metadata.
+type ActionEvent struct {
+	Name     string
+	Start    time.Time
+	Finish   *time.Time
+	Result   string // Success, Error or empty
+	Host     string
+	Details  string // why it failed, for everybody
+	Internal string // why it failed, for operators
+}
+
+type actionRow struct {
+	bun.BaseModel `bun:"table:compute_actions,alias:action"`
+	Action
+}
+
+// ActionFilter narrows a list of actions.
+type ActionFilter struct {
+	Since, Before *time.Time
+}
+
+// Actions is what the Compute API's instance actions need. Actions of a deleted
+// server are there as long as its record is kept.
+type Actions interface {
+	ListActions(ctx context.Context, serverID string, f ActionFilter, p nephos.Page) ([]Action, bool, error)
+	Action(ctx context.Context, serverID, requestID string) (Action, error)
+}
+
+// newAction begins an action in the caller's name.
+func newAction(ctx context.Context, tx *store.Tx, row *serverRow, name string) actionRow {
+	c := caller(ctx)
+	if c.RequestID == "" {
+		c.RequestID = "req-" + nephos.ChildID(row.ID, name+tx.Now().String())
+	}
+	return actionRow{Action: Action{
+		ServerID: row.ID, RequestID: c.RequestID, Action: name, ProjectID: c.ProjectID, UserID: c.UserID,
+		StartedAt: tx.Now(), UpdatedAt: tx.Now(), Events: []ActionEvent{},
+	}}
+}
+
+// begin records an action as the one under way. The column action of the row is to be
+// saved.
+func (row *serverRow) begin(ctx context.Context, tx *store.Tx, name string) error {
+	a := newAction(ctx, tx, row, name)
+	row.Action = a.RequestID
+	_, err := tx.NewInsert().Model(&a).On("CONFLICT (server_id, request_id) DO UPDATE").
+		Set("action = excluded.action").Set("updated_at = excluded.updated_at").Returning("NULL").Exec(ctx)
+	return err
+}
+
+// done is an action that needs no more than the transaction it is recorded in.
+func (row *serverRow) done(ctx context.Context, tx *store.Tx, name string) error {
+	a := newAction(ctx, tx, row, name)
+	now := tx.Now()
+	a.FinishedAt = &now
+	_, err := tx.NewInsert().Model(&a).On("CONFLICT (server_id, request_id) DO NOTHING").Returning("NULL").Exec(ctx)
+	return err
+}
+
+// finish ends the action under way: it failed if there is a cause. Moments are
+// added to the server's create.
+func (row *serverRow) finish(ctx context.Context, tx *store.Tx, cause, internal string, moments []ActionEvent) error {
+	if row.Action == "" {
+		return nil
+	}
+	id := row.Action
+	row.Action = ""
+	var actions []actionRow
+	err := tx.NewSelect().Model(&actions).Where("action.server_id = ? AND action.request_id = ?", row.ID, id).Scan(ctx)
+	if err != nil || len(actions) == 0 {
+		return err
+	}
+	a := &actions[0]
+	now := tx.Now()
+	result := "Success"
+	if cause != "" {
+		result = "Error"
+		a.Message = &result
+	}
+	a.FinishedAt, a.UpdatedAt = &now, now
+	a.Events = append(a.Events, moments...)
+	a.Events = append(a.Events, ActionEvent{
+		Name: "compute_" + workerOf(a.Action.Action), Start: a.StartedAt, Finish: &now, Result: result, Host: row.Host,
+		Details: cause, Internal: internal,
+	})
+	return a.save(ctx, tx)
+}
+
+func (a *actionRow) save(ctx context.Context, tx *store.Tx) error {
+	if n := len(a.Events); n > maxActionEvents {
+		a.Events = a.Events[n-maxActionEvents:]
+	}
+	_, err := tx.NewUpdate().Model(a).Column("finished_at", "updated_at", "message", "events").WherePK().Returning("NULL").Exec(ctx)
+	return err
+}
+
+// maxActionEvents bounds the events kept of one action.
+const maxActionEvents = 100
+
+// workerOf is the name that Nova's compute worker gives the event of an action.
+func workerOf(action string) string {
+	switch action {
+	case "create":
+		return "_do_build_and_run_instance"
+	case "delete":
+		return "terminate_instance"
+	case "attach_volume", "detach_volume", "attach_interface", "detach_interface":
+		return "_" + action
+	}
+	return action + "_instance"
+}
+
+// note adds moments to the server's create.
+func (row *serverRow) note(ctx context.Context, tx *store.Tx, moments []ActionEvent) error {
+	if len(moments) == 0 {
+		return nil
+	}
+	var actions []actionRow
+	err := tx.NewSelect().Model(&actions).Where("action.server_id = ? AND action.action = 'create'", row.ID).Limit(1).Scan(ctx)
+	if err != nil || len(actions) == 0 {
+		return err
+	}
+	actions[0].Events = append(actions[0].Events, moments...)
+	actions[0].UpdatedAt = tx.Now()
+	return actions[0].save(ctx, tx)
+}
+
+// ListActions implements [Actions].
+func (s *Service) ListActions(ctx context.Context, serverID string, f ActionFilter, p nephos.Page) ([]Action, bool, error) {
+	if _, err := s.actionsOf(ctx, serverID, "list"); err != nil {
+		return nil, false, err
+	}
+	db := s.cfg.Store.Reader()
+	var rows []actionRow
+	q := db.NewSelect().Model(&rows).Where("action.server_id = ?", serverID).
+		Order("action.started_at DESC", "action.request_id DESC")
+	if f.Since != nil {
+		q = q.Where("action.updated_at >= ?", *f.Since)
+	}
+	if f.Before != nil {
+		q = q.Where("action.updated_at <= ?", *f.Before)
+	}
+	if p.Marker != "" {
+		var marker []actionRow
+		err := db.NewSelect().Model(&marker).Where("action.server_id = ? AND action.request_id = ?", serverID, p.Marker).Scan(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(marker) == 0 {
+			return nil, false, invalid("Marker %s could not be found.", p.Marker).WithField("marker")
+		}
+		m := marker[0]
+		q = q.Where("(action.started_at < ? OR action.started_at = ? AND action.request_id < ?)", m.StartedAt, m.StartedAt, m.RequestID)
+	}
+	if p.Limit > 0 {
+		q = q.Limit(int64(p.Limit + 1))
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, false, err
+	}
+	more := p.Limit > 0 && len(rows) > p.Limit
+	if more {
+		rows = rows[:p.Limit]
+	}
+	out := make([]Action, len(rows))
+	for i, r := range rows {
+		out[i] = r.Action
+	}
+	return out, more, nil
+}
+
+// Action implements [Actions].
+func (s *Service) Action(ctx context.Context, serverID, requestID string) (Action, error) {
+	server, err := s.actionsOf(ctx, serverID, "show")
+	if err != nil {
+		return Action{}, err
+	}
+	var rows []actionRow
+	err = s.cfg.Store.Reader().NewSelect().Model(&rows).
+		Where("action.server_id = ? AND action.request_id = ?", serverID, requestID).Scan(ctx)
+	if err != nil {
+		return Action{}, err
+	}
+	if len(rows) == 0 {
+		return Action{}, nephos.Errorf(nephos.ErrNotFound, "Action for request_id %.64s on instance %s not found", requestID, serverID)
+	}
+	a := rows[0].Action
+	if !s.cfg.Policy.Allowed(ctx, "os_compute_api:os-instance-actions:events:details", server.target()) {
+		for i := range a.Events {
+			a.Events[i].Internal = ""
+		}
+	}
+	return a, nil
+}
+
+// actionsOf loads a server that may be deleted, and checks that its actions may
+// be seen.
+func (s *Service) actionsOf(ctx context.Context, id, rule string) (*serverRow, error) {
+	row, err := s.find(ctx, id, true)
+	if err != nil {
+		return nil, err
+	}
+	return row, s.cfg.Policy.Enforce(ctx, "os_compute_api:os-instance-actions:"+rule, row.target())
+}

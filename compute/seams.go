@@ -1,0 +1,91 @@
+package compute
+
+import (
+	"context"
+	"time"
+
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/image"
+	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// ImageSource is what servers need of images. The image service satisfies it.
+type ImageSource interface {
+	// Image returns an image that the context's caller may see.
+	Image(ctx context.Context, id string) (image.Image, error)
+	// SignedURL returns a URL from which a host may fetch the image's bytes for
+	// the time, without a token.
+	SignedURL(ctx context.Context, id string, life time.Duration) (string, error)
+}
+
+// Ports is what servers need of networks. The network service satisfies it.
+// Owner keys are ours: an owner's second call finds what the first made.
+type Ports interface {
+	CheckPorts(ctx context.Context, requests []PortRequest) ([]Plan, error)
+	EnsurePort(ctx context.Context, ownerKey string, spec PortSpec) (Port, error)
+	ReleasePort(ctx context.Context, ownerKey string) error
+	PortsOf(ctx context.Context, serverIDs ...string) ([]PortView, error)
+}
+
+// BlockDevices is what servers need of volumes. The block storage service
+// satisfies it.
+type BlockDevices interface {
+	Volume(ctx context.Context, id string) (Volume, error)
+	// CheckAttach fails unless the caller may attach the volume now.
+	CheckAttach(ctx context.Context, id string) error
+	ReserveVolume(ctx context.Context, ownerKey, volumeID, serverID string) (Attachment, error)
+	EnsureVolume(ctx context.Context, ownerKey string, spec VolumeSpec) (Volume, error)
+	EnsureAttachment(ctx context.Context, ownerKey string, spec AttachSpec) (Attachment, error)
+	CompleteAttachment(ctx context.Context, ownerKey string) error
+	BeginDetach(ctx context.Context, ownerKey string) error
+	ReleaseAttachment(ctx context.Context, ownerKey string) error
+	ReleaseVolume(ctx context.Context, ownerKey string) error
+	DeleteVolume(ctx context.Context, id string) error
+}
+
+// Claims is where hosts' capacity is kept and given out. *sqlstore.Store
+// satisfies it. Its rows are in the same database as the servers'.
+type Claims interface {
+	PutHost(ctx context.Context, h scheduler.Host) error
+	RemoveHost(ctx context.Context, id string) error
+	Schedule(ctx context.Context, req scheduler.Request, o sqlstore.Options,
+		commit func(ctx context.Context, tx *store.Tx, host scheduler.HostRef) error) (scheduler.Decision, error)
+	Release(ctx context.Context, tx *store.Tx, consumerID string) error
+}
+
+// connectionCopy is how a host reaches a volume, with its secrets. It is
+// written to no log and no answer.
+type connectionCopy struct {
+	driver.Connection
+}
+
+// Temporary: the network service's types.
+type (
+	PortRequest struct{ NetworkID, PortID, FixedIP, Tag string }
+	Plan        struct{ NetworkID, NetworkName, PortID, FixedIP, Tag string }
+	PortSpec    struct {
+		Plan                 Plan
+		ServerID, Host, Zone string
+		SecurityGroups       []string
+	}
+	Port struct {
+		ID, NetworkID, MAC, Status string
+		MTU                        int
+		Addresses                  []Address
+	}
+	PortView struct{ Port }
+	Volume struct {
+		ID, Status string
+		SizeGiB int
+		Bootable bool
+		ImageMetadata map[string]string
+	}
+	VolumeSpec struct {
+		Source, SourceID, Name, VolumeType, Zone string
+		SizeGiB int
+	}
+	AttachSpec struct { VolumeID, ServerID, Host, Mountpoint string }
+	Attachment struct { ID string; Connection driver.Connection; Format string }
+)
