@@ -44,7 +44,7 @@ type Config struct {
 }
 
 // Driver runs guests with QEMU. It implements hypervisor.Driver, HotPlugger,
-// Rebooter, Pauser, Snapshotter, ConsoleLogger, Consoler, Eventer and
+// Rebooter, Pauser, Suspender, Snapshotter, ConsoleLogger, Consoler, Eventer and
 // Diagnoser.
 type Driver struct {
 	cfg     Config

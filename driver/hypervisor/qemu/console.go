@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
@@ -150,11 +153,27 @@ func (d *Driver) console(ctx context.Context, id string, kind hypervisor.Console
 	}
 	switch kind {
 	case hypervisor.Serial:
-		return dial(ctx, g.dir, "vm.ser")
+		conn, err := dial(ctx, g.dir, "vm.ser")
+		if err != nil {
+			return nil, err
+		}
+		return stream{conn}, nil
 	case hypervisor.VNC:
 		return v.vnc(ctx)
 	}
 	return nil, fmt.Errorf("kind %.20q: %w", string(kind), errors.ErrUnsupported)
+}
+
+// stream is a console whose end is always io.EOF: the kernel says "connection
+// reset" when QEMU ended before it had read all.
+type stream struct{ net.Conn }
+
+func (s stream) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if errors.Is(err, unix.ECONNRESET) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // vnc gives QEMU's VNC server one end of a fresh pair of sockets; it listens
@@ -176,5 +195,5 @@ func (v *vm) vnc(ctx context.Context) (io.ReadWriteCloser, error) {
 		_ = keep.Close()
 		return nil, err
 	}
-	return keep, nil
+	return stream{keep}, nil
 }

@@ -12,6 +12,7 @@
 //	run.json      which process it is, or how the last one ended
 //	lock          held by the process as long as it lives
 //	disk-ID.qcow2 local disks
+//	memory        of a suspended guest
 //	console.log, console.old   what the guest wrote to its serial port, bounded
 //	qemu.log      what QEMU said
 //	vm.qmp, vm.ser   sockets: QEMU's machine protocol, the serial port

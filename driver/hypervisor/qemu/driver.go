@@ -7,6 +7,7 @@ var (
 	_ hypervisor.HotPlugger    = (*Driver)(nil)
 	_ hypervisor.Rebooter      = (*Driver)(nil)
 	_ hypervisor.Pauser        = (*Driver)(nil)
+	_ hypervisor.Suspender     = (*Driver)(nil)
 	_ hypervisor.Snapshotter   = (*Driver)(nil)
 	_ hypervisor.ConsoleLogger = (*Driver)(nil)
 	_ hypervisor.Consoler      = (*Driver)(nil)

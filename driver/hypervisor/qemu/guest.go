@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
@@ -141,7 +142,11 @@ func (d *Driver) findGuests(ctx context.Context) error {
 		room <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-room }()
-			errs[i] = d.findGuest(ctx, name)
+			if err := d.findGuest(ctx, name); err != nil {
+				// One guest's trouble does not keep the others from being served.
+				d.log.Error("cannot take over a guest", "guest", name, "error", err)
+				errs[i] = ctx.Err()
+			}
 		})
 	}
 	wg.Wait()
@@ -164,10 +169,11 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 	if err := d.endCopies(g); err != nil {
 		return err
 	}
-	free, err := takeLock(filepath.Join(g.dir, "lock"))
-	switch {
-	case err == nil:
-		_ = free.Close()
+	p, err := d.findProcess(ctx, g)
+	if err != nil {
+		return err
+	}
+	if p == nil {
 		if ran && g.run.Ended == "" {
 			end := hypervisor.Crashed
 			if g.run.BootID != bootID() {
@@ -176,23 +182,51 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 			return d.recordEnd(g, end)
 		}
 		return nil
-	case !errors.Is(err, nephos.ErrConflict):
-		return err
 	}
-	p, err := openProcess(g.run.PID, g.run.Ticks, d.nameOf(id))
-	if err != nil || g.run.Ended != "" {
-		if p, err = scanProcess(d.nameOf(id)); err != nil {
-			return fmt.Errorf("guest %s: something holds its lock: %w", id, err)
-		}
+	if g.run.PID != p.pid || g.run.Ticks != p.ticks || g.run.Ended != "" {
 		// Its driver died before it could write down what it had started.
-		g.run = runRecord{PID: p.pid, Ticks: p.ticks, BootID: bootID(), Started: d.clock.Now()}
+		g.run = runRecord{
+			PID: p.pid, Ticks: p.ticks, BootID: bootID(), Started: d.clock.Now(),
+			VCPUs: g.rec.Spec.VCPUs, MemoryMiB: g.rec.Spec.MemoryMiB,
+		}
 		if err := writeJSON(filepath.Join(g.dir, "run.json"), g.run); err != nil {
 			p.close()
 			return err
 		}
 	}
-	d.adopt(ctx, g, p)
+	d.adopt(ctx, g, p, false)
 	return nil
+}
+
+// findProcess returns the process that holds the guest's lock, or nil when
+// nobody does. One that is being started may not have its name yet.
+func (d *Driver) findProcess(ctx context.Context, g *guest) (*process, error) {
+	for try := 0; ; try++ {
+		free, err := takeLock(filepath.Join(g.dir, "lock"))
+		if err == nil {
+			return nil, free.Close()
+		}
+		if !errors.Is(err, nephos.ErrConflict) {
+			return nil, err
+		}
+		if g.run.PID > 0 && g.run.Ended == "" {
+			if p, err := openProcess(g.run.PID, g.run.Ticks, d.nameOf(g.id)); err == nil {
+				return p, nil
+			}
+		}
+		p, err := scanProcess(d.nameOf(g.id))
+		if err == nil {
+			return p, nil
+		}
+		if try == 20 {
+			return nil, fmt.Errorf("something holds the lock of guest %s: %w", g.id, err)
+		}
+		select {
+		case <-d.clock.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // endCopies ends the process that a driver before this one copied a disk with.

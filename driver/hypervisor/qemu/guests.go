@@ -72,12 +72,17 @@ func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (er
 	if !fresh && old.Spec.CloudID != spec.CloudID {
 		return fmt.Errorf("it belongs to another cloud: %w", nephos.ErrConflict)
 	}
-	if err := os.MkdirAll(g.dir, 0o700); err != nil {
+	if v == nil && !fresh && g.suspended() && !sameDevices(old.Spec, spec) {
+		return fmt.Errorf("its devices cannot change while it is suspended: %w", nephos.ErrConflict)
+	}
+	err = os.Mkdir(g.dir, 0o700)
+	ours := err == nil
+	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	defer func() {
 		if err != nil && fresh {
-			d.discard(g)
+			d.discard(g, ours)
 		}
 	}()
 	rec := record{
@@ -125,10 +130,13 @@ func sameBase(a, b *driver.Image) bool {
 	return a.Path == b.Path && a.Format == b.Format
 }
 
-// discard removes what is left of a guest whose first Ensure failed.
-func (d *Driver) discard(g *guest) {
-	if err := os.RemoveAll(g.dir); err != nil {
-		d.log.Warn("cannot remove a half-made guest", "guest", g.id, "error", err)
+// discard forgets a guest whose first Ensure failed, and removes its directory
+// if that call made it.
+func (d *Driver) discard(g *guest, ours bool) {
+	if ours {
+		if err := os.RemoveAll(g.dir); err != nil {
+			d.log.Warn("cannot remove a half-made guest", "guest", g.id, "error", err)
+		}
 	}
 	d.forget(g)
 }

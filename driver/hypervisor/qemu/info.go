@@ -91,7 +91,7 @@ func (d *Driver) Diagnostics(ctx context.Context, id string) (map[string]any, er
 		return fail(err)
 	}
 	d.mu.Lock()
-	v, state, spec, started := g.vm, g.state(), g.rec.Spec, g.run.Started
+	v, state, spec, run := g.vm, g.state(), g.rec.Spec, g.run
 	d.mu.Unlock()
 	if v == nil || state == hypervisor.Stopped {
 		return fail(fmt.Errorf("it is %s: %w", state, nephos.ErrConflict))
@@ -117,11 +117,11 @@ func (d *Driver) Diagnostics(ctx context.Context, id string) (map[string]any, er
 	_, noConfig := findDisk(spec.Disks, "config")
 	return map[string]any{
 		"state": string(state), "driver": "qemu", "hypervisor": d.accel, "hypervisor_os": "linux",
-		"uptime":       int64(d.clock.Now().Sub(started) / time.Second),
+		"uptime":       int64(d.clock.Now().Sub(run.Started) / time.Second),
 		"config_drive": noConfig == nil,
 		"num_cpus":     len(cpus), "num_disks": len(spec.Disks), "num_nics": len(spec.NICs),
 		"cpu_details": cpuDetails, "disk_details": disks, "nic_details": nics,
-		"memory_details": map[string]any{"maximum": spec.MemoryMiB, "used": nil},
+		"memory_details": map[string]any{"maximum": run.MemoryMiB, "used": nil},
 	}, nil
 }
 

@@ -15,12 +15,18 @@ import (
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 )
 
-// launch starts the guest's QEMU with its processors still, and adopts it.
-func (d *Driver) launch(ctx context.Context, g *guest) (*vm, error) {
+// launch starts the guest's QEMU with its processors still, and adopts it. With
+// incoming it waits for the memory of the guest's last run, and has that run's
+// processors.
+func (d *Driver) launch(ctx context.Context, g *guest, incoming bool) (*vm, error) {
 	d.mu.Lock()
-	rec := g.rec
+	rec, last := g.rec, g.run
 	d.mu.Unlock()
 	var c command
+	if incoming {
+		rec.Spec.VCPUs, rec.Spec.MemoryMiB = last.VCPUs, last.MemoryMiB
+		c.add("-incoming", "defer")
+	}
 	defer func() { c.close() }()
 	if err := d.prepare(&c, g, rec); err != nil {
 		return nil, err
@@ -36,19 +42,16 @@ func (d *Driver) launch(ctx context.Context, g *guest) (*vm, error) {
 	}
 	c.close() // else our copy of the listening socket would keep a dead QEMU's queue
 	c.files = nil
-	run := runRecord{PID: p.pid, Ticks: p.ticks, BootID: bootID(), Started: d.clock.Now()}
+	run := runRecord{PID: p.pid, Ticks: p.ticks, BootID: bootID(), Started: d.clock.Now(), VCPUs: rec.Spec.VCPUs, MemoryMiB: rec.Spec.MemoryMiB}
 	err = writeJSON(filepath.Join(g.dir, "run.json"), run)
 	if err == nil {
 		d.mu.Lock()
 		g.run = run
 		d.mu.Unlock()
-		v := d.adopt(ctx, g, p)
+		v := d.adopt(ctx, g, p, true)
 		if _, err = v.client(); err == nil {
 			return v, nil
 		}
-		d.mu.Lock()
-		v.asked = true
-		d.mu.Unlock()
 		err = errors.Join(ctx.Err(), err, p.kill())
 		<-v.gone
 	} else {

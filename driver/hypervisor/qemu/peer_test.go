@@ -72,7 +72,7 @@ func newPeer(t *testing.T, spec hypervisor.Spec) (*Driver, *peer, *stepClock) {
 	go q.accept(l)
 	p, err := openProcess(q.process.Process.Pid, 0, d.nameOf(peerID))
 	require.NoError(t, err)
-	d.adopt(t.Context(), g, p)
+	d.adopt(t.Context(), g, p, false)
 	t.Cleanup(func() {
 		require.NoError(t, d.Close())
 		_ = q.process.Process.Kill()

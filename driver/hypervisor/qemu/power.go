@@ -28,7 +28,7 @@ func (d *Driver) start(ctx context.Context, g *guest) error {
 			return err
 		}
 		v = nil
-	case status == "internal-error" || status == "guest-panicked":
+	case status == "inmigrate" || status == "internal-error" || status == "guest-panicked":
 		if err := v.cut(ctx); err != nil {
 			return err
 		}
@@ -36,7 +36,12 @@ func (d *Driver) start(ctx context.Context, g *guest) error {
 	}
 	var err error
 	if v == nil {
-		if v, err = d.launch(ctx, g); err != nil {
+		if g.suspended() {
+			v, err = d.restore(ctx, g)
+		} else {
+			v, err = d.launch(ctx, g, false)
+		}
+		if err != nil {
 			return err
 		}
 		status = "prelaunch"
@@ -65,8 +70,12 @@ func (d *Driver) now(g *guest) (*vm, string) {
 	return g.vm, g.vm.status
 }
 
-// goOn lets the processors run.
+// goOn lets the processors run. From then on a memory that was written is of
+// the past.
 func (v *vm) goOn(ctx context.Context) error {
+	if err := v.g.dropMemory(); err != nil {
+		return err
+	}
 	if err := v.execute(ctx, "cont", nil, nil); err != nil {
 		return err
 	}
@@ -119,6 +128,9 @@ func (d *Driver) Stop(ctx context.Context, id string, opts hypervisor.StopOption
 // off asks the guest, waits for the grace, then cuts the power.
 func (d *Driver) off(ctx context.Context, g *guest, grace time.Duration) error {
 	v, status := d.now(g)
+	if err := g.dropMemory(); err != nil {
+		return err
+	}
 	if v == nil {
 		d.mu.Lock()
 		crashed := g.run.Ended == hypervisor.Crashed
@@ -174,6 +186,10 @@ func (d *Driver) Reboot(ctx context.Context, id string, hard bool) error {
 				return err
 			}
 			return v.goOn(ctx)
+		default:
+			if err := g.dropMemory(); err != nil {
+				return err
+			}
 		}
 		return d.start(ctx, g)
 	})

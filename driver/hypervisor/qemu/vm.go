@@ -28,6 +28,7 @@ type vm struct {
 	byGuest bool
 	deleted map[string]chan struct{} // devices somebody waits to see unplugged
 	jobs    map[string]chan jobEnd
+	moved   chan string // hears how a move of the memory ended; nil while there is none
 }
 
 type jobEnd struct {
@@ -56,14 +57,18 @@ func (d *Driver) newVM(g *guest, p *process) *vm {
 	}
 }
 
-// adopt makes a process the guest's, connects to it and watches it.
-func (d *Driver) adopt(ctx context.Context, g *guest, p *process) *vm {
+// adopt makes a process the guest's, connects to it and watches it. One that is
+// being started and ends before it has answered is no crash of the guest.
+func (d *Driver) adopt(ctx context.Context, g *guest, p *process, starting bool) *vm {
 	v := d.newVM(g, p)
+	v.asked = starting
 	d.mu.Lock()
 	g.vm = v
 	d.mu.Unlock()
 	if err := v.connect(ctx); err != nil {
 		d.log.Warn("guest's QEMU does not answer", "guest", g.id, "error", err)
+	} else {
+		v.ask(false)
 	}
 	d.tasks.Go(v.watch)
 	return v
@@ -124,6 +129,7 @@ func (v *vm) event(e qmp.Event) {
 		Guest  bool   `json:"guest"`
 		Device string `json:"device"`
 		Error  string `json:"error"`
+		Status string `json:"status"`
 	}
 	_ = json.Unmarshal(e.Data, &data)
 	v.d.mu.Lock()
@@ -144,6 +150,11 @@ func (v *vm) event(e qmp.Event) {
 			close(v.off)
 		}
 		v.become("shutdown", now)
+	case "MIGRATION":
+		if end := data.Status; v.moved != nil && (end == "completed" || end == "failed" || end == "cancelled") {
+			v.moved <- end
+			v.moved = nil
+		}
 	case "DEVICE_DELETED":
 		if ch := v.deleted[data.Device]; ch != nil {
 			delete(v.deleted, data.Device)
