@@ -1,0 +1,43 @@
+package glance
+
+import (
+	"net/http"
+
+	"github.com/nephos-cloud/nephos/httpapi"
+)
+
+type versionsBody struct {
+	Versions []version `json:"versions"`
+}
+
+type version struct {
+	ID     string         `json:"id"`
+	Status string         `json:"status"`
+	Links  []httpapi.Link `json:"links"`
+}
+
+// Versions 2.8 and 2.10 to 2.13 are of clouds with several stores, 2.14 and 2.16
+// of those with a cache.
+func built() []string {
+	return []string{"v2.15", "v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0"}
+}
+
+func (a *api) versionRoutes() []httpapi.Route {
+	show := func(status int) httpapi.Handler {
+		return func(r *httpapi.Request) (*httpapi.Response, error) {
+			body := versionsBody{}
+			for i, id := range built() {
+				v := version{ID: id, Status: "SUPPORTED", Links: []httpapi.Link{{Rel: "self", Href: r.Link("/v2/", nil)}}}
+				if i == 0 {
+					v.Status = "CURRENT"
+				}
+				body.Versions = append(body.Versions, v)
+			}
+			return httpapi.Status(status, body), nil
+		}
+	}
+	return []httpapi.Route{
+		{Pattern: "GET /{$}", Public: true, Handler: show(http.StatusMultipleChoices)},
+		{Pattern: "GET /versions", Public: true, Handler: show(http.StatusOK)},
+	}
+}

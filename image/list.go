@@ -1,0 +1,272 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/identity/policy"
+)
+
+// SortKeys are the keys that a list of images can be ordered by.
+func SortKeys() []string {
+	return []string{"name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"}
+}
+
+// maxList bounds a page.
+const maxList = 1000
+
+// ListImages implements [Images].
+func (s *Service) ListImages(ctx context.Context, f Filter, p nephos.Page) ([]Image, bool, error) {
+	c, _ := nephos.CallerFrom(ctx)
+	if err := s.enforce(ctx, "get_images", policy.Target{"project_id": orNil(c.ProjectID)}); err != nil {
+		return nil, false, err
+	}
+	db := s.cfg.Store.Reader()
+	if p.Limit <= 0 || p.Limit > maxList {
+		p.Limit = maxList
+	}
+	var rows []imageRow
+	q, err := f.where(s.listed(ctx, db.NewSelect().Model(&rows), f, c.ProjectID))
+	if err != nil {
+		return nil, false, err
+	}
+	order, err := orderOf(p.Sort)
+	if err != nil {
+		return nil, false, err
+	}
+	if p.Marker != "" {
+		marker, err := s.loadRow(ctx, db, p.Marker)
+		if err != nil {
+			if errors.Is(err, nephos.ErrNotFound) {
+				err = nephos.Errorf(nephos.ErrInvalid, "No image found with ID %s", clip(p.Marker)).WithField("marker")
+			}
+			return nil, false, err
+		}
+		q = after(q, order, marker)
+	}
+	for _, k := range order {
+		dir := "ASC"
+		if k.Desc {
+			dir = "DESC"
+		}
+		q = q.OrderExpr("? "+dir, bun.Safe(sortColumn(k.Key)))
+	}
+	if err := q.Limit(int64(p.Limit) + 1).Scan(ctx); err != nil {
+		return nil, false, err
+	}
+	more := len(rows) > p.Limit
+	if more {
+		rows = rows[:p.Limit]
+	}
+	imgs, err := whole(ctx, db, rows)
+	if err != nil {
+		return nil, false, err
+	}
+	imgs = slices.DeleteFunc(imgs, func(img Image) bool { return s.enforceOn(ctx, "get_image", img) != nil })
+	return imgs, more, nil
+}
+
+// listed leaves of a query what the caller's lists show.
+func (s *Service) listed(ctx context.Context, q *bun.SelectQuery, f Filter, project string) *bun.SelectQuery {
+	if !s.seesAll(ctx) {
+		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+			q = q.Where("image.visibility IN (?)", bun.In([]string{Public, Community}))
+			if project == "" {
+				return q
+			}
+			member := "image.visibility = ? AND EXISTS (SELECT 1 FROM image_members m WHERE m.image_id = image.id AND m.member_id = ?"
+			args := []any{Shared, project}
+			if f.MemberStatus != "all" {
+				member += " AND m.status = ?"
+				status := f.MemberStatus
+				if status == "" {
+					status = Accepted
+				}
+				args = append(args, status)
+			}
+			return q.WhereOr("image.owner = ?", project).WhereOr(member+")", args...)
+		})
+	}
+	switch {
+	case f.Visibility == "all":
+	case f.Visibility != "":
+		q = q.Where("image.visibility = ?", f.Visibility)
+	case project == "":
+		q = q.Where("image.visibility <> ?", Community)
+	default:
+		q = q.Where("(image.visibility <> ? OR image.owner = ?)", Community, project)
+	}
+	return q
+}
+
+// where adds the filter's conditions.
+func (f Filter) where(q *bun.SelectQuery) (*bun.SelectQuery, error) {
+	for _, in := range []struct {
+		column string
+		values []string
+	}{
+		{"id", f.ID}, {"name", f.Name}, {"status", f.Status},
+		{"disk_format", f.DiskFormat}, {"container_format", f.ContainerFormat},
+	} {
+		switch {
+		case in.values == nil:
+		case len(in.values) == 0:
+			q = q.Where("1 = 0")
+		default:
+			q = q.Where("? IN (?)", column(in.column), bun.In(in.values))
+		}
+	}
+	for _, eq := range []struct {
+		column string
+		value  *string
+	}{{"owner", f.Owner}, {"checksum", f.Checksum}, {"hash_value", f.HashValue}} {
+		if eq.value != nil {
+			q = q.Where("? = ?", column(eq.column), *eq.value)
+		}
+	}
+	for _, b := range []struct {
+		column string
+		value  *bool
+	}{{"protected", f.Protected}, {"hidden", f.Hidden}} {
+		if b.value != nil {
+			q = q.Where("? = ?", column(b.column), *b.value)
+		}
+	}
+	for _, t := range f.Tags {
+		q = q.Where("EXISTS (SELECT 1 FROM image_tags t WHERE t.image_id = image.id AND t.tag = ?)", t)
+	}
+	for k, v := range f.Properties {
+		q = q.Where("EXISTS (SELECT 1 FROM image_properties p WHERE p.image_id = image.id AND p.name = ? AND p.value = ?)", k, v)
+	}
+	for _, n := range f.Numbers {
+		ops := map[string]string{"eq": "=", "gte": ">=", "lte": "<="}
+		if ops[n.Op] == "" || !slices.Contains([]string{"size", "virtual_size", "min_disk", "min_ram"}, n.Field) {
+			return nil, nephos.Errorf(nephos.ErrInvalid, "Unable to filter %s by operator '%s'.", clip(n.Field), clip(n.Op))
+		}
+		q = q.Where("? "+ops[n.Op]+" ?", column(n.Field), n.Value)
+	}
+	for _, t := range f.Times {
+		var err error
+		if q, err = t.where(q); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+func column(name string) bun.Safe { return bun.Safe("image." + name) }
+
+// where adds the condition. A shown time stands for its whole second.
+func (t TimeMatch) where(q *bun.SelectQuery) (*bun.SelectQuery, error) {
+	if t.Field != "created_at" && t.Field != "updated_at" {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "Unable to filter %s by time.", clip(t.Field))
+	}
+	col := column(t.Field)
+	from := t.Value.UTC().Truncate(time.Second)
+	to := from.Add(time.Second)
+	switch t.Op {
+	case "gt":
+		return q.Where("? >= ?", col, to), nil
+	case "gte":
+		return q.Where("? >= ?", col, from), nil
+	case "lt":
+		return q.Where("? < ?", col, from), nil
+	case "lte":
+		return q.Where("? < ?", col, to), nil
+	case "eq":
+		return q.Where("? >= ? AND ? < ?", col, from, col, to), nil
+	case "neq":
+		return q.Where("(? < ? OR ? >= ?)", col, from, col, to), nil
+	}
+	return nil, nephos.Errorf(nephos.ErrInvalid, "Unable to filter by unknown operator '%s'.", clip(t.Op))
+}
+
+// orderOf completes an order: it ends with created_at and id, which make it
+// total.
+func orderOf(sort []nephos.SortKey) ([]nephos.SortKey, error) {
+	order := slices.Clone(sort)
+	desc := true
+	if len(sort) > 0 {
+		desc = sort[0].Desc
+		for _, k := range sort {
+			if k.Desc != desc {
+				desc = true
+				break
+			}
+		}
+	}
+	for _, k := range sort {
+		if !slices.Contains(SortKeys(), k.Key) {
+			return nil, nephos.Errorf(nephos.ErrInvalid, "Invalid sort key: %s. It must be one of the following: %s.",
+				clip(k.Key), strings.Join(SortKeys(), ", ")).WithField("sort_key")
+		}
+	}
+	for _, key := range []string{"created_at", "id"} {
+		if !slices.ContainsFunc(order, func(k nephos.SortKey) bool { return k.Key == key }) {
+			order = append(order, nephos.SortKey{Key: key, Desc: desc})
+		}
+	}
+	return order, nil
+}
+
+// sortColumn is what a key compares: what is not set counts as the least.
+func sortColumn(key string) string {
+	switch key {
+	case "name", "disk_format", "container_format":
+		return "COALESCE(image." + key + ", '')"
+	case "size":
+		return "COALESCE(image.size, -1)"
+	}
+	return "image." + key
+}
+
+func sortValue(row imageRow, key string) any {
+	switch key {
+	case "name":
+		return deref(row.Name)
+	case "disk_format":
+		return deref(row.DiskFormat)
+	case "container_format":
+		return deref(row.ContainerFormat)
+	case "status":
+		return row.Status
+	case "size":
+		if row.Size == nil {
+			return int64(-1)
+		}
+		return *row.Size
+	case "created_at":
+		return row.CreatedAt.UTC()
+	case "updated_at":
+		return row.UpdatedAt.UTC()
+	}
+	return row.ID
+}
+
+// after leaves of a query what comes after the marker.
+func after(q *bun.SelectQuery, order []nephos.SortKey, marker imageRow) *bun.SelectQuery {
+	return q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+		for i, k := range order {
+			var cond []string
+			var args []any
+			for _, same := range order[:i] {
+				cond = append(cond, "? = ?")
+				args = append(args, bun.Safe(sortColumn(same.Key)), sortValue(marker, same.Key))
+			}
+			op := "? > ?"
+			if k.Desc {
+				op = "? < ?"
+			}
+			cond = append(cond, op)
+			args = append(args, bun.Safe(sortColumn(k.Key)), sortValue(marker, k.Key))
+			q = q.WhereOr("("+strings.Join(cond, " AND ")+")", args...)
+		}
+		return q
+	})
+}
