@@ -1,12 +1,12 @@
 package identity
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -149,6 +149,9 @@ func (k *Keys) use(set map[int]fernetKey) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.version > 0 && maps.Equal(set, k.byIndex) {
+		return
+	}
 	k.byIndex, k.ordered = set, ordered
 	k.version++
 }
@@ -247,19 +250,4 @@ func (k *Keys) Version() uint64 {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.version
-}
-
-// Run reads the directory again every interval until ctx ends, so that
-// processes on several machines follow keys that are distributed to them.
-func (k *Keys) Run(ctx context.Context, after func(time.Duration) <-chan time.Time, interval time.Duration, failed func(error)) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-after(interval):
-			if err := k.Reload(); err != nil {
-				failed(err)
-			}
-		}
-	}
 }

@@ -60,6 +60,7 @@ type Service struct {
 	tokens    *lru[string, *Token]
 	catalogs  *lru[string, *Catalog]
 	decoyHash string
+	reloaded  atomic.Int64 // the second in which the keys were last read again
 }
 
 // New returns a service on a database that was migrated with [Migrations].

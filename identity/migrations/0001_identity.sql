@@ -6,7 +6,7 @@ CREATE TABLE identity_projects (
 	parent_id VARCHAR(64) NOT NULL,
 	is_domain BOOLEAN NOT NULL,
 	enabled BOOLEAN NOT NULL,
-	description TEXT NOT NULL,
+	description TEXT,
 	options TEXT NOT NULL,
 	extra TEXT NOT NULL,
 	tokens_after BIGINT NOT NULL
@@ -45,7 +45,7 @@ CREATE TABLE identity_groups (
 	id VARCHAR(64) PRIMARY KEY,
 	name VARCHAR(255) NOT NULL,
 	domain_id VARCHAR(64) NOT NULL,
-	description TEXT NOT NULL,
+	description TEXT,
 	extra TEXT NOT NULL
 );
 
@@ -102,7 +102,7 @@ CREATE INDEX identity_revocations_expires ON identity_revocations (expires_at);
 CREATE TABLE identity_regions (
 	id VARCHAR(255) PRIMARY KEY,
 	parent_id VARCHAR(255) NOT NULL,
-	description TEXT NOT NULL,
+	description TEXT,
 	extra TEXT NOT NULL
 );
 
@@ -112,7 +112,8 @@ CREATE TABLE identity_services (
 	name VARCHAR(255),
 	description TEXT,
 	enabled BOOLEAN NOT NULL,
-	extra TEXT NOT NULL
+	extra TEXT NOT NULL,
+	managed BOOLEAN NOT NULL
 );
 
 CREATE INDEX identity_services_type ON identity_services (type);
@@ -124,7 +125,8 @@ CREATE TABLE identity_endpoints (
 	region_id VARCHAR(255) NOT NULL,
 	url TEXT NOT NULL,
 	enabled BOOLEAN NOT NULL,
-	extra TEXT NOT NULL
+	extra TEXT NOT NULL,
+	managed BOOLEAN NOT NULL
 );
 
 CREATE INDEX identity_endpoints_service ON identity_endpoints (service_id);
