@@ -252,6 +252,7 @@ func loadAllocations(ctx context.Context, db bun.IDB, consumer string) (map[stri
 type full struct {
 	reason     *nephos.Error
 	uuid       string
+	class      string
 	generation int64
 	consumers  int
 	used       scheduler.Resources
@@ -292,14 +293,34 @@ func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, wh
 	classes := slices.Sorted(maps.Keys(delta))
 	for _, class := range classes {
 		if !fits[class] {
-			state.reason = noRoom(uuid, class)
+			state.reason, state.class = noRoom(uuid, class), class
 			return state
 		}
 	}
-	// The guard in the statement repeats what was found above: no way past it.
+	if err := addUse(ctx, tx, uuid, delta, classes); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE placement_providers SET generation = generation + 1, consumers = consumers + ?, updated_at = ? WHERE uuid = ?",
+		consumers, tx.Now(), uuid)
+	if err != nil {
+		return err
+	}
+	if len(after) == 0 {
+		return nil // without inventories its generation was not read
+	}
+	generation, count := state.generation+1, state.consumers+consumers
+	tx.AfterCommit(func() { s.observe(uuid, generation, after, count) })
+	return nil
+}
+
+// addUse changes the sums. The guard in the statement repeats what its caller
+// found out: there is no way past it.
+func addUse(ctx context.Context, tx *store.Tx, uuid string, delta scheduler.Resources, classes []string) error {
+	if len(classes) == 0 {
+		return nil
+	}
 	var q strings.Builder
-	now := tx.Now()
-	args := []any{uuid, now}
+	args := []any{uuid}
 	q.WriteString("UPDATE placement_inventories SET used = used + CASE class")
 	for _, class := range classes {
 		q.WriteString(" WHEN ")
@@ -315,10 +336,10 @@ func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, wh
 			q.WriteString(" OR ")
 		}
 		q.WriteString("class = ")
-		placeholders(&q, 2+2*i, 1, "")
+		placeholders(&q, 1+2*i, 1, "")
 		if delta[class] > 0 {
 			q.WriteString(" AND used + ")
-			placeholders(&q, 3+2*i, 1, "")
+			placeholders(&q, 2+2*i, 1, "")
 			q.WriteString(" <= capacity")
 		}
 	}
@@ -330,13 +351,6 @@ func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, wh
 	if n, err := res.RowsAffected(); err != nil || n != int64(len(classes)) {
 		return errors.Join(err, noRoom(uuid, ""))
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE placement_providers SET generation = generation + 1, consumers = consumers + ?, updated_at = ? WHERE uuid = ?",
-		consumers, now, uuid)
-	if err != nil {
-		return err
-	}
-	generation, count := state.generation+1, state.consumers+consumers
-	tx.AfterCommit(func() { s.observe(uuid, generation, after, count) })
 	return nil
 }
 

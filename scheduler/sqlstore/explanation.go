@@ -44,7 +44,7 @@ func (s *Store) keepExplanation(ctx context.Context, tx *store.Tx, requestID, co
 func (s *Store) Explanation(ctx context.Context, id string) (scheduler.Explanation, error) {
 	var rows []explanationRow
 	err := s.cfg.Store.Reader().NewSelect().Model(&rows).
-		Where("request_id = ? OR consumer_uuid = ?", id, id).Order("seq DESC").Limit(1).Scan(ctx)
+		Where("consumer_uuid = ? OR request_id = ? AND request_id <> consumer_uuid", id, id).Order("seq DESC").Limit(1).Scan(ctx)
 	if err != nil {
 		return scheduler.Explanation{}, fmt.Errorf("reading the explanation of %s: %w", id, err)
 	}

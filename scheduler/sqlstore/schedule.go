@@ -24,6 +24,9 @@ type Options struct {
 }
 
 const (
+	// samples is how many hosts an explanation names for each filter: it is
+	// written with every claim.
+	samples = 3
 	// maxTries bounds how often a decision is made anew because rows said that
 	// its hosts were full.
 	maxTries = 8
@@ -64,7 +67,7 @@ func (s *Store) Schedule(ctx context.Context, req scheduler.Request, o Options, 
 		if err := s.refresh(ctx); err != nil {
 			return scheduler.Decision{}, err
 		}
-		d, err := s.sched.Select(s.snap, j.request(), scheduler.Options{Seed: o.Seed, Alternates: o.Alternates})
+		d, err := s.sched.Select(s.snap, j.request(), scheduler.Options{Seed: o.Seed, Alternates: o.Alternates, Samples: samples})
 		if errors.Is(err, nephos.ErrNoCapacity) && !reread {
 			s.reread()
 			reread = true

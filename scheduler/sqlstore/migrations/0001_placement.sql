@@ -12,7 +12,6 @@ CREATE TABLE placement_providers (
 );
 CREATE INDEX placement_providers_parent ON placement_providers (parent_uuid);
 CREATE INDEX placement_providers_root ON placement_providers (root_uuid);
-CREATE INDEX placement_providers_updated ON placement_providers (updated_at);
 
 -- The providers that are hosts, as their owner described them.
 CREATE TABLE placement_hosts (
@@ -91,5 +90,5 @@ CREATE TABLE placement_explanations (
     at TIMESTAMP NOT NULL,
     body TEXT NOT NULL
 );
-CREATE INDEX placement_explanations_request ON placement_explanations (request_id);
+CREATE INDEX placement_explanations_request ON placement_explanations (request_id) WHERE request_id <> consumer_uuid;
 CREATE INDEX placement_explanations_consumer ON placement_explanations (consumer_uuid);
