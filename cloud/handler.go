@@ -86,13 +86,7 @@ func (c *Cloud) makeHandler(context.Context) error {
 	c.apis = map[string]http.Handler{}
 	for name, api := range apis {
 		c.apis[name] = api
-		mux.Handle("/"+name+"/", http.StripPrefix("/"+name, api))
-		// Without the slash it is the version document too, and no redirect.
-		mux.Handle("/"+name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r2 := r.Clone(r.Context())
-			r2.URL.Path = "/"
-			api.ServeHTTP(w, r2)
-		}))
+		httpapi.Mount(mux, name, api)
 	}
 	mux.Handle("/console", console.New(console.Config{Consoles: c.Compute, Fleet: c.Fleet, PublicURL: c.cfg.PublicURL, Log: c.cfg.Log}))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{}))

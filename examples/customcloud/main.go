@@ -64,12 +64,12 @@ func serve(ctx context.Context) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/identity/", http.StripPrefix("/identity", keystone.New(keystone.Config{
+	httpapi.Mount(mux, "/identity", keystone.New(keystone.Config{
 		Service: users, HTTP: httpapi.Config{PublicURL: url + "/identity", Verifier: users},
-	})))
-	mux.Handle("/image/", http.StripPrefix("/image", glance.New(glance.Config{
+	}))
+	httpapi.Mount(mux, "/image", glance.New(glance.Config{
 		Service: images, HTTP: httpapi.Config{PublicURL: url + "/image", Verifier: users},
-	})))
+	}))
 	fmt.Println("OS_AUTH_URL=" + url + "/identity/v3 OS_USERNAME=admin OS_PASSWORD=secret OS_PROJECT_NAME=admin")
 	return http.ListenAndServe("127.0.0.1:8080", mux)
 }
