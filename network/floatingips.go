@@ -1,0 +1,567 @@
+package network
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// FloatingIP is an external address that can be mapped to a port's.
+type FloatingIP struct {
+	Meta
+	Description  string
+	NetworkID    string     // the external network
+	Address      netip.Addr // on it
+	OwnPortID    string     // the port that holds the address
+	PortID       string     // the port that it is mapped to; empty: none
+	FixedAddress netip.Addr `bun:",nullzero"` // that port's
+	RouterID     string     // which router maps it
+	Status       string
+	Mapping      *string // unique: one floating IP of a network for each fixed address
+
+	PortDetails *PortDetails `bun:"-"`
+}
+
+// PortDetails is what a floating IP tells of the port that it is mapped to.
+type PortDetails struct {
+	Name, NetworkID, MAC, Status, DeviceID, DeviceOwner string
+	AdminUp                                             bool
+}
+
+// FloatingIPSpec describes a floating IP to create.
+type FloatingIPSpec struct {
+	ProjectID, Description string
+	NetworkID              string
+	SubnetID               string     // empty: any
+	Address                netip.Addr // invalid: chosen
+	PortID                 string     // empty: mapped to nothing
+	FixedAddress           netip.Addr // invalid: the port's only one
+}
+
+// FloatingIPUpdate changes a floating IP; what is nil stays.
+type FloatingIPUpdate struct {
+	Description  *string
+	PortID       *string // empty: mapped to nothing
+	FixedAddress *netip.Addr
+}
+
+// FloatingIPs is what the Networking API's floating IPs need.
+type FloatingIPs interface {
+	// CreateFloatingIPs makes all of the floating IPs, or none.
+	CreateFloatingIPs(ctx context.Context, specs []FloatingIPSpec) ([]FloatingIP, error)
+	FloatingIP(ctx context.Context, id string) (FloatingIP, error)
+	ListFloatingIPs(ctx context.Context, f Filter, p nephos.Page) ([]FloatingIP, bool, error)
+	// UpdateFloatingIP maps, moves or unmaps. A port that no router connects with
+	// the external network is ErrNotFound.
+	UpdateFloatingIP(ctx context.Context, id string, u FloatingIPUpdate) (FloatingIP, error)
+	DeleteFloatingIP(ctx context.Context, id string) error
+}
+
+var _ FloatingIPs = (*Service)(nil)
+
+type floatingIPRow struct {
+	bun.BaseModel `bun:"table:network_floatingips,alias:fip"`
+	FloatingIP
+}
+
+var floatingIPList = &listing{
+	table: "network_floatingips", alias: "fip", missing: floatingIPNotFound,
+	fields: metaFields("fip", map[string]field{
+		"floating_network_id": {column: "fip.network_id"},
+		"floating_ip_address": {column: "fip.address"},
+		"port_id":             {column: "fip.port_id"},
+		"fixed_ip_address":    {column: "fip.fixed_address"},
+		"router_id":           {column: "fip.router_id"},
+		"status":              {column: "fip.status"},
+	}),
+}
+
+// CreateFloatingIPs implements [FloatingIPs].
+func (s *Service) CreateFloatingIPs(ctx context.Context, specs []FloatingIPSpec) ([]FloatingIP, error) {
+	ids := make([]string, len(specs))
+	for i := range specs {
+		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
+		if err != nil {
+			return nil, err
+		}
+		specs[i].ProjectID, ids[i] = owner, s.cfg.IDs.New()
+		var attributes []string
+		if specs[i].Address.IsValid() {
+			attributes = []string{"floating_ip_address"}
+		}
+		if err := s.allow(ctx, owned(owner), "create_floatingip", attributes...); err != nil {
+			return nil, err
+		}
+		n, err := s.visibleNetwork(ctx, s.cfg.Store.Reader(), specs[i].NetworkID)
+		if err != nil {
+			return nil, err
+		}
+		if !n.External {
+			return nil, badRequest("floatingip", "Network %s is not a valid external network", n.ID)
+		}
+		if specs[i].PortID == "" && specs[i].FixedAddress.IsValid() {
+			return nil, badRequest("floatingip", "fixed_ip_address cannot be specified without a port_id")
+		}
+		if err := s.checkTarget(ctx, owner, specs[i].PortID); err != nil {
+			return nil, err
+		}
+	}
+	var fips []FloatingIP
+	err := s.retryMAC(func() error {
+		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			fips = fips[:0]
+			first, ok, err := tx.Once(ctx, "network.create_floatingip", ids[0])
+			if err != nil {
+				return err
+			}
+			if !ok && len(specs) == 1 {
+				fips, err = loadFloatingIPs(ctx, tx, first)
+				return err
+			}
+			for project, n := range countBy(specs, func(f FloatingIPSpec) string { return f.ProjectID }) {
+				if err := s.quota(ctx, tx, project, "floatingip", n); err != nil {
+					return err
+				}
+			}
+			for i, spec := range specs {
+				f, err := s.insertFloatingIP(ctx, tx, ids[i], spec)
+				if err != nil {
+					return err
+				}
+				fips = append(fips, f)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fips, s.fillFloatingIPs(ctx, s.cfg.Store.Reader(), fips)
+}
+
+// checkTarget looks, as the user, at a port that a floating IP shall be mapped to.
+func (s *Service) checkTarget(ctx context.Context, owner, portID string) error {
+	if portID == "" {
+		return nil
+	}
+	p, _, err := s.portAndNetwork(ctx, portID)
+	if err != nil {
+		return err
+	}
+	if p.ProjectID != owner && !s.everywhere(ctx) {
+		return badRequest("floatingip", "Cannot process floating IP association with Port %s, since that port is owned by a different tenant", portID)
+	}
+	return nil
+}
+
+func (s *Service) insertFloatingIP(ctx context.Context, tx *store.Tx, id string, spec FloatingIPSpec) (FloatingIP, error) {
+	f := FloatingIP{Meta: s.newMeta(id, spec.ProjectID), Description: spec.Description, NetworkID: spec.NetworkID, Status: StatusDown}
+	var n networkRow
+	ok, err := one(ctx, tx.NewSelect().Model(&n).Where("net.id = ?", spec.NetworkID))
+	if err != nil {
+		return f, err
+	}
+	if !ok {
+		return f, networkNotFound(spec.NetworkID)
+	}
+	subnets, err := subnetsOf(ctx, tx, spec.NetworkID)
+	if err != nil {
+		return f, err
+	}
+	subnets = slices.DeleteFunc(subnets, func(sub Subnet) bool { return sub.IPVersion != 4 })
+	if len(subnets) == 0 {
+		return f, badRequest("floatingip", "Network %s does not contain any IPv4 subnet", spec.NetworkID)
+	}
+	want := []FixedIP{{SubnetID: spec.SubnetID, IP: spec.Address}}
+	if !spec.Address.IsValid() && spec.SubnetID == "" {
+		if want, err = freeSubnet(ctx, tx, subnets, spec.NetworkID); err != nil {
+			return f, err
+		}
+	}
+	p, err := s.insertPort(ctx, tx, s.cfg.IDs.New(), PortSpec{
+		NetworkID: spec.NetworkID, DeviceID: id, DeviceOwner: OwnerFloatingIP, FixedIPs: &want,
+	}, n.Network)
+	if err != nil {
+		return f, err
+	}
+	f.OwnPortID, f.Address = p.ID, p.FixedIPs[0].IP
+	if spec.PortID != "" {
+		if err := s.mapFloatingIP(ctx, tx, &f, spec.PortID, spec.FixedAddress); err != nil {
+			return f, err
+		}
+	}
+	if _, err := tx.NewInsert().Model(&floatingIPRow{FloatingIP: f}).Exec(ctx); err != nil {
+		if store.UniqueViolation(err) {
+			return f, alreadyMapped(f)
+		}
+		return f, err
+	}
+	if err := s.emitFloatingIP(ctx, tx, "floatingip.create", f, f.PortID); err != nil {
+		return f, err
+	}
+	return f, s.toldRouters(ctx, tx, f.RouterID)
+}
+
+// freeSubnet returns the first subnet that has a free address.
+func freeSubnet(ctx context.Context, tx *store.Tx, subnets []Subnet, networkID string) ([]FixedIP, error) {
+	for _, sub := range subnets {
+		n, err := tx.NewSelect().Table("network_free").Where("subnet_id = ?", sub.ID).Limit(1).Count(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			return []FixedIP{{SubnetID: sub.ID}}, nil
+		}
+	}
+	return nil, noMoreAddresses(networkID)
+}
+
+func alreadyMapped(f FloatingIP) error {
+	return conflict("FloatingIPPortAlreadyAssociated", "Cannot associate floating IP %s (%s) with port %s using fixed IP %s, as that fixed IP already has a floating IP on external network %s.",
+		f.Address, f.ID, f.PortID, f.FixedAddress, f.NetworkID)
+}
+
+func (s *Service) toldRouters(ctx context.Context, tx *store.Tx, ids ...string) error {
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		if err := s.enqueue(ctx, tx, kindRouter, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mapFloatingIP points a floating IP at a port's address and finds the router
+// that maps it.
+func (s *Service) mapFloatingIP(ctx context.Context, tx *store.Tx, f *FloatingIP, portID string, fixed netip.Addr) error {
+	ports, err := loadPorts(ctx, tx, portID)
+	if err != nil {
+		return err
+	}
+	if len(ports) == 0 {
+		return portNotFound(portID)
+	}
+	p := ports[0]
+	if p.DeviceOwner == OwnerFloatingIP || p.DeviceOwner == OwnerRouterGateway {
+		return badRequest("floatingip", "Port %s is unable to be assigned a floating IP", portID)
+	}
+	a, err := fixedOf(p, fixed)
+	if err != nil {
+		return err
+	}
+	routers, err := reaching(ctx, tx, a.SubnetID, f.NetworkID)
+	if err != nil {
+		return err
+	}
+	if len(routers) == 0 {
+		return notFoundOn("ExternalGatewayForFloatingIPNotFound", "External network %s is not reachable from subnet %s. Therefore, cannot associate Port %s with a Floating IP.", f.NetworkID, a.SubnetID, portID)
+	}
+	mapping := portID + "/" + a.IP.String() + "/" + f.NetworkID[:min(8, len(f.NetworkID))]
+	f.PortID, f.FixedAddress, f.RouterID, f.Mapping, f.Status = portID, a.IP, routers[0], &mapping, StatusDown
+	if s.cfg.Fleet == nil {
+		f.Status = StatusActive
+	}
+	n, err := tx.NewSelect().Table("network_floatingips").Where("mapping = ? AND id <> ?", mapping, f.ID).Count(ctx)
+	if err == nil && n > 0 {
+		err = alreadyMapped(*f)
+	}
+	return err
+}
+
+// fixedOf is the port's address that is meant.
+func fixedOf(p Port, fixed netip.Addr) (FixedIP, error) {
+	if fixed.IsValid() {
+		if !fixed.Is4() {
+			return FixedIP{}, badRequest("floatingip", "Cannot process floating IP association with %s, since that is not an IPv4 address", fixed)
+		}
+		for _, a := range p.FixedIPs {
+			if a.IP == fixed {
+				return a, nil
+			}
+		}
+		return FixedIP{}, badRequest("floatingip", "Port %s does not have fixed ip %s", p.ID, fixed)
+	}
+	var v4 []FixedIP
+	for _, a := range p.FixedIPs {
+		if a.IP.Is4() {
+			v4 = append(v4, a)
+		}
+	}
+	switch len(v4) {
+	case 0:
+		return FixedIP{}, badRequest("floatingip", "Cannot add floating IP to port %s that has no fixed IPv4 addresses", p.ID)
+	case 1:
+		return v4[0], nil
+	}
+	return FixedIP{}, badRequest("floatingip", "Port %s has multiple fixed IPv4 addresses.  Must provide a specific IPv4 address when assigning a floating IP", p.ID)
+}
+
+// reaching returns the routers between a subnet and an external network, the one
+// that is the subnet's gateway first.
+func reaching(ctx context.Context, tx *store.Tx, subnetID, networkID string) ([]string, error) {
+	var ids []string
+	err := tx.NewRaw(`SELECT r.id FROM network_routers r JOIN network_ports p ON p.device_id = r.id AND p.device_owner = ?
+		JOIN network_allocations a ON a.port_id = p.id JOIN network_subnets s ON s.id = a.subnet_id
+		WHERE a.subnet_id = ? AND r.gateway_network_id = ?
+		ORDER BY CASE WHEN a.ip = s.gateway THEN 0 ELSE 1 END, r.created_at, r.id`, OwnerRouterInterface, subnetID, networkID).Scan(ctx, &ids)
+	return ids, err
+}
+
+// FloatingIP implements [FloatingIPs].
+func (s *Service) FloatingIP(ctx context.Context, id string) (FloatingIP, error) {
+	if err := s.signedIn(ctx); err != nil {
+		return FloatingIP{}, err
+	}
+	db := s.cfg.Store.Reader()
+	fips, err := loadFloatingIPs(ctx, db, id)
+	if err != nil {
+		return FloatingIP{}, err
+	}
+	if len(fips) == 0 || !s.everywhere(ctx) && s.allow(ctx, owned(fips[0].ProjectID), "get_floatingip") != nil {
+		return FloatingIP{}, floatingIPNotFound(id)
+	}
+	return fips[0], s.fillFloatingIPs(ctx, db, fips)
+}
+
+// ListFloatingIPs implements [FloatingIPs].
+func (s *Service) ListFloatingIPs(ctx context.Context, f Filter, p nephos.Page) ([]FloatingIP, bool, error) {
+	if err := s.signedIn(ctx); err != nil {
+		return nil, false, err
+	}
+	db := s.cfg.Store.Reader()
+	var rows []floatingIPRow
+	q, ok := s.ownOnly(ctx, db.NewSelect().Model(&rows), "fip", "get_floatingip")
+	if !ok {
+		return nil, false, nil
+	}
+	more, err := find(ctx, db, floatingIPList, q, &rows, f, p)
+	if err != nil {
+		return nil, false, err
+	}
+	fips := make([]FloatingIP, len(rows))
+	for i := range rows {
+		fips[i] = rows[i].FloatingIP
+		fips[i].Tags = nonNil(fips[i].Tags)
+	}
+	return fips, more, s.fillFloatingIPs(ctx, db, fips)
+}
+
+// UpdateFloatingIP implements [FloatingIPs].
+func (s *Service) UpdateFloatingIP(ctx context.Context, id string, u FloatingIPUpdate) (FloatingIP, error) {
+	f, err := s.FloatingIP(ctx, id)
+	if err != nil {
+		return f, err
+	}
+	if err := s.change(ctx, f.ProjectID, owned(f.ProjectID), "update_floatingip"); err != nil {
+		return f, err
+	}
+	if u.PortID != nil {
+		if err := s.checkTarget(ctx, f.ProjectID, *u.PortID); err != nil {
+			return f, err
+		}
+	}
+	if u.FixedAddress != nil && u.FixedAddress.IsValid() && f.PortID == "" && (u.PortID == nil || *u.PortID == "") {
+		return f, badRequest("floatingip", "fixed_ip_address cannot be specified without a port_id")
+	}
+	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		fips, err := loadFloatingIPs(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if len(fips) == 0 {
+			return floatingIPNotFound(id)
+		}
+		f = fips[0]
+		if err := checkRevision(ctx, f.Meta); err != nil {
+			return err
+		}
+		oldPort, oldRouter := f.PortID, f.RouterID
+		set(&f.Description, u.Description)
+		port := or(u.PortID, f.PortID)
+		switch {
+		case u.PortID == nil && u.FixedAddress == nil:
+		case port == "":
+			f.unmap()
+		default:
+			if err := s.mapFloatingIP(ctx, tx, &f, port, or(u.FixedAddress, netip.Addr{})); err != nil {
+				return err
+			}
+		}
+		f.touch(tx.Now())
+		if err := s.writeFloatingIP(ctx, tx, f, oldPort); err != nil {
+			return err
+		}
+		return s.toldRouters(ctx, tx, oldRouter, f.RouterID)
+	})
+	if err != nil {
+		return f, err
+	}
+	fips := []FloatingIP{f}
+	err = s.fillFloatingIPs(ctx, s.cfg.Store.Reader(), fips)
+	return fips[0], err
+}
+
+// unmap takes a floating IP off its port.
+func (f *FloatingIP) unmap() {
+	f.PortID, f.FixedAddress, f.RouterID, f.Mapping, f.Status = "", netip.Addr{}, "", nil, StatusDown
+}
+
+// writeFloatingIP writes a change, and tells of it to those of the port it was
+// mapped to and of the port it is mapped to.
+func (s *Service) writeFloatingIP(ctx context.Context, tx *store.Tx, f FloatingIP, oldPort string) error {
+	if _, err := tx.NewUpdate().Model(&floatingIPRow{FloatingIP: f}).WherePK().Exec(ctx); err != nil {
+		if store.UniqueViolation(err) {
+			return alreadyMapped(f)
+		}
+		return err
+	}
+	if oldPort != "" && oldPort != f.PortID {
+		if err := s.emitFloatingIP(ctx, tx, "floatingip.update", f, oldPort); err != nil {
+			return err
+		}
+	}
+	return s.emitFloatingIP(ctx, tx, "floatingip.update", f, f.PortID)
+}
+
+// emitFloatingIP records a change, with the device of the port concerned.
+func (s *Service) emitFloatingIP(ctx context.Context, tx *store.Tx, kind string, f FloatingIP, portID string) error {
+	device := ""
+	if portID != "" {
+		var ids []string
+		if err := tx.NewSelect().Table("network_ports").Column("device_id").Where("id = ?", portID).Scan(ctx, &ids); err != nil {
+			return err
+		}
+		if len(ids) == 1 {
+			device = ids[0]
+		}
+	}
+	return emit(ctx, tx, kind, f.Meta, map[string]any{
+		"device_id": device, "port_id": portID, "mapped": f.PortID != "" && f.PortID == portID,
+		"floating_ip_address": f.Address.String(), "status": f.Status,
+	})
+}
+
+// DeleteFloatingIP implements [FloatingIPs].
+func (s *Service) DeleteFloatingIP(ctx context.Context, id string) error {
+	f, err := s.FloatingIP(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.change(ctx, f.ProjectID, owned(f.ProjectID), "delete_floatingip"); err != nil {
+		return err
+	}
+	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		fips, err := loadFloatingIPs(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if len(fips) == 0 {
+			return floatingIPNotFound(id)
+		}
+		f := fips[0]
+		if err := checkRevision(ctx, f.Meta); err != nil {
+			return err
+		}
+		if _, err := tx.NewRaw("DELETE FROM network_floatingips WHERE id = ?", id).Exec(ctx); err != nil {
+			return err
+		}
+		ports, err := loadPorts(ctx, tx, f.OwnPortID)
+		if err != nil {
+			return err
+		}
+		for _, p := range ports {
+			if err := s.removePort(ctx, tx, p); err != nil {
+				return err
+			}
+		}
+		port := f.PortID
+		f.Status = StatusDown
+		if port != "" {
+			gone := f
+			gone.unmap()
+			if err := s.emitFloatingIP(ctx, tx, "floatingip.update", gone, port); err != nil {
+				return err
+			}
+		}
+		if err := s.emitFloatingIP(ctx, tx, "floatingip.delete", f, port); err != nil {
+			return err
+		}
+		return s.toldRouters(ctx, tx, f.RouterID)
+	})
+}
+
+// detachFloatingIPs unmaps the floating IPs of a port, or of some of its
+// addresses.
+func (s *Service) detachFloatingIPs(ctx context.Context, tx *store.Tx, portID string, addresses []FixedIP) error {
+	var rows []floatingIPRow
+	if err := tx.NewSelect().Model(&rows).Where("fip.port_id = ?", portID).Scan(ctx); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if addresses != nil && !slices.ContainsFunc(addresses, func(a FixedIP) bool { return a.IP == r.FixedAddress }) {
+			continue
+		}
+		f, router := r.FloatingIP, r.RouterID
+		f.unmap()
+		f.touch(tx.Now())
+		if err := s.writeFloatingIP(ctx, tx, f, portID); err != nil {
+			return err
+		}
+		if err := s.toldRouters(ctx, tx, router); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadFloatingIPs returns those floating IPs that exist. It checks no policy.
+func loadFloatingIPs(ctx context.Context, db bun.IDB, ids ...string) ([]FloatingIP, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var rows []floatingIPRow
+	if err := db.NewSelect().Model(&rows).Where("fip.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+		return nil, err
+	}
+	fips := make([]FloatingIP, len(rows))
+	for i := range rows {
+		fips[i] = rows[i].FloatingIP
+		fips[i].Tags = nonNil(fips[i].Tags)
+	}
+	return fips, nil
+}
+
+// fillFloatingIPs adds the details of ports, in one query.
+func (s *Service) fillFloatingIPs(ctx context.Context, db bun.IDB, fips []FloatingIP) error {
+	var ids []string
+	for _, f := range fips {
+		if f.PortID != "" {
+			ids = append(ids, f.PortID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var rows []portRow
+	if err := db.NewSelect().Model(&rows).Where("port.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+		return err
+	}
+	for i := range fips {
+		for _, p := range rows {
+			if p.ID == fips[i].PortID {
+				fips[i].PortDetails = &PortDetails{
+					Name: p.Name, NetworkID: p.NetworkID, MAC: p.MAC, Status: p.Status, DeviceID: p.DeviceID,
+					DeviceOwner: p.DeviceOwner, AdminUp: p.AdminUp,
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,563 @@
+package network
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/reconcile"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// The types of network.
+const (
+	TypeLocal = "local"
+	TypeFlat  = "flat"
+	TypeVLAN  = "vlan"
+	TypeVXLAN = "vxlan"
+)
+
+// Network is a network: a broadcast domain that ports are on.
+type Network struct {
+	Meta
+	Name, Description string
+	AdminUp           bool
+	Shared            bool // every project may put ports on it
+	External          bool // routers may have gateways on it, and floating IPs come from it
+	IsDefault         bool // the external network for those who name none
+	PortSecurity      bool // what new ports get
+	MTU               int
+	NetworkType       string
+	PhysicalNetwork   string
+	SegmentationID    int64
+	ZoneHints         []string
+
+	// SubnetIDs are its subnets', oldest first. Read only.
+	SubnetIDs []string `bun:"-"`
+	// Zones are the availability zones it is in. Read only.
+	Zones []string `bun:"-"`
+}
+
+// Status returns ACTIVE: a network is there once it is written down.
+func (Network) Status() string { return "ACTIVE" }
+
+// Provider asks for a network on a given physical network or segment. Zero
+// fields are chosen.
+type Provider struct {
+	NetworkType, PhysicalNetwork string
+	SegmentationID               *int64
+}
+
+// NetworkSpec describes a network to create. Nil is the default.
+type NetworkSpec struct {
+	ProjectID, Name, Description string
+	AdminUp                      *bool // true
+	Shared, External, IsDefault  *bool // false
+	PortSecurity                 *bool // true
+	MTU                          *int  // what the segment carries
+	Provider                     *Provider
+	ZoneHints                    []string
+}
+
+// NetworkUpdate changes a network; what is nil stays.
+type NetworkUpdate struct {
+	Name, Description           *string
+	AdminUp                     *bool
+	Shared, External, IsDefault *bool
+	PortSecurity                *bool
+	MTU                         *int
+	Provider                    *Provider
+}
+
+// Networks is what the Networking API's networks need.
+type Networks interface {
+	// CreateNetworks makes all of the networks, or none.
+	CreateNetworks(ctx context.Context, specs []NetworkSpec) ([]Network, error)
+	Network(ctx context.Context, id string) (Network, error)
+	// ListNetworks returns the networks that the caller may see, and whether more
+	// follow.
+	ListNetworks(ctx context.Context, f Filter, p nephos.Page) ([]Network, bool, error)
+	UpdateNetwork(ctx context.Context, id string, u NetworkUpdate) (Network, error)
+	// DeleteNetwork deletes a network and its subnets; ErrConflict while ports are
+	// on it.
+	DeleteNetwork(ctx context.Context, id string) error
+}
+
+var _ Networks = (*Service)(nil)
+
+type networkRow struct {
+	bun.BaseModel `bun:"table:network_networks,alias:net"`
+	Network
+}
+
+var networkList = &listing{
+	table: "network_networks", alias: "net", missing: networkNotFound,
+	fields: metaFields("net", map[string]field{
+		"name":                      {column: "net.name"},
+		"admin_state_up":            {column: "net.admin_up", kind: boolean},
+		"shared":                    {column: "net.shared", kind: boolean, unsorted: true},
+		"router:external":           {column: "net.external", kind: boolean, unsorted: true},
+		"is_default":                {column: "net.is_default", kind: boolean, unsorted: true},
+		"mtu":                       {column: "net.mtu", kind: integer},
+		"port_security_enabled":     {column: "net.port_security", kind: boolean, unsorted: true},
+		"provider:network_type":     {column: "net.network_type", unsorted: true},
+		"provider:physical_network": {column: "net.physical_network", unsorted: true},
+		"provider:segmentation_id":  {column: "net.segmentation_id", kind: integer, unsorted: true},
+		"status":                    {column: "'ACTIVE'", unsorted: true},
+	}),
+}
+
+// CreateNetworks implements [Networks].
+func (s *Service) CreateNetworks(ctx context.Context, specs []NetworkSpec) ([]Network, error) {
+	for i := range specs {
+		if err := s.checkNetworkSpec(ctx, &specs[i]); err != nil {
+			return nil, err
+		}
+	}
+	ids := make([]string, len(specs))
+	for i := range ids {
+		ids[i] = s.cfg.IDs.New()
+	}
+	var nets []Network
+	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		nets = nets[:0]
+		first, ok, err := tx.Once(ctx, "network.create_network", ids[0])
+		if err != nil {
+			return err
+		}
+		if !ok && len(specs) == 1 {
+			nets, err = s.loadNetworks(ctx, tx, first)
+			return err
+		}
+		for project, n := range countBy(specs, func(n NetworkSpec) string { return n.ProjectID }) {
+			if err := s.quota(ctx, tx, project, "network", n); err != nil {
+				return err
+			}
+		}
+		for i, spec := range specs {
+			n, err := s.insertNetwork(ctx, tx, ids[i], spec)
+			if err != nil {
+				return err
+			}
+			nets = append(nets, n)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return nets, nil
+}
+
+// checkNetworkSpec checks policy and what can be checked without the database.
+func (s *Service) checkNetworkSpec(ctx context.Context, spec *NetworkSpec) error {
+	owner, err := s.ownerOf(ctx, spec.ProjectID)
+	if err != nil {
+		return err
+	}
+	spec.ProjectID = owner
+	var attributes []string
+	for name, given := range map[string]bool{
+		"shared": or(spec.Shared, false), "router:external": or(spec.External, false), "is_default": or(spec.IsDefault, false),
+		"port_security_enabled": !or(spec.PortSecurity, true),
+	} {
+		if given {
+			attributes = append(attributes, name)
+		}
+	}
+	attributes = append(inOrder(attributes, "shared", "router:external", "is_default", "port_security_enabled"), providerRules(spec.Provider)...)
+	if err := s.allow(ctx, owned(owner), "create_network", attributes...); err != nil {
+		return err
+	}
+	return s.checkZoneHints(spec.ZoneHints)
+}
+
+// insertNetwork writes one network with its segment.
+func (s *Service) insertNetwork(ctx context.Context, tx *store.Tx, id string, spec NetworkSpec) (Network, error) {
+	n := Network{
+		Meta: s.newMeta(id, spec.ProjectID), Name: spec.Name, Description: spec.Description,
+		AdminUp: or(spec.AdminUp, true), Shared: or(spec.Shared, false), External: or(spec.External, false),
+		IsDefault: or(spec.IsDefault, false), PortSecurity: or(spec.PortSecurity, true),
+		ZoneHints: nonNil(spec.ZoneHints), SubnetIDs: []string{}, Zones: []string{},
+	}
+	n.Revision = 1
+	if err := s.takeSegment(ctx, tx, &n, spec.Provider); err != nil {
+		return n, err
+	}
+	n.MTU = s.segmentMTU(n.NetworkType)
+	if spec.MTU != nil && *spec.MTU != 0 {
+		if *spec.MTU > n.MTU {
+			return n, invalidInput("mtu", "Requested MTU is too big, maximum is %d", n.MTU)
+		}
+		n.MTU = *spec.MTU
+	}
+	if n.IsDefault {
+		if err := s.onlyDefault(ctx, tx, n); err != nil {
+			return n, err
+		}
+	}
+	if _, err := tx.NewInsert().Model(&networkRow{Network: n}).Exec(ctx); err != nil {
+		return n, err
+	}
+	return n, emit(ctx, tx, "network.create", n.Meta, nil)
+}
+
+// onlyDefault refuses a second default external network.
+func (s *Service) onlyDefault(ctx context.Context, tx *store.Tx, n Network) error {
+	if !n.External {
+		return nil
+	}
+	var others []string
+	err := tx.NewSelect().Table("network_networks").Column("id").Where("is_default = TRUE AND external = TRUE AND id <> ?", n.ID).Limit(1).Scan(ctx, &others)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	return conflict("DefaultExternalNetworkExists", "A default external network already exists: %s.", others[0])
+}
+
+// Network implements [Networks].
+func (s *Service) Network(ctx context.Context, id string) (Network, error) {
+	if err := s.signedIn(ctx); err != nil {
+		return Network{}, err
+	}
+	nets, err := s.loadNetworks(ctx, s.cfg.Store.Reader(), id)
+	if err != nil {
+		return Network{}, err
+	}
+	if len(nets) == 0 || !s.everywhere(ctx) && s.allow(ctx, networkTarget(nets[0]), "get_network") != nil {
+		return Network{}, networkNotFound(id)
+	}
+	return nets[0], nil
+}
+
+// signedIn refuses a context without a caller.
+func (s *Service) signedIn(ctx context.Context) error {
+	if _, ok := nephos.CallerFrom(ctx); !ok {
+		return nephos.Errorf(nephos.ErrUnauthenticated, "The request you have made requires authentication.")
+	}
+	return nil
+}
+
+// ListNetworks implements [Networks].
+func (s *Service) ListNetworks(ctx context.Context, f Filter, p nephos.Page) ([]Network, bool, error) {
+	if err := s.signedIn(ctx); err != nil {
+		return nil, false, err
+	}
+	db := s.cfg.Store.Reader()
+	var rows []networkRow
+	q := db.NewSelect().Model(&rows)
+	all := s.everywhere(ctx)
+	if !all {
+		q = q.Where("(net.project_id = ? OR net.shared = TRUE OR net.external = TRUE)", caller(ctx).ProjectID)
+	}
+	more, err := find(ctx, db, networkList, q, &rows, f, p)
+	if err != nil {
+		return nil, false, err
+	}
+	nets := make([]Network, 0, len(rows))
+	for i := range rows {
+		if all || s.cfg.Policy.Allowed(ctx, "get_network", networkTarget(rows[i].Network)) {
+			nets = append(nets, rows[i].Network)
+		}
+	}
+	return nets, more, s.fillNetworks(ctx, db, nets)
+}
+
+// UpdateNetwork implements [Networks].
+func (s *Service) UpdateNetwork(ctx context.Context, id string, u NetworkUpdate) (Network, error) {
+	n, err := s.Network(ctx, id)
+	if err != nil {
+		return n, err
+	}
+	var attributes []string
+	for _, a := range []struct {
+		name  string
+		given bool
+	}{
+		{"shared", u.Shared != nil},
+		{"router:external", u.External != nil},
+		{"is_default", u.IsDefault != nil},
+		{"port_security_enabled", u.PortSecurity != nil},
+	} {
+		if a.given {
+			attributes = append(attributes, a.name)
+		}
+	}
+	attributes = append(attributes, providerRules(u.Provider)...)
+	if err := s.change(ctx, n.ProjectID, networkTarget(n), "update_network", attributes...); err != nil {
+		return n, err
+	}
+	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		nets, err := s.loadNetworks(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if len(nets) == 0 {
+			return networkNotFound(id)
+		}
+		n = nets[0]
+		if err := checkRevision(ctx, n.Meta); err != nil {
+			return err
+		}
+		return s.applyNetwork(ctx, tx, &n, u)
+	})
+	return n, err
+}
+
+// applyNetwork writes an update.
+func (s *Service) applyNetwork(ctx context.Context, tx *store.Tx, n *Network, u NetworkUpdate) error {
+	if u.Shared != nil && !*u.Shared && n.Shared {
+		if err := s.usedByOthers(ctx, tx, *n); err != nil {
+			return err
+		}
+	}
+	if u.External != nil && !*u.External && n.External {
+		if err := s.usedAsExternal(ctx, tx, n.ID); err != nil {
+			return err
+		}
+	}
+	set(&n.Name, u.Name)
+	set(&n.Description, u.Description)
+	set(&n.AdminUp, u.AdminUp)
+	set(&n.Shared, u.Shared)
+	set(&n.External, u.External)
+	set(&n.IsDefault, u.IsDefault)
+	set(&n.PortSecurity, u.PortSecurity)
+	if u.IsDefault != nil && *u.IsDefault {
+		if err := s.onlyDefault(ctx, tx, *n); err != nil {
+			return err
+		}
+	}
+	if u.Provider != nil {
+		if err := s.moveSegment(ctx, tx, n, *u.Provider); err != nil {
+			return err
+		}
+	}
+	if u.MTU != nil {
+		limit := s.segmentMTU(n.NetworkType)
+		if *u.MTU > limit {
+			return invalidInput("mtu", "Requested MTU is too big, maximum is %d", limit)
+		}
+		if n.MTU = *u.MTU; n.MTU == 0 {
+			n.MTU = limit
+		}
+	}
+	n.touch(tx.Now())
+	if _, err := tx.NewUpdate().Model(&networkRow{Network: *n}).WherePK().Exec(ctx); err != nil {
+		return err
+	}
+	if err := emit(ctx, tx, "network.update", n.Meta, nil); err != nil {
+		return err
+	}
+	return s.republishNetwork(ctx, tx, n.ID)
+}
+
+// usedByOthers refuses to unshare a network that other projects use.
+func (s *Service) usedByOthers(ctx context.Context, tx *store.Tx, n Network) error {
+	for _, table := range []string{"network_ports", "network_subnets"} {
+		count, err := tx.NewSelect().Table(table).Where("network_id = ? AND project_id <> ? AND project_id <> ''", n.ID, n.ProjectID).Count(ctx)
+		if err != nil {
+			return err
+		}
+		if count > 0 {
+			return conflict("InvalidSharedSetting", "Unable to reconfigure sharing settings for network %s. Multiple tenants are using it.", n.ID)
+		}
+	}
+	return nil
+}
+
+// usedAsExternal refuses to turn an external network inward while it is used.
+func (s *Service) usedAsExternal(ctx context.Context, tx *store.Tx, id string) error {
+	routers, err := tx.NewSelect().Table("network_routers").Where("gateway_network_id = ?", id).Count(ctx)
+	if err != nil {
+		return err
+	}
+	fips, err := tx.NewSelect().Table("network_floatingips").Where("network_id = ?", id).Count(ctx)
+	if err != nil {
+		return err
+	}
+	if routers+fips > 0 {
+		return conflict("ExternalNetworkInUse", "External network %s cannot be updated to be made non-external, since it has existing gateway ports.", id)
+	}
+	return nil
+}
+
+// DeleteNetwork implements [Networks].
+func (s *Service) DeleteNetwork(ctx context.Context, id string) error {
+	n, err := s.Network(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.change(ctx, n.ProjectID, networkTarget(n), "delete_network"); err != nil {
+		return err
+	}
+	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		nets, err := s.loadNetworks(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if len(nets) == 0 {
+			return networkNotFound(id)
+		}
+		if err := checkRevision(ctx, nets[0].Meta); err != nil {
+			return err
+		}
+		var ports []string
+		if err := tx.NewSelect().Table("network_ports").Column("id").Where("network_id = ?", id).OrderExpr("id").Limit(20).Scan(ctx, &ports); err != nil {
+			return err
+		}
+		if len(ports) > 0 {
+			return networkInUse(id, ports)
+		}
+		for _, subnet := range nets[0].SubnetIDs {
+			if err := s.removeSubnet(ctx, tx, Subnet{Meta: Meta{ID: subnet, ProjectID: n.ProjectID}, NetworkID: id}); err != nil {
+				return err
+			}
+		}
+		for _, q := range []string{"DELETE FROM network_segments WHERE network_id = ?", "DELETE FROM network_networks WHERE id = ?"} {
+			if _, err := tx.NewRaw(q, id).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		if err := emit(ctx, tx, "network.delete", n.Meta, nil); err != nil {
+			return err
+		}
+		return s.republishNetwork(ctx, tx, id)
+	})
+}
+
+func networkInUse(id string, ports []string) error {
+	list := ""
+	for i, p := range ports {
+		if i > 0 {
+			list += ","
+		}
+		list += p
+	}
+	return conflict("NetworkInUse", "Unable to complete operation on network %s. There are one or more ports still in use on the network, id for these ports is: %s.", id, list)
+}
+
+// loadNetworks returns those networks that exist, complete. It checks no policy.
+func (s *Service) loadNetworks(ctx context.Context, db bun.IDB, ids ...string) ([]Network, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var rows []networkRow
+	if err := db.NewSelect().Model(&rows).Where("net.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+		return nil, err
+	}
+	nets := make([]Network, len(rows))
+	for i := range rows {
+		nets[i] = rows[i].Network
+	}
+	return nets, s.fillNetworks(ctx, db, nets)
+}
+
+// fillNetworks adds subnets and zones, in one query.
+func (s *Service) fillNetworks(ctx context.Context, db bun.IDB, nets []Network) error {
+	if len(nets) == 0 {
+		return nil
+	}
+	at := make(map[string]int, len(nets))
+	ids := make([]string, len(nets))
+	for i := range nets {
+		nets[i].SubnetIDs, nets[i].Zones = []string{}, []string{}
+		if s.cfg.Fleet != nil {
+			nets[i].Zones = []string{s.cfg.Zone}
+		}
+		nets[i].ZoneHints, nets[i].Tags = nonNil(nets[i].ZoneHints), nonNil(nets[i].Tags)
+		at[nets[i].ID], ids[i] = i, nets[i].ID
+	}
+	var rows []struct{ ID, NetworkID string }
+	err := db.NewSelect().Table("network_subnets").Column("id", "network_id").Where("network_id IN (?)", bun.In(ids)).
+		OrderExpr("created_at, id").Scan(ctx, &rows)
+	for _, r := range rows {
+		n := &nets[at[r.NetworkID]]
+		n.SubnetIDs = append(n.SubnetIDs, r.ID)
+	}
+	return err
+}
+
+// visibleNetwork loads the network without its subnets if the caller may see it.
+func (s *Service) visibleNetwork(ctx context.Context, db bun.IDB, id string) (Network, error) {
+	var row networkRow
+	ok, err := one(ctx, db.NewSelect().Model(&row).Where("net.id = ?", id))
+	if err != nil {
+		return Network{}, err
+	}
+	if !ok || !s.cfg.Policy.Allowed(ctx, "get_network", networkTarget(row.Network)) && !s.everywhere(ctx) {
+		return Network{}, networkNotFound(id)
+	}
+	return row.Network, nil
+}
+
+// republishNetwork has the network sent again to the hosts that know it.
+func (s *Service) republishNetwork(ctx context.Context, tx *store.Tx, id string) error {
+	return s.enqueueIfPlaced(ctx, tx, kindNetwork, driver.KindNetwork, id)
+}
+
+// enqueueIfPlaced enqueues work on an object that some host knows.
+func (s *Service) enqueueIfPlaced(ctx context.Context, tx *store.Tx, work string, kind driver.Kind, ids ...string) error {
+	if s.cfg.Fleet == nil || len(ids) == 0 {
+		return nil
+	}
+	var placed []string
+	err := tx.NewSelect().Table("network_placed").ColumnExpr("DISTINCT id").Where("kind = ? AND id IN (?)", kind, bun.In(ids)).Scan(ctx, &placed)
+	if err != nil {
+		return err
+	}
+	for _, id := range placed {
+		if err := reconcile.Enqueue(ctx, tx, work, id, time.Time{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func nonNil[T any](in []T) []T {
+	if in == nil {
+		return []T{}
+	}
+	return in
+}
+
+// inOrder returns those of the wanted names that are given, in the wanted order.
+func inOrder(given []string, want ...string) []string {
+	var out []string
+	for _, w := range want {
+		for _, g := range given {
+			if g == w {
+				out = append(out, w)
+			}
+		}
+	}
+	return out
+}
+
+func countBy[T any](in []T, key func(T) string) map[string]int {
+	out := map[string]int{}
+	for _, v := range in {
+		out[key(v)]++
+	}
+	return out
+}
+
+func providerRules(p *Provider) []string {
+	if p == nil {
+		return nil
+	}
+	var names []string
+	if p.NetworkType != "" {
+		names = append(names, "provider:network_type")
+	}
+	if p.PhysicalNetwork != "" {
+		names = append(names, "provider:physical_network")
+	}
+	if p.SegmentationID != nil {
+		names = append(names, "provider:segmentation_id")
+	}
+	return names
+}

@@ -1,0 +1,420 @@
+package network
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// maxPairs bounds a port's allowed address pairs, as Neutron's default does.
+const maxPairs = 10
+
+// CreatePorts implements [Ports].
+func (s *Service) CreatePorts(ctx context.Context, specs []PortSpec) ([]Port, error) {
+	nets := make([]Network, len(specs))
+	ids := make([]string, len(specs))
+	for i := range specs {
+		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
+		if err != nil {
+			return nil, err
+		}
+		specs[i].ProjectID, specs[i].PortID = owner, ""
+		if nets[i], err = s.visibleNetwork(ctx, s.cfg.Store.Reader(), specs[i].NetworkID); err != nil {
+			return nil, s.hideNetwork(ctx, err)
+		}
+		target := onNetwork(owner, nets[i])
+		target["device_owner"] = specs[i].DeviceOwner
+		if err := s.allow(ctx, target, "create_port", createPortRules(specs[i], nets[i])...); err != nil {
+			return nil, err
+		}
+		// An external network that is not shared is for routers and floating IPs.
+		if nets[i].ProjectID != owner && !nets[i].Shared && !s.everywhere(ctx) {
+			return nil, networkNotFound(specs[i].NetworkID)
+		}
+		ids[i] = s.cfg.IDs.New()
+	}
+	var ports []Port
+	err := s.retryMAC(func() error {
+		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			ports = ports[:0]
+			first, ok, err := tx.Once(ctx, "network.create_port", ids[0])
+			if err != nil {
+				return err
+			}
+			if !ok && len(specs) == 1 {
+				ports, err = loadPorts(ctx, tx, first)
+				return err
+			}
+			for project, n := range countBy(specs, func(p PortSpec) string { return p.ProjectID }) {
+				if err := s.quota(ctx, tx, project, "port", n); err != nil {
+					return err
+				}
+			}
+			for i, spec := range specs {
+				p, err := s.insertPort(ctx, tx, ids[i], spec, nets[i])
+				if err != nil {
+					return err
+				}
+				ports = append(ports, p)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ports, nil
+}
+
+// createPortRules names the attributes that have rules of their own.
+func createPortRules(spec PortSpec, n Network) []string {
+	var names []string
+	add := func(name string, given bool) {
+		if given {
+			names = append(names, name)
+		}
+	}
+	add("device_owner", spec.DeviceOwner != "")
+	add("mac_address", spec.MAC != "")
+	if spec.FixedIPs != nil {
+		add("fixed_ips", true)
+		add("fixed_ips:ip_address", slices.ContainsFunc(*spec.FixedIPs, func(f FixedIP) bool { return f.IP.IsValid() }))
+		add("fixed_ips:subnet_id", slices.ContainsFunc(*spec.FixedIPs, func(f FixedIP) bool { return f.SubnetID != "" }))
+	}
+	add("port_security_enabled", spec.PortSecurity != nil && *spec.PortSecurity != n.PortSecurity)
+	add("binding:host_id", spec.Host != "")
+	add("binding:profile", len(spec.Profile) > 0)
+	add("binding:vnic_type", spec.VNICType != "" && spec.VNICType != "normal")
+	add("allowed_address_pairs", len(spec.AllowedPairs) > 0)
+	return names
+}
+
+// errMACTaken says that a chosen MAC address happened to be taken.
+var errMACTaken = nephos.Errorf(nephos.ErrUnavailable, "Unable to generate unique mac.").WithReason("NetworkMacAddressGenerationFailure")
+
+// retryMAC does f again when a random MAC address was taken.
+func (s *Service) retryMAC(f func() error) error {
+	var err error
+	for range 16 {
+		if err = f(); err != errMACTaken { //nolint:errorlint // the very value
+			return err
+		}
+	}
+	return err
+}
+
+func (s *Service) randomMAC() string {
+	h := s.cfg.IDs.Hex()
+	return "fa:16:3e:" + h[0:2] + ":" + h[2:4] + ":" + h[4:6]
+}
+
+// insertPort writes a port with its addresses and groups.
+func (s *Service) insertPort(ctx context.Context, tx *store.Tx, id string, spec PortSpec, n Network) (Port, error) {
+	p := Port{
+		Meta: s.newMeta(id, spec.ProjectID), Name: spec.Name, Description: spec.Description, NetworkID: spec.NetworkID,
+		MAC: spec.MAC, AdminUp: or(spec.AdminUp, true), Status: StatusDown, DeviceID: spec.DeviceID, DeviceOwner: spec.DeviceOwner,
+		PortSecurity: or(spec.PortSecurity, n.PortSecurity), AllowedPairs: nonNil(spec.AllowedPairs), DHCPOptions: nonNil(spec.DHCPOptions),
+		Hostname: spec.Hostname, VNICType: spec.VNICType, Profile: spec.Profile, FixedIPs: []FixedIP{}, SecurityGroups: []string{},
+	}
+	p.Revision, p.Tags = 1, nonNil(spec.Tags)
+	if p.VNICType == "" {
+		p.VNICType = "normal"
+	}
+	if p.Profile == nil {
+		p.Profile = map[string]any{}
+	}
+	if strings.HasPrefix(p.DeviceOwner, "network:") {
+		p.PortSecurity = false
+	}
+	s.bind(&p, spec.Host)
+	if p.MAC == "" {
+		p.MAC = s.randomMAC()
+	} else if err := checkMAC(p.MAC); err != nil {
+		return p, err
+	}
+	p.MAC = strings.ToLower(p.MAC)
+	if err := checkPairs(p); err != nil {
+		return p, err
+	}
+	groups, err := s.groupsFor(ctx, tx, &p, spec.SecurityGroups)
+	if err != nil {
+		return p, err
+	}
+	subnets, err := subnetsOf(ctx, tx, spec.NetworkID)
+	if err != nil {
+		return p, err
+	}
+	if len(subnets) == 0 {
+		// The network may have gone since it was looked at.
+		if n, err := tx.NewSelect().Table("network_networks").Where("id = ?", spec.NetworkID).Count(ctx); err != nil || n == 0 {
+			if err == nil {
+				err = networkNotFound(spec.NetworkID)
+			}
+			return p, err
+		}
+	}
+	if err := s.allocate(ctx, tx, &p, subnets, spec.FixedIPs); err != nil {
+		return p, err
+	}
+	if _, err := tx.NewInsert().Model(&portRow{Port: p}).Exec(ctx); err != nil {
+		if store.UniqueViolation(err) {
+			if spec.MAC == "" {
+				return p, errMACTaken
+			}
+			return p, conflict("MacAddressInUse", "Unable to complete operation for network %s. The mac address %s is in use.", p.NetworkID, p.MAC)
+		}
+		return p, err
+	}
+	if err := setGroups(ctx, tx, &p, groups); err != nil {
+		return p, err
+	}
+	if err := emit(ctx, tx, "port.create", p.Meta, portEvent(p)); err != nil {
+		return p, err
+	}
+	return p, s.portChanged(ctx, tx, p, p.SecurityGroups)
+}
+
+// bind puts the port on a host, or on none.
+func (s *Service) bind(p *Port, host string) {
+	p.Host, p.Reason = host, ""
+	switch {
+	case host == "":
+		p.VIFType, p.Status = "unbound", StatusDown
+	case s.cfg.Fleet == nil:
+		// Nobody will report it: it is as up as it will be.
+		p.VIFType, p.Status = "bridge", StatusActive
+	default:
+		p.VIFType, p.Status = "bridge", StatusDown
+	}
+}
+
+func checkMAC(mac string) error {
+	m, err := net.ParseMAC(mac)
+	if err != nil || len(m) != 6 || m[0]&1 != 0 || strings.ContainsAny(mac, ".-") || mac == "00:00:00:00:00:00" {
+		return badAttribute("mac_address", "'%s' is not a valid MAC address", mac)
+	}
+	return nil
+}
+
+// checkPairs checks allowed address pairs.
+func checkPairs(p Port) error {
+	if len(p.AllowedPairs) > maxPairs {
+		return invalid("AllowedAddressPairExhausted", "The number of allowed address pair exceeds the maximum %d.", maxPairs)
+	}
+	if len(p.AllowedPairs) > 0 && !p.PortSecurity {
+		return conflict("AddressPairAndPortSecurityRequired", "Port Security must be enabled in order to have allowed address pairs on a port.")
+	}
+	for i, a := range p.AllowedPairs {
+		if a.MAC != "" {
+			if err := checkMAC(a.MAC); err != nil {
+				return err
+			}
+		}
+		if slices.Contains(p.AllowedPairs[:i], a) {
+			return invalidInput("allowed_address_pairs", "Request contains duplicate address pair: mac_address %s ip_address %s", a.MAC, pairText(a.IP))
+		}
+	}
+	return nil
+}
+
+func pairText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// groupsFor decides which security groups a port has: those named, which must be
+// of its project, or the project's default group.
+func (s *Service) groupsFor(ctx context.Context, tx *store.Tx, p *Port, named *[]string) ([]string, error) {
+	if !p.PortSecurity {
+		if named != nil && len(*named) > 0 {
+			return nil, invalidInput("security_groups", "Port security must be enabled and port must have an IP address in order to use security groups")
+		}
+		return nil, nil
+	}
+	if named == nil {
+		if p.ProjectID == "" {
+			return nil, nil
+		}
+		id, err := s.defaultGroup(ctx, tx, p.ProjectID)
+		return []string{id}, err
+	}
+	if len(*named) == 0 {
+		return nil, nil
+	}
+	ids := slices.Clone(*named)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	var known []string
+	q := tx.NewSelect().Table("network_security_groups").Column("id").Where("id IN (?)", bun.In(ids))
+	if !s.everywhere(ctx) {
+		q = q.Where("project_id = ?", p.ProjectID)
+	}
+	if err := q.Scan(ctx, &known); err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !slices.Contains(known, id) {
+			return nil, groupNotFound(id)
+		}
+	}
+	return ids, nil
+}
+
+// setGroups writes the port's groups.
+func setGroups(ctx context.Context, tx *store.Tx, p *Port, groups []string) error {
+	p.SecurityGroups = nonNil(groups)
+	if len(groups) == 0 {
+		return nil
+	}
+	rows := make([]portGroupRow, len(groups))
+	for i, g := range groups {
+		rows[i] = portGroupRow{PortID: p.ID, GroupID: g}
+	}
+	_, err := tx.NewInsert().Model(&rows).Exec(ctx)
+	return err
+}
+
+// UpdatePort implements [Ports].
+func (s *Service) UpdatePort(ctx context.Context, id string, u PortUpdate) (Port, error) {
+	p, n, err := s.portAndNetwork(ctx, id)
+	if err != nil {
+		return p, err
+	}
+	target := portTarget(p, n)
+	if u.DeviceOwner != nil {
+		target["device_owner"] = *u.DeviceOwner
+	}
+	if err := s.change(ctx, p.ProjectID, target, "update_port", updatePortRules(u)...); err != nil {
+		return p, err
+	}
+	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		ports, err := loadPorts(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if len(ports) == 0 {
+			return portNotFound(id)
+		}
+		p = ports[0]
+		if err := checkRevision(ctx, p.Meta); err != nil {
+			return err
+		}
+		return s.applyPort(ctx, tx, &p, u)
+	})
+	return p, err
+}
+
+func updatePortRules(u PortUpdate) []string {
+	var names []string
+	add := func(name string, given bool) {
+		if given {
+			names = append(names, name)
+		}
+	}
+	add("device_owner", u.DeviceOwner != nil)
+	add("mac_address", u.MAC != nil)
+	if u.FixedIPs != nil {
+		add("fixed_ips", true)
+		add("fixed_ips:ip_address", slices.ContainsFunc(*u.FixedIPs, func(f FixedIP) bool { return f.IP.IsValid() }))
+		add("fixed_ips:subnet_id", slices.ContainsFunc(*u.FixedIPs, func(f FixedIP) bool { return f.SubnetID != "" }))
+	}
+	add("port_security_enabled", u.PortSecurity != nil)
+	add("binding:host_id", u.Host != nil)
+	add("binding:profile", u.Profile != nil)
+	add("binding:vnic_type", u.VNICType != nil)
+	add("allowed_address_pairs", u.AllowedPairs != nil)
+	return names
+}
+
+// applyPort writes an update of a port.
+func (s *Service) applyPort(ctx context.Context, tx *store.Tx, p *Port, u PortUpdate) error {
+	old := slices.Clone(p.SecurityGroups)
+	set(&p.Name, u.Name)
+	set(&p.Description, u.Description)
+	set(&p.AdminUp, u.AdminUp)
+	set(&p.DeviceID, u.DeviceID)
+	set(&p.DeviceOwner, u.DeviceOwner)
+	set(&p.PortSecurity, u.PortSecurity)
+	set(&p.AllowedPairs, u.AllowedPairs)
+	set(&p.VNICType, u.VNICType)
+	if u.Profile != nil {
+		p.Profile = *u.Profile
+		if p.Profile == nil {
+			p.Profile = map[string]any{}
+		}
+	}
+	p.DHCPOptions = mergeDHCP(p.DHCPOptions, u.DHCPOptions)
+	if u.MAC != nil && !strings.EqualFold(*u.MAC, p.MAC) {
+		if err := checkMAC(*u.MAC); err != nil {
+			return err
+		}
+		if p.Host != "" {
+			return conflict("PortBound", "Unable to complete operation on port %s, port is already bound, port type: %s, old_mac %s, new_mac %s.", p.ID, p.VIFType, p.MAC, *u.MAC)
+		}
+		p.MAC = strings.ToLower(*u.MAC)
+	}
+	if u.Host != nil && *u.Host != p.Host {
+		s.bind(p, *u.Host)
+	}
+	if err := checkPairs(*p); err != nil {
+		return err
+	}
+	if !p.PortSecurity && u.SecurityGroups == nil && len(p.SecurityGroups) > 0 {
+		return conflict("PortSecurityPortHasSecurityGroup", "Port has security group associated. Cannot disable port security or IP address until security group is removed.")
+	}
+	if u.SecurityGroups != nil {
+		groups, err := s.groupsFor(ctx, tx, p, u.SecurityGroups)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(groups, p.SecurityGroups) {
+			if _, err := tx.NewRaw("DELETE FROM network_port_groups WHERE port_id = ?", p.ID).Exec(ctx); err != nil {
+				return err
+			}
+			if err := setGroups(ctx, tx, p, groups); err != nil {
+				return err
+			}
+		}
+	}
+	if u.FixedIPs != nil {
+		subnets, err := subnetsOf(ctx, tx, p.NetworkID)
+		if err != nil {
+			return err
+		}
+		if err := s.readdress(ctx, tx, p, subnets, *u.FixedIPs); err != nil {
+			return err
+		}
+	}
+	p.touch(tx.Now())
+	if _, err := tx.NewUpdate().Model(&portRow{Port: *p}).WherePK().Exec(ctx); err != nil {
+		if store.UniqueViolation(err) {
+			return conflict("MacAddressInUse", "Unable to complete operation for network %s. The mac address %s is in use.", p.NetworkID, p.MAC)
+		}
+		return err
+	}
+	if err := emit(ctx, tx, "port.update", p.Meta, portEvent(*p)); err != nil {
+		return err
+	}
+	return s.portChanged(ctx, tx, *p, append(old, p.SecurityGroups...))
+}
+
+// mergeDHCP replaces options by name; an empty value removes one.
+func mergeDHCP(have, change []DHCPOption) []DHCPOption {
+	out := slices.Clone(have)
+	for _, c := range change {
+		out = slices.DeleteFunc(out, func(o DHCPOption) bool { return o.Name == c.Name && o.IPVersion == c.IPVersion })
+		if c.Value != "" {
+			out = append(out, c)
+		}
+	}
+	return nonNil(out)
+}

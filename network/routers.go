@@ -1,0 +1,537 @@
+package network
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// Router connects networks.
+type Router struct {
+	Meta
+	Name, Description string
+	AdminUp           bool
+	Status            string
+	GatewayNetworkID  string // empty: no gateway
+	GatewayPortID     string
+	SNAT              bool `bun:"snat"`
+	Routes            []Route
+	ZoneHints         []string
+	Host              string // which host carries it; empty: none yet
+
+	GatewayIPs []FixedIP `bun:"-"`
+	Zones      []string  `bun:"-"`
+}
+
+// GatewaySpec describes a router's foot in an external network.
+type GatewaySpec struct {
+	NetworkID string
+	SNAT      *bool      // true
+	FixedIPs  *[]FixedIP // nil: chosen
+}
+
+// RouterSpec describes a router to create.
+type RouterSpec struct {
+	ProjectID, Name, Description string
+	AdminUp                      *bool // true
+	Gateway                      *GatewaySpec
+	ZoneHints                    []string
+}
+
+// RouterUpdate changes a router; what is nil stays. A Gateway without a network
+// takes the gateway away.
+type RouterUpdate struct {
+	Name, Description *string
+	AdminUp           *bool
+	Gateway           *GatewaySpec
+	Routes            *[]Route
+}
+
+// InterfaceRequest names what a router is to be connected to: a subnet, or a
+// port.
+type InterfaceRequest struct{ SubnetID, PortID string }
+
+// RouterInterface is what was connected or disconnected.
+type RouterInterface struct {
+	Router    Router
+	PortID    string
+	NetworkID string
+	SubnetIDs []string
+}
+
+// Routers is what the Networking API's routers need.
+type Routers interface {
+	// CreateRouters makes all of the routers, or none.
+	CreateRouters(ctx context.Context, specs []RouterSpec) ([]Router, error)
+	Router(ctx context.Context, id string) (Router, error)
+	ListRouters(ctx context.Context, f Filter, p nephos.Page) ([]Router, bool, error)
+	UpdateRouter(ctx context.Context, id string, u RouterUpdate) (Router, error)
+	// DeleteRouter deletes a router without interfaces.
+	DeleteRouter(ctx context.Context, id string) error
+	AddRouterInterface(ctx context.Context, id string, r InterfaceRequest) (RouterInterface, error)
+	// RemoveRouterInterface also deletes the interface's port.
+	RemoveRouterInterface(ctx context.Context, id string, r InterfaceRequest) (RouterInterface, error)
+	// AddRoutes and RemoveRoutes change the static routes one by one; what is
+	// there already, or gone already, is no error.
+	AddRoutes(ctx context.Context, id string, routes []Route) (Router, error)
+	RemoveRoutes(ctx context.Context, id string, routes []Route) (Router, error)
+}
+
+var _ Routers = (*Service)(nil)
+
+type routerRow struct {
+	bun.BaseModel `bun:"table:network_routers,alias:router"`
+	Router
+}
+
+var routerList = &listing{
+	table: "network_routers", alias: "router", missing: routerNotFound,
+	fields: metaFields("router", map[string]field{
+		"name":           {column: "router.name"},
+		"admin_state_up": {column: "router.admin_up", kind: boolean},
+		"status":         {column: "router.status"},
+		"external_gateway_info": {where: func(q *bun.SelectQuery, values []string) (*bun.SelectQuery, error) {
+			return nil, invalidInput("external_gateway_info", "routers cannot be filtered by external_gateway_info")
+		}},
+		"enable_snat": {column: "router.snat", kind: boolean, unsorted: true},
+	}),
+}
+
+// CreateRouters implements [Routers].
+func (s *Service) CreateRouters(ctx context.Context, specs []RouterSpec) ([]Router, error) {
+	ids := make([]string, len(specs))
+	for i := range specs {
+		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
+		if err != nil {
+			return nil, err
+		}
+		specs[i].ProjectID, ids[i] = owner, s.cfg.IDs.New()
+		if err := s.allow(ctx, owned(owner), "create_router", gatewayRules(specs[i].Gateway)...); err != nil {
+			return nil, err
+		}
+		if err := s.checkZoneHints(specs[i].ZoneHints); err != nil {
+			return nil, err
+		}
+		if err := s.checkGateway(ctx, specs[i].Gateway); err != nil {
+			return nil, err
+		}
+	}
+	var routers []Router
+	err := s.retryMAC(func() error {
+		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			routers = routers[:0]
+			first, ok, err := tx.Once(ctx, "network.create_router", ids[0])
+			if err != nil {
+				return err
+			}
+			if !ok && len(specs) == 1 {
+				routers, err = s.loadRouters(ctx, tx, first)
+				return err
+			}
+			for project, n := range countBy(specs, func(r RouterSpec) string { return r.ProjectID }) {
+				if err := s.quota(ctx, tx, project, "router", n); err != nil {
+					return err
+				}
+			}
+			for i, spec := range specs {
+				r, err := s.insertRouter(ctx, tx, ids[i], spec)
+				if err != nil {
+					return err
+				}
+				routers = append(routers, r)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return routers, nil
+}
+
+func (s *Service) insertRouter(ctx context.Context, tx *store.Tx, id string, spec RouterSpec) (Router, error) {
+	r := Router{
+		Meta: s.newMeta(id, spec.ProjectID), Name: spec.Name, Description: spec.Description, AdminUp: or(spec.AdminUp, true),
+		Status: StatusActive, SNAT: true, Routes: []Route{}, ZoneHints: nonNil(spec.ZoneHints), GatewayIPs: []FixedIP{}, Zones: s.zones(),
+	}
+	r.Revision = 1
+	if spec.Gateway != nil && spec.Gateway.NetworkID != "" {
+		if err := s.openGateway(ctx, tx, &r, *spec.Gateway); err != nil {
+			return r, err
+		}
+	}
+	if _, err := tx.NewInsert().Model(&routerRow{Router: r}).Exec(ctx); err != nil {
+		return r, err
+	}
+	if err := emit(ctx, tx, "router.create", r.Meta, nil); err != nil {
+		return r, err
+	}
+	return r, s.routerChanged(ctx, tx, r)
+}
+
+// routerChanged has the router's host told, if there is anything to tell.
+func (s *Service) routerChanged(ctx context.Context, tx *store.Tx, r Router) error {
+	if r.Host == "" && r.GatewayPortID == "" {
+		n, err := tx.NewSelect().Table("network_ports").Where("device_id = ? AND device_owner = ?", r.ID, OwnerRouterInterface).Count(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+	return s.enqueue(ctx, tx, kindRouter, r.ID)
+}
+
+// Router implements [Routers].
+func (s *Service) Router(ctx context.Context, id string) (Router, error) {
+	if err := s.signedIn(ctx); err != nil {
+		return Router{}, err
+	}
+	routers, err := s.loadRouters(ctx, s.cfg.Store.Reader(), id)
+	if err != nil {
+		return Router{}, err
+	}
+	if len(routers) == 0 || !s.everywhere(ctx) && s.allow(ctx, owned(routers[0].ProjectID), "get_router") != nil {
+		return Router{}, routerNotFound(id)
+	}
+	return routers[0], nil
+}
+
+// ListRouters implements [Routers].
+func (s *Service) ListRouters(ctx context.Context, f Filter, p nephos.Page) ([]Router, bool, error) {
+	if err := s.signedIn(ctx); err != nil {
+		return nil, false, err
+	}
+	db := s.cfg.Store.Reader()
+	var rows []routerRow
+	q, ok := s.ownOnly(ctx, db.NewSelect().Model(&rows), "router", "get_router")
+	if !ok {
+		return nil, false, nil
+	}
+	more, err := find(ctx, db, routerList, q, &rows, f, p)
+	if err != nil {
+		return nil, false, err
+	}
+	routers, err := s.wholeRouters(ctx, db, rows)
+	return routers, more, err
+}
+
+// UpdateRouter implements [Routers].
+func (s *Service) UpdateRouter(ctx context.Context, id string, u RouterUpdate) (Router, error) {
+	r, err := s.Router(ctx, id)
+	if err != nil {
+		return r, err
+	}
+	if err := s.change(ctx, r.ProjectID, owned(r.ProjectID), "update_router", gatewayRules(u.Gateway)...); err != nil {
+		return r, err
+	}
+	if err := s.checkGateway(ctx, u.Gateway); err != nil {
+		return r, err
+	}
+	err = s.retryMAC(func() error {
+		return s.withRouter(ctx, id, func(ctx context.Context, tx *store.Tx, now *Router) error {
+			set(&now.Name, u.Name)
+			set(&now.Description, u.Description)
+			set(&now.AdminUp, u.AdminUp)
+			if u.Gateway != nil {
+				if err := s.moveGateway(ctx, tx, now, *u.Gateway); err != nil {
+					return err
+				}
+			}
+			if u.Routes != nil {
+				if err := checkRoutes(ctx, tx, *now, *u.Routes); err != nil {
+					return err
+				}
+				now.Routes = nonNil(*u.Routes)
+			}
+			r = *now
+			return nil
+		}, &r)
+	})
+	return r, err
+}
+
+// withRouter changes a router in a transaction and writes it.
+func (s *Service) withRouter(ctx context.Context, id string, f func(ctx context.Context, tx *store.Tx, r *Router) error, out *Router) error {
+	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		routers, err := s.loadRouters(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if len(routers) == 0 {
+			return routerNotFound(id)
+		}
+		r := routers[0]
+		if err := checkRevision(ctx, r.Meta); err != nil {
+			return err
+		}
+		if err := f(ctx, tx, &r); err != nil {
+			return err
+		}
+		r.touch(tx.Now())
+		if _, err := tx.NewUpdate().Model(&routerRow{Router: r}).WherePK().Exec(ctx); err != nil {
+			return err
+		}
+		*out = r
+		if err := emit(ctx, tx, "router.update", r.Meta, nil); err != nil {
+			return err
+		}
+		return s.routerChanged(ctx, tx, r)
+	})
+}
+
+// DeleteRouter implements [Routers].
+func (s *Service) DeleteRouter(ctx context.Context, id string) error {
+	r, err := s.Router(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := s.change(ctx, r.ProjectID, owned(r.ProjectID), "delete_router"); err != nil {
+		return err
+	}
+	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		routers, err := s.loadRouters(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if len(routers) == 0 {
+			return routerNotFound(id)
+		}
+		r := routers[0]
+		if err := checkRevision(ctx, r.Meta); err != nil {
+			return err
+		}
+		n, err := tx.NewSelect().Table("network_ports").Where("device_id = ? AND device_owner = ?", id, OwnerRouterInterface).Count(ctx)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return conflict("RouterInUse", "Router %s still has ports", id)
+		}
+		if err := s.closeGateway(ctx, tx, &r); err != nil {
+			return err
+		}
+		if _, err := tx.NewRaw("DELETE FROM network_routers WHERE id = ?", id).Exec(ctx); err != nil {
+			return err
+		}
+		if err := emit(ctx, tx, "router.delete", r.Meta, nil); err != nil {
+			return err
+		}
+		return s.enqueue(ctx, tx, kindRouter, id)
+	})
+}
+
+// loadRouters returns those routers that exist, complete. It checks no policy.
+func (s *Service) loadRouters(ctx context.Context, db bun.IDB, ids ...string) ([]Router, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var rows []routerRow
+	if err := db.NewSelect().Model(&rows).Where("router.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+		return nil, err
+	}
+	return s.wholeRouters(ctx, db, rows)
+}
+
+// wholeRouters adds the gateways' addresses, in one query.
+func (s *Service) wholeRouters(ctx context.Context, db bun.IDB, rows []routerRow) ([]Router, error) {
+	routers := make([]Router, len(rows))
+	at := map[string]int{}
+	var ids []string
+	for i := range rows {
+		r := rows[i].Router
+		r.Tags, r.Routes, r.ZoneHints, r.GatewayIPs, r.Zones = nonNil(r.Tags), nonNil(r.Routes), nonNil(r.ZoneHints), []FixedIP{}, s.zones()
+		routers[i] = r
+		if r.GatewayPortID != "" {
+			at[r.GatewayPortID], ids = i, append(ids, r.GatewayPortID)
+		}
+	}
+	if len(ids) == 0 {
+		return routers, nil
+	}
+	var addresses []allocationRow
+	if err := db.NewSelect().Model(&addresses).Where("alloc.port_id IN (?)", bun.In(ids)).OrderExpr("alloc.port_id, alloc.ordinal").Scan(ctx); err != nil {
+		return nil, err
+	}
+	for _, a := range addresses {
+		r := &routers[at[a.PortID]]
+		r.GatewayIPs = append(r.GatewayIPs, FixedIP{a.SubnetID, a.IP})
+	}
+	return routers, nil
+}
+
+func gatewayRules(g *GatewaySpec) []string {
+	if g == nil {
+		return nil
+	}
+	names := []string{"external_gateway_info"}
+	if g.NetworkID != "" {
+		names = append(names, "external_gateway_info:network_id")
+	}
+	if g.SNAT != nil {
+		names = append(names, "external_gateway_info:enable_snat")
+	}
+	if g.FixedIPs != nil {
+		names = append(names, "external_gateway_info:external_fixed_ips")
+	}
+	return names
+}
+
+// checkGateway looks whether the caller may use the external network.
+func (s *Service) checkGateway(ctx context.Context, g *GatewaySpec) error {
+	if g == nil || g.NetworkID == "" {
+		return nil
+	}
+	n, err := s.visibleNetwork(ctx, s.cfg.Store.Reader(), g.NetworkID)
+	if err != nil {
+		return err
+	}
+	if !n.External {
+		return badRequest("router", "Network %s is not an external network", g.NetworkID)
+	}
+	return nil
+}
+
+// openGateway gives the router a foot in an external network.
+func (s *Service) openGateway(ctx context.Context, tx *store.Tx, r *Router, g GatewaySpec) error {
+	var n networkRow
+	ok, err := one(ctx, tx.NewSelect().Model(&n).Where("net.id = ?", g.NetworkID))
+	if err != nil {
+		return err
+	}
+	if !ok || !n.External {
+		return badRequest("router", "Network %s is not an external network", g.NetworkID)
+	}
+	subnets, err := subnetsOf(ctx, tx, g.NetworkID)
+	if err != nil {
+		return err
+	}
+	for _, sub := range subnets {
+		if err := s.noOverlap(ctx, tx, r.ID, sub, g.NetworkID); err != nil {
+			return err
+		}
+	}
+	if g.FixedIPs != nil {
+		for _, f := range *g.FixedIPs {
+			if slices.ContainsFunc(subnets, func(sub Subnet) bool { return f.IP.IsValid() && sub.Gateway == f.IP }) {
+				return badRequest("router", "External IP %s is the same as the gateway IP", f.IP)
+			}
+		}
+	}
+	p, err := s.insertPort(ctx, tx, s.cfg.IDs.New(), PortSpec{
+		NetworkID: g.NetworkID, DeviceID: r.ID, DeviceOwner: OwnerRouterGateway, FixedIPs: g.FixedIPs, Host: r.Host,
+	}, n.Network)
+	if err != nil {
+		return err
+	}
+	r.GatewayNetworkID, r.GatewayPortID, r.GatewayIPs, r.SNAT = g.NetworkID, p.ID, p.FixedIPs, or(g.SNAT, true)
+	return nil
+}
+
+// closeGateway takes the foot away again.
+func (s *Service) closeGateway(ctx context.Context, tx *store.Tx, r *Router) error {
+	if r.GatewayPortID == "" {
+		return nil
+	}
+	n, err := tx.NewSelect().Table("network_floatingips").Where("router_id = ?", r.ID).Count(ctx)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return conflict("RouterExternalGatewayInUseByFloatingIp", "Gateway cannot be updated for router %s, since a gateway to external network %s is required by one or more floating IPs.", r.ID, r.GatewayNetworkID)
+	}
+	for _, route := range r.Routes {
+		if s.onlyVia(ctx, tx, r, route.NextHop) {
+			return conflict("RouterInterfaceInUseByRoute", "Router interface for subnet %s on router %s cannot be deleted, as it is required by one or more routes.", r.GatewayIPs[0].SubnetID, r.ID)
+		}
+	}
+	ports, err := loadPorts(ctx, tx, r.GatewayPortID)
+	if err != nil {
+		return err
+	}
+	for _, p := range ports {
+		if err := s.removePort(ctx, tx, p); err != nil {
+			return err
+		}
+	}
+	r.GatewayNetworkID, r.GatewayPortID, r.GatewayIPs, r.SNAT = "", "", []FixedIP{}, true
+	return nil
+}
+
+// onlyVia reports whether the next hop lies beyond the router's gateway.
+func (s *Service) onlyVia(ctx context.Context, tx *store.Tx, r *Router, hop netip.Addr) bool {
+	var ids []string
+	for _, a := range r.GatewayIPs {
+		ids = append(ids, a.SubnetID)
+	}
+	subnets, err := loadSubnets(ctx, tx, ids...)
+	return err == nil && slices.ContainsFunc(subnets, func(sub Subnet) bool { return sub.CIDR.Contains(hop) })
+}
+
+// moveGateway converges the gateway to what an update asks for.
+func (s *Service) moveGateway(ctx context.Context, tx *store.Tx, r *Router, g GatewaySpec) error {
+	if g.NetworkID == "" {
+		return s.closeGateway(ctx, tx, r)
+	}
+	if g.NetworkID != r.GatewayNetworkID {
+		if err := s.closeGateway(ctx, tx, r); err != nil {
+			return err
+		}
+		return s.openGateway(ctx, tx, r, g)
+	}
+	set(&r.SNAT, g.SNAT)
+	if g.FixedIPs == nil {
+		return nil
+	}
+	ports, err := loadPorts(ctx, tx, r.GatewayPortID)
+	if err != nil || len(ports) == 0 {
+		return err
+	}
+	subnets, err := subnetsOf(ctx, tx, g.NetworkID)
+	if err != nil {
+		return err
+	}
+	if err := s.readdress(ctx, tx, &ports[0], subnets, *g.FixedIPs); err != nil {
+		return err
+	}
+	r.GatewayIPs = ports[0].FixedIPs
+	return nil
+}
+
+// routerFoot is a router's address on a subnet.
+type routerFoot struct {
+	PortID, SubnetID, NetworkID, DeviceOwner string
+	CIDR                                     netip.Prefix `bun:"cidr"`
+	IP                                       netip.Addr
+}
+
+// feet returns all of a router's addresses.
+func feet(ctx context.Context, db bun.IDB, routerID string) ([]routerFoot, error) {
+	var rows []routerFoot
+	err := db.NewRaw(`SELECT a.port_id, a.subnet_id, a.network_id, p.device_owner, s.cidr, a.ip FROM network_ports p
+		JOIN network_allocations a ON a.port_id = p.id JOIN network_subnets s ON s.id = a.subnet_id
+		WHERE p.device_id = ? AND p.device_owner IN (?, ?) ORDER BY p.created_at, p.id, a.ordinal`,
+		routerID, OwnerRouterInterface, OwnerRouterGateway).Scan(ctx, &rows)
+	return rows, err
+}
+
+// noOverlap refuses to connect a router to a subnet that overlaps with one that
+// it is connected to.
+func (s *Service) noOverlap(ctx context.Context, tx *store.Tx, routerID string, sub Subnet, networkID string) error {
+	have, err := feet(ctx, tx, routerID)
+	if err != nil {
+		return err
+	}
+	for _, f := range have {
+		switch {
+		case f.SubnetID == sub.ID:
+			return badRequest("router", "Router already has a port on subnet %s", sub.ID)
+		case f.NetworkID != networkID && f.CIDR.Overlaps(sub.CIDR):
+			return badRequest("router", "Cidr %s of subnet %s overlaps with cidr %s of subnet %s", sub.CIDR, sub.ID, f.CIDR, f.SubnetID)
+		}
+	}
+	return nil
+}
