@@ -76,7 +76,7 @@ func (s *Service) ListImages(ctx context.Context, f Filter, p nephos.Page) ([]Im
 func (s *Service) listed(ctx context.Context, q *bun.SelectQuery, f Filter, project string) *bun.SelectQuery {
 	if !s.seesAll(ctx) {
 		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			q = q.Where("image.visibility IN (?)", bun.In([]string{Public, Community}))
+			q = q.Where("image.visibility IN (?)", bun.List([]string{Public, Community}))
 			if project == "" {
 				return q
 			}
@@ -119,7 +119,7 @@ func (f Filter) where(q *bun.SelectQuery) (*bun.SelectQuery, error) {
 		case len(in.values) == 0:
 			q = q.Where("1 = 0")
 		default:
-			q = q.Where("? IN (?)", column(in.column), bun.In(in.values))
+			q = q.Where("? IN (?)", column(in.column), bun.List(in.values))
 		}
 	}
 	for _, eq := range []struct {

@@ -131,9 +131,11 @@ func (r memberRow) member() Member {
 
 func (s *Service) loadMember(ctx context.Context, db bun.IDB, img Image, memberID string) (memberRow, error) {
 	var rows []memberRow
-	q := db.NewSelect().Model(&rows).Where("member.image_id = ? AND member.member_id = ?", img.ID, memberID)
-	if err := s.ownMembership(ctx, q, img).Scan(ctx); err != nil {
-		return memberRow{}, err
+	if checkText("member_id", memberID, maxText) == nil {
+		q := db.NewSelect().Model(&rows).Where("member.image_id = ? AND member.member_id = ?", img.ID, memberID)
+		if err := s.ownMembership(ctx, q, img).Scan(ctx); err != nil {
+			return memberRow{}, err
+		}
 	}
 	if len(rows) == 0 {
 		return memberRow{}, nephos.Errorf(nephos.ErrNotFound, "%s not found in the member list of the image %s.", clip(memberID), img.ID)

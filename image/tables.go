@@ -114,7 +114,7 @@ func ref(s string) *string {
 
 // loadRow returns the row of an image that exists for the caller.
 func (s *Service) loadRow(ctx context.Context, db bun.IDB, id string) (imageRow, error) {
-	if len(id) > 36 {
+	if !uuidForm.MatchString(id) {
 		return imageRow{}, notFound(id)
 	}
 	var row imageRow
@@ -135,7 +135,7 @@ func (s *Service) scope(ctx context.Context, q *bun.SelectQuery) *bun.SelectQuer
 	}
 	c, _ := nephos.CallerFrom(ctx)
 	return q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-		q = q.Where("image.visibility IN (?)", bun.In([]string{Public, Community})).WhereOr("image.owner IS NULL")
+		q = q.Where("image.visibility IN (?)", bun.List([]string{Public, Community})).WhereOr("image.owner IS NULL")
 		if c.ProjectID == "" {
 			return q
 		}
@@ -170,14 +170,14 @@ func whole(ctx context.Context, db bun.IDB, rows []imageRow) ([]Image, error) {
 		at[r.ID] = &imgs[i]
 	}
 	var props []propertyRow
-	if err := db.NewSelect().Model(&props).Where("property.image_id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&props).Where("property.image_id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
 		return nil, err
 	}
 	for _, p := range props {
 		at[p.ImageID].Properties[p.Name] = p.Value
 	}
 	var tags []tagRow
-	if err := db.NewSelect().Model(&tags).Where("tag.image_id IN (?)", bun.In(ids)).Order("tag.tag").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&tags).Where("tag.image_id IN (?)", bun.List(ids)).Order("tag.tag").Scan(ctx); err != nil {
 		return nil, err
 	}
 	for _, t := range tags {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/image"
@@ -16,25 +17,26 @@ func filterOf(r *httpapi.Request) (image.Filter, error) {
 	hidden := false
 	f := image.Filter{MemberStatus: image.Accepted, Hidden: &hidden, Properties: map[string]string{}}
 	for name, values := range r.Query() {
-		if name == "tag" {
-			for _, t := range values {
-				f.Tags = append(f.Tags, strings.TrimSpace(t))
-			}
-			continue
+		if name != "tag" {
+			values = values[len(values)-1:] // the last one counts
 		}
-		if err := addFilter(&f, name, values[len(values)-1]); err != nil {
-			return image.Filter{}, err
+		for _, v := range values {
+			if err := addFilter(&f, name, v); err != nil {
+				return image.Filter{}, err
+			}
 		}
 	}
 	return f, nil
 }
 
 func addFilter(f *image.Filter, name, v string) (err error) {
-	if strings.ContainsRune(v, 0) || strings.ContainsRune(name, 0) {
-		return invalid("A filter must be text without NUL.")
+	if text := name + v; strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
+		return invalid("A filter must be UTF-8 text without NUL.")
 	}
 	switch name {
 	case "limit", "marker", "sort", "sort_key", "sort_dir", "deleted":
+	case "tag":
+		f.Tags = append(f.Tags, strings.TrimSpace(v))
 	case "member_status":
 		if !slices.Contains([]string{image.Pending, image.Accepted, image.Rejected, "all"}, v) {
 			return invalid("Invalid status: %s", clip(v)).WithField(name)

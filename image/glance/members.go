@@ -76,8 +76,8 @@ func (a *api) listMembers(r *httpapi.Request) (*httpapi.Response, error) {
 	id := r.PathValue("id")
 	list, err := a.Members.ListMembers(r.Context(), id)
 	if err != nil {
-		err = says(err, image.NotShared, "Not allowed to list members for image "+clip(id)+": Only shared images have members.")
-		return nil, memberError(err, id, "list")
+		err = says(err, image.NoImage, "Image "+clip(id)+" not found.")
+		return nil, says(err, image.NotShared, "Not allowed to list members for image "+clip(id)+": Only shared images have members.")
 	}
 	b := membersBody{Members: make([]member, len(list)), Schema: "/v2/schemas/members"}
 	for i, m := range list {
