@@ -183,7 +183,7 @@ func (s *Service) release(ctx context.Context, tx *store.Tx, addresses []FixedIP
 	for i, a := range addresses {
 		ids[i] = a.SubnetID
 	}
-	subnets, err := scanSubnets(ctx, tx.NewSelect().Where("subnet.id IN (?)", bun.In(ids)))
+	subnets, err := scanSubnets(ctx, tx.NewSelect().Where("subnet.id IN (?)", bun.List(ids)))
 	if err != nil {
 		return err
 	}

@@ -181,7 +181,7 @@ func (s *Service) ListAvailability(ctx context.Context, networkIDs ...string) ([
 	var nets []networkRow
 	q := db.NewSelect().Model(&nets).OrderExpr("net.id")
 	if len(networkIDs) > 0 {
-		q = q.Where("net.id IN (?)", bun.In(networkIDs))
+		q = q.Where("net.id IN (?)", bun.List(networkIDs))
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, err

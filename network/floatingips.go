@@ -19,7 +19,7 @@ type FloatingIP struct {
 	Address      netip.Addr // on it
 	OwnPortID    string     // the port that holds the address
 	PortID       string     // the port that it is mapped to; empty: none
-	FixedAddress netip.Addr `bun:",nullzero"` // that port's
+	FixedAddress netip.Addr `bun:"-"` // that port's
 	RouterID     string     // which router maps it
 	Status       string
 	Mapping      *string // unique: one floating IP of a network for each fixed address
@@ -67,7 +67,25 @@ var _ FloatingIPs = (*Service)(nil)
 type floatingIPRow struct {
 	bun.BaseModel `bun:"table:network_floatingips,alias:fip"`
 	FloatingIP
+	FixedText string `bun:"fixed_address"`
 }
+
+// BeforeAppendModel writes the fixed address as text, which none leaves empty.
+func (r *floatingIPRow) BeforeAppendModel(context.Context, bun.Query) error {
+	r.FixedText = addrText(r.FixedAddress)
+	return nil
+}
+
+// AfterScanRow reads it again.
+func (r *floatingIPRow) AfterScanRow(context.Context) (err error) {
+	r.FixedAddress, err = textAddr(r.FixedText)
+	return err
+}
+
+var (
+	_ bun.BeforeAppendModelHook = (*floatingIPRow)(nil)
+	_ bun.AfterScanRowHook      = (*floatingIPRow)(nil)
+)
 
 var floatingIPList = &listing{
 	table: "network_floatingips", alias: "fip", missing: floatingIPNotFound,
@@ -527,7 +545,7 @@ func loadFloatingIPs(ctx context.Context, db bun.IDB, ids ...string) ([]Floating
 		return nil, nil
 	}
 	var rows []floatingIPRow
-	if err := db.NewSelect().Model(&rows).Where("fip.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("fip.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
 		return nil, err
 	}
 	fips := make([]FloatingIP, len(rows))
@@ -550,7 +568,7 @@ func (s *Service) fillFloatingIPs(ctx context.Context, db bun.IDB, fips []Floati
 		return nil
 	}
 	var rows []portRow
-	if err := db.NewSelect().Model(&rows).Where("port.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("port.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
 		return err
 	}
 	for i := range fips {

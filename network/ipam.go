@@ -117,7 +117,7 @@ func giveBack(ctx context.Context, tx *store.Tx, subnetID string, pools []Pool, 
 	if a != pool.End {
 		next = addrKey(a.Next())
 	}
-	if err := tx.NewSelect().Model(&near).Where("free.subnet_id = ? AND (free.last IN (?) OR free.first = ?)", subnetID, bun.In(keys[1:]), next).Scan(ctx); err != nil {
+	if err := tx.NewSelect().Model(&near).Where("free.subnet_id = ? AND (free.last IN (?) OR free.first = ?)", subnetID, bun.List(keys[1:]), next).Scan(ctx); err != nil {
 		return err
 	}
 	r := freeRow{SubnetID: subnetID, First: k, Last: k}

@@ -98,7 +98,7 @@ func (l *listing) filter(q *bun.SelectQuery, f Filter) (*bun.SelectQuery, error)
 					return nil, err
 				}
 			}
-			q = q.Where("? IN (?)", bun.Safe(fd.column), bun.In(bools))
+			q = q.Where("? IN (?)", bun.Safe(fd.column), bun.List(bools))
 		case fd.kind == integer:
 			ints := make([]int64, len(values))
 			for i, v := range values {
@@ -106,11 +106,11 @@ func (l *listing) filter(q *bun.SelectQuery, f Filter) (*bun.SelectQuery, error)
 					return nil, invalidInput(name, "'%s' is not an integer", v)
 				}
 			}
-			q = q.Where("? IN (?)", bun.Safe(fd.column), bun.In(ints))
+			q = q.Where("? IN (?)", bun.Safe(fd.column), bun.List(ints))
 		case len(values) == 1:
 			q = q.Where("? = ?", bun.Safe(fd.column), values[0])
 		default:
-			q = q.Where("? IN (?)", bun.Safe(fd.column), bun.In(values))
+			q = q.Where("? IN (?)", bun.Safe(fd.column), bun.List(values))
 		}
 	}
 	return q, nil

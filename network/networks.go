@@ -446,7 +446,7 @@ func (s *Service) loadNetworks(ctx context.Context, db bun.IDB, ids ...string) (
 		return nil, nil
 	}
 	var rows []networkRow
-	if err := db.NewSelect().Model(&rows).Where("net.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("net.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
 		return nil, err
 	}
 	nets := make([]Network, len(rows))
@@ -472,7 +472,7 @@ func (s *Service) fillNetworks(ctx context.Context, db bun.IDB, nets []Network) 
 		at[nets[i].ID], ids[i] = i, nets[i].ID
 	}
 	var rows []struct{ ID, NetworkID string }
-	err := db.NewSelect().Table("network_subnets").Column("id", "network_id").Where("network_id IN (?)", bun.In(ids)).
+	err := db.NewSelect().Table("network_subnets").Column("id", "network_id").Where("network_id IN (?)", bun.List(ids)).
 		OrderExpr("created_at, id").Scan(ctx, &rows)
 	for _, r := range rows {
 		n := &nets[at[r.NetworkID]]
@@ -505,7 +505,7 @@ func (s *Service) enqueueIfPlaced(ctx context.Context, tx *store.Tx, work string
 		return nil
 	}
 	var placed []string
-	err := tx.NewSelect().Table("network_placed").ColumnExpr("DISTINCT id").Where("kind = ? AND id IN (?)", kind, bun.In(ids)).Scan(ctx, &placed)
+	err := tx.NewSelect().Table("network_placed").ColumnExpr("DISTINCT id").Where("kind = ? AND id IN (?)", kind, bun.List(ids)).Scan(ctx, &placed)
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func (s *Service) wantGroup(ctx context.Context, tx *store.Tx, id string) (wante
 	}
 	var hosts []string
 	err = tx.NewRaw(`SELECT DISTINCT p.host FROM network_port_groups pg JOIN network_ports p ON p.id = pg.port_id
-		WHERE pg.group_id IN (?) AND p.host <> ''`, bun.In(append(referring, id))).Scan(ctx, &hosts)
+		WHERE pg.group_id IN (?) AND p.host <> ''`, bun.List(append(referring, id))).Scan(ctx, &hosts)
 	if err != nil {
 		return wanted{}, err
 	}

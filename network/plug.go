@@ -114,7 +114,7 @@ func (s *Service) groupsByName(ctx context.Context, db bun.IDB, names []string) 
 	}
 	var rows []groupRow
 	err := db.NewSelect().Model(&rows).Where("sg.project_id = ? AND (sg.id IN (?) OR sg.name IN (?))",
-		caller(ctx).ProjectID, bun.In(names), bun.In(names)).Scan(ctx)
+		caller(ctx).ProjectID, bun.List(names), bun.List(names)).Scan(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -350,7 +350,7 @@ func (s *Service) PortsOf(ctx context.Context, deviceIDs ...string) ([]PortView,
 	}
 	db := s.cfg.Store.Reader()
 	var rows []portRow
-	q := db.NewSelect().Model(&rows).Where("port.device_id IN (?)", bun.In(deviceIDs)).OrderExpr("port.created_at, port.id")
+	q := db.NewSelect().Model(&rows).Where("port.device_id IN (?)", bun.List(deviceIDs)).OrderExpr("port.created_at, port.id")
 	if !s.everywhere(ctx) {
 		q = q.Where("port.project_id = ?", caller(ctx).ProjectID)
 	}
@@ -369,7 +369,7 @@ func (s *Service) PortsOf(ctx context.Context, deviceIDs ...string) ([]PortView,
 		}
 	}
 	var nets []networkRow
-	if err := db.NewSelect().Model(&nets).Where("net.id IN (?)", bun.In(netIDs)).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&nets).Where("net.id IN (?)", bun.List(netIDs)).Scan(ctx); err != nil {
 		return nil, err
 	}
 	subnets, err := loadSubnets(ctx, db, subIDs...)
@@ -377,7 +377,7 @@ func (s *Service) PortsOf(ctx context.Context, deviceIDs ...string) ([]PortView,
 		return nil, err
 	}
 	var fips []floatingIPRow
-	if err := db.NewSelect().Model(&fips).Where("fip.port_id IN (?)", bun.In(ids)).OrderExpr("fip.created_at, fip.id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&fips).Where("fip.port_id IN (?)", bun.List(ids)).OrderExpr("fip.created_at, fip.id").Scan(ctx); err != nil {
 		return nil, err
 	}
 	views := make([]PortView, len(ports))

@@ -151,10 +151,10 @@ var portList = &listing{
 		"binding:vif_type":      {column: "port.vif_type", unsorted: true},
 		"fixed_ips":             {where: filterFixedIPs},
 		"security_groups": {where: func(q *bun.SelectQuery, values []string) (*bun.SelectQuery, error) {
-			return q.Where("port.id IN (SELECT pg.port_id FROM network_port_groups pg WHERE pg.group_id IN (?))", bun.In(values)), nil
+			return q.Where("port.id IN (SELECT pg.port_id FROM network_port_groups pg WHERE pg.group_id IN (?))", bun.List(values)), nil
 		}},
 		"security_group_ids": {where: func(q *bun.SelectQuery, values []string) (*bun.SelectQuery, error) {
-			return q.Where("port.id IN (SELECT pg.port_id FROM network_port_groups pg WHERE pg.group_id IN (?))", bun.In(values)), nil
+			return q.Where("port.id IN (SELECT pg.port_id FROM network_port_groups pg WHERE pg.group_id IN (?))", bun.List(values)), nil
 		}},
 	}),
 }
@@ -165,7 +165,7 @@ func filterMAC(q *bun.SelectQuery, values []string) (*bun.SelectQuery, error) {
 	for i, v := range values {
 		macs[i] = strings.ToLower(strings.ReplaceAll(v, "-", ":"))
 	}
-	return q.Where("port.mac IN (?)", bun.In(macs)), nil
+	return q.Where("port.mac IN (?)", bun.List(macs)), nil
 }
 
 // filterFixedIPs takes the API's fixed_ips=ip_address=…, subnet_id=… and
@@ -190,10 +190,10 @@ func filterFixedIPs(q *bun.SelectQuery, values []string) (*bun.SelectQuery, erro
 	}
 	where, args := "", []any{}
 	if in := append(by["subnet_id"], by["subnet"]...); len(in) > 0 {
-		where, args = where+" AND a.subnet_id IN (?)", append(args, bun.In(in))
+		where, args = where+" AND a.subnet_id IN (?)", append(args, bun.List(in))
 	}
 	if in := by["ip_address"]; len(in) > 0 {
-		where, args = where+" AND a.ip IN (?)", append(args, bun.In(in))
+		where, args = where+" AND a.ip IN (?)", append(args, bun.List(in))
 	}
 	for _, part := range by["ip_address_substr"] {
 		where, args = where+" AND REPLACE(a.ip, ?, '') <> a.ip", append(args, part)
@@ -265,7 +265,7 @@ func loadPorts(ctx context.Context, db bun.IDB, ids ...string) ([]Port, error) {
 		return nil, nil
 	}
 	var rows []portRow
-	if err := db.NewSelect().Model(&rows).Where("port.id IN (?)", bun.In(ids)).OrderExpr("port.created_at, port.id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("port.id IN (?)", bun.List(ids)).OrderExpr("port.created_at, port.id").Scan(ctx); err != nil {
 		return nil, err
 	}
 	return wholePorts(ctx, db, rows)
@@ -289,7 +289,7 @@ func wholePorts(ctx context.Context, db bun.IDB, rows []portRow) ([]Port, error)
 		ports[i], at[p.ID], ids[i] = p, i, p.ID
 	}
 	var addresses []allocationRow
-	if err := db.NewSelect().Model(&addresses).Where("alloc.port_id IN (?)", bun.In(ids)).OrderExpr("alloc.port_id, alloc.ordinal").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&addresses).Where("alloc.port_id IN (?)", bun.List(ids)).OrderExpr("alloc.port_id, alloc.ordinal").Scan(ctx); err != nil {
 		return nil, err
 	}
 	for _, a := range addresses {
@@ -297,7 +297,7 @@ func wholePorts(ctx context.Context, db bun.IDB, rows []portRow) ([]Port, error)
 		p.FixedIPs = append(p.FixedIPs, FixedIP{a.SubnetID, a.IP})
 	}
 	var groups []portGroupRow
-	if err := db.NewSelect().Model(&groups).Where("pg.port_id IN (?)", bun.In(ids)).OrderExpr("pg.port_id, pg.group_id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&groups).Where("pg.port_id IN (?)", bun.List(ids)).OrderExpr("pg.port_id, pg.group_id").Scan(ctx); err != nil {
 		return nil, err
 	}
 	for _, g := range groups {

@@ -254,7 +254,7 @@ func (s *Service) groupsFor(ctx context.Context, tx *store.Tx, p *Port, named *[
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	var known []string
-	q := tx.NewSelect().Table("network_security_groups").Column("id").Where("id IN (?)", bun.In(ids))
+	q := tx.NewSelect().Table("network_security_groups").Column("id").Where("id IN (?)", bun.List(ids))
 	if !s.everywhere(ctx) {
 		q = q.Where("project_id = ?", p.ProjectID)
 	}

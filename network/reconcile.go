@@ -255,7 +255,7 @@ func (s *Service) ground(ctx context.Context, tx *store.Tx, rows []placedRow) ([
 		need = append(need, remote...)
 		var there []string
 		err = tx.NewSelect().Table("network_placed").Column("id").Where("host = ? AND kind IN (?) AND deleted = FALSE AND id IN (?)",
-			r.Host, bun.In([]driver.Kind{driver.KindNetwork, driver.KindSecurityGroup}), bun.In(need)).Scan(ctx, &there)
+			r.Host, bun.List([]driver.Kind{driver.KindNetwork, driver.KindSecurityGroup}), bun.List(need)).Scan(ctx, &there)
 		if err != nil {
 			return nil, err
 		}
@@ -291,7 +291,7 @@ func remoteGroups(ctx context.Context, tx *store.Tx, groups []string) ([]string,
 	}
 	var remote []string
 	err := tx.NewSelect().Table("network_security_rules").ColumnExpr("DISTINCT remote_group").
-		Where("group_id IN (?) AND remote_group <> ''", bun.In(groups)).OrderExpr("remote_group").Scan(ctx, &remote)
+		Where("group_id IN (?) AND remote_group <> ''", bun.List(groups)).OrderExpr("remote_group").Scan(ctx, &remote)
 	return remote, err
 }
 
@@ -321,13 +321,18 @@ func (s *Service) portChanged(ctx context.Context, tx *store.Tx, p Port, groups 
 		ID   string
 	}
 	err := tx.NewSelect().Table("network_placed").ColumnExpr("DISTINCT kind, id").Where("kind IN (?) AND id IN (?)",
-		bun.In([]driver.Kind{driver.KindPort, driver.KindSecurityGroup}), bun.In(ids)).Scan(ctx, &placed)
+		bun.List([]driver.Kind{driver.KindPort, driver.KindSecurityGroup}), bun.List(ids)).Scan(ctx, &placed)
 	if err != nil {
 		return err
 	}
 	told := p.Host != "" && p.DeviceOwner != OwnerRouterInterface && p.DeviceOwner != OwnerRouterGateway
 	if told {
 		if err := s.enqueue(ctx, tx, kindPort, p.ID); err != nil {
+			return err
+		}
+	} else if p.Host != "" {
+		// A router's foot: its network may have come to the host, or may go.
+		if err := s.republishNetwork(ctx, tx, p.NetworkID); err != nil {
 			return err
 		}
 	}

@@ -52,7 +52,7 @@ func (s *Service) placeRouter(ctx context.Context, tx *store.Tx, id string) ([]p
 		return nil, err
 	}
 	var there []string
-	err = tx.NewSelect().Table("network_placed").Column("id").Where("host = ? AND kind = ? AND deleted = FALSE AND id IN (?)", r.Host, driver.KindNetwork, bun.In(networks)).Scan(ctx, &there)
+	err = tx.NewSelect().Table("network_placed").Column("id").Where("host = ? AND kind = ? AND deleted = FALSE AND id IN (?)", r.Host, driver.KindNetwork, bun.List(networks)).Scan(ctx, &there)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (s *Service) routerUp(ctx context.Context, tx *store.Tx, row placedRow) err
 		return nil
 	}
 	var fips []floatingIPRow
-	if err := tx.NewSelect().Model(&fips).Where("fip.id IN (?) AND fip.router_id = ? AND fip.status <> ?", bun.In(ids), row.ID, StatusActive).Scan(ctx); err != nil {
+	if err := tx.NewSelect().Model(&fips).Where("fip.id IN (?) AND fip.router_id = ? AND fip.status <> ?", bun.List(ids), row.ID, StatusActive).Scan(ctx); err != nil {
 		return err
 	}
 	for _, f := range fips {

@@ -330,7 +330,7 @@ func (s *Service) loadRouters(ctx context.Context, db bun.IDB, ids ...string) ([
 		return nil, nil
 	}
 	var rows []routerRow
-	if err := db.NewSelect().Model(&rows).Where("router.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("router.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
 		return nil, err
 	}
 	return s.wholeRouters(ctx, db, rows)
@@ -353,7 +353,7 @@ func (s *Service) wholeRouters(ctx context.Context, db bun.IDB, rows []routerRow
 		return routers, nil
 	}
 	var addresses []allocationRow
-	if err := db.NewSelect().Model(&addresses).Where("alloc.port_id IN (?)", bun.In(ids)).OrderExpr("alloc.port_id, alloc.ordinal").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&addresses).Where("alloc.port_id IN (?)", bun.List(ids)).OrderExpr("alloc.port_id, alloc.ordinal").Scan(ctx); err != nil {
 		return nil, err
 	}
 	for _, a := range addresses {

@@ -345,7 +345,7 @@ func loadGroups(ctx context.Context, db bun.IDB, ids ...string) ([]SecurityGroup
 		return nil, nil
 	}
 	var rows []groupRow
-	if err := db.NewSelect().Model(&rows).Where("sg.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rows).Where("sg.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
 		return nil, err
 	}
 	return wholeGroups(ctx, db, rows)
@@ -364,7 +364,7 @@ func wholeGroups(ctx context.Context, db bun.IDB, rows []groupRow) ([]SecurityGr
 		groups[i], at[g.ID], ids[i] = g, i, g.ID
 	}
 	var rules []ruleRow
-	if err := db.NewSelect().Model(&rules).Where("rule.group_id IN (?)", bun.In(ids)).OrderExpr("rule.created_at, rule.id").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&rules).Where("rule.group_id IN (?)", bun.List(ids)).OrderExpr("rule.created_at, rule.id").Scan(ctx); err != nil {
 		return nil, err
 	}
 	for _, r := range rules {

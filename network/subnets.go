@@ -18,7 +18,7 @@ type Subnet struct {
 	NetworkID         string
 	IPVersion         int
 	CIDR              netip.Prefix `bun:"cidr"`
-	Gateway           netip.Addr   `bun:",nullzero"` // invalid: none
+	Gateway           netip.Addr   `bun:"-"` // invalid: none
 	DHCP              bool         `bun:"dhcp"`
 	Pools             []Pool
 	DNS               []netip.Addr `bun:"dns"`
@@ -77,7 +77,39 @@ var _ Subnets = (*Service)(nil)
 type subnetRow struct {
 	bun.BaseModel `bun:"table:network_subnets,alias:subnet"`
 	Subnet
+	GatewayText string `bun:"gateway"`
 }
+
+// BeforeAppendModel writes the gateway as text, which no gateway leaves empty.
+func (r *subnetRow) BeforeAppendModel(context.Context, bun.Query) error {
+	r.GatewayText = addrText(r.Gateway)
+	return nil
+}
+
+// AfterScanRow reads it again.
+func (r *subnetRow) AfterScanRow(context.Context) (err error) {
+	r.Gateway, err = textAddr(r.GatewayText)
+	return err
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func textAddr(s string) (netip.Addr, error) {
+	if s == "" {
+		return netip.Addr{}, nil
+	}
+	return netip.ParseAddr(s)
+}
+
+var (
+	_ bun.BeforeAppendModelHook = (*subnetRow)(nil)
+	_ bun.AfterScanRowHook      = (*subnetRow)(nil)
+)
 
 var subnetList = &listing{
 	table: "network_subnets", alias: "subnet", missing: subnetNotFound,
@@ -388,7 +420,7 @@ func loadSubnets(ctx context.Context, db bun.IDB, ids ...string) ([]Subnet, erro
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	return scanSubnets(ctx, db.NewSelect().Where("subnet.id IN (?)", bun.In(ids)))
+	return scanSubnets(ctx, db.NewSelect().Where("subnet.id IN (?)", bun.List(ids)))
 }
 
 // subnetsOf returns the subnets of networks, oldest first.
@@ -396,7 +428,7 @@ func subnetsOf(ctx context.Context, db bun.IDB, networkIDs ...string) ([]Subnet,
 	if len(networkIDs) == 0 {
 		return nil, nil
 	}
-	return scanSubnets(ctx, db.NewSelect().Where("subnet.network_id IN (?)", bun.In(networkIDs)))
+	return scanSubnets(ctx, db.NewSelect().Where("subnet.network_id IN (?)", bun.List(networkIDs)))
 }
 
 func scanSubnets(ctx context.Context, q *bun.SelectQuery) ([]Subnet, error) {

@@ -47,7 +47,7 @@ CREATE TABLE network_subnets (
 	network_id VARCHAR(36) NOT NULL,
 	ip_version INTEGER NOT NULL,
 	cidr VARCHAR(64) NOT NULL,
-	gateway VARCHAR(64),
+	gateway VARCHAR(64) NOT NULL,
 	dhcp BOOLEAN NOT NULL,
 	pools TEXT NOT NULL,
 	dns TEXT NOT NULL,
@@ -208,7 +208,7 @@ CREATE TABLE network_floatingips (
 	address VARCHAR(64) NOT NULL,
 	own_port_id VARCHAR(36) NOT NULL,
 	port_id VARCHAR(36) NOT NULL,
-	fixed_address VARCHAR(64),
+	fixed_address VARCHAR(64) NOT NULL,
 	router_id VARCHAR(36) NOT NULL,
 	status VARCHAR(16) NOT NULL,
 	mapping VARCHAR(128)
