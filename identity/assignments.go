@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"maps"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/identity/policy"
@@ -152,7 +153,7 @@ func noGrant(a assignmentRow) error {
 // target, and that they exist. It returns the role.
 func (s *Service) grantFor(ctx context.Context, verb string, g Grant) (Role, error) {
 	ends, err := loadGrantEnds(ctx, s.cfg.Store.Reader(), g)
-	if e := s.enforce(ctx, grantRule(verb, g), ends.target(g)); e != nil {
+	if e := s.enforce(ctx, grantRule(verb, g), ends.target()); e != nil {
 		return Role{}, e
 	}
 	return ends.role, err
@@ -181,22 +182,12 @@ type grantEnds struct {
 	domain  Project
 }
 
-func (e grantEnds) target(g Grant) policy.Target {
-	t := policy.Target{}
-	if g.RoleID != "" {
-		t["target.role.name"], t["target.role.domain_id"] = e.role.Name, orNil(e.role.DomainID)
-	}
-	if g.UserID != "" {
-		t["target.user.id"], t["target.user.domain_id"] = orNil(e.user.ID), orNil(e.user.DomainID)
-	}
-	if g.GroupID != "" {
-		t["target.group.id"], t["target.group.domain_id"] = orNil(e.group.ID), orNil(e.group.DomainID)
-	}
-	if g.ProjectID != "" {
-		t["target.project.id"], t["target.project.domain_id"] = orNil(e.project.ID), orNil(e.project.DomainID)
-	}
-	if g.DomainID != "" {
-		t["target.domain.id"] = orNil(e.domain.ID)
+func (e grantEnds) target() policy.Target {
+	t := target("target.user.id", e.user.ID, "target.user.domain_id", e.user.DomainID, "target.group.id", e.group.ID,
+		"target.group.domain_id", e.group.DomainID, "target.project.id", e.project.ID, "target.project.domain_id", e.project.DomainID,
+		"target.domain.id", e.domain.ID)
+	if e.role.ID != "" {
+		maps.Copy(t, roleTarget(e.role))
 	}
 	return t
 }

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/identity/policy"
 )
 
 // maxName bounds names, in characters.
@@ -71,10 +72,14 @@ func set[T any](at, value *T) {
 	}
 }
 
-// orNil is a policy target's value for an optional id.
-func orNil(s string) any {
-	if s == "" {
-		return nil
+// target makes a policy target of names and values. What is empty is left out: a
+// caller without a domain must not match a resource without one.
+func target(pairs ...string) policy.Target {
+	t := policy.Target{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			t[pairs[i]] = pairs[i+1]
+		}
 	}
-	return s
+	return t
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/nephos-cloud/nephos"
-	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/store"
 )
 
@@ -103,7 +102,7 @@ func (s *Service) Domain(ctx context.Context, id string) (Domain, error) {
 
 func (s *Service) domainFor(ctx context.Context, rule, id string) (Domain, error) {
 	p, err := loadDomain(ctx, s.cfg.Store.Reader(), id)
-	if e := s.enforce(ctx, rule, policy.Target{"target.domain.id": orNil(p.ID)}); e != nil {
+	if e := s.enforce(ctx, rule, target("target.domain.id", p.ID)); e != nil {
 		return Domain{}, e
 	}
 	return domainOf(p), err

@@ -270,9 +270,9 @@ func (s *Service) membershipFor(ctx context.Context, rule, groupID, userID strin
 	db := s.cfg.Store.Reader()
 	group, groupErr := loadGroup(ctx, db, groupID)
 	user, userErr := loadUser(ctx, db, userID)
-	target := groupTarget(group)
-	maps.Copy(target, userTarget(user.User))
-	if err := s.enforce(ctx, rule, target); err != nil {
+	both := groupTarget(group)
+	maps.Copy(both, userTarget(user.User))
+	if err := s.enforce(ctx, rule, both); err != nil {
 		return err
 	}
 	if groupErr != nil {
@@ -282,5 +282,5 @@ func (s *Service) membershipFor(ctx context.Context, rule, groupID, userID strin
 }
 
 func groupTarget(g Group) policy.Target {
-	return policy.Target{"target.group.id": orNil(g.ID), "target.group.name": g.Name, "target.group.domain_id": orNil(g.DomainID)}
+	return target("target.group.id", g.ID, "target.group.name", g.Name, "target.group.domain_id", g.DomainID)
 }

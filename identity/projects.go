@@ -195,8 +195,8 @@ func (s *Service) Project(ctx context.Context, id string) (Project, error) {
 
 // ListProjects implements [Projects].
 func (s *Service) ListProjects(ctx context.Context, f ProjectFilter, p nephos.Page) ([]Project, bool, error) {
-	scope, err := s.enforceList(ctx, "identity:list_projects", &f.DomainID)
-	if err != nil || scope {
+	empty, err := s.enforceList(ctx, "identity:list_projects", &f.DomainID)
+	if err != nil || empty {
 		return nil, false, err
 	}
 	var rows []projectRow
@@ -425,10 +425,8 @@ func homeDomain(ctx context.Context, id string) string {
 // is left of it.
 func (s *Service) enforceList(ctx context.Context, rule string, domainID *string) (empty bool, err error) {
 	c, _ := nephos.CallerFrom(ctx)
-	target := policy.Target{
-		"domain_id": orNil(*domainID), "target.domain_id": orNil(c.DomainID), "target.group.domain_id": orNil(c.DomainID),
-	}
-	if err := s.enforce(ctx, rule, target); err != nil {
+	about := target("target.domain_id", c.DomainID, "target.group.domain_id", c.DomainID)
+	if err := s.enforce(ctx, rule, about); err != nil {
 		return false, err
 	}
 	if c.DomainID == "" || *domainID == c.DomainID {
@@ -442,14 +440,10 @@ func (s *Service) enforceList(ctx context.Context, rule string, domainID *string
 }
 
 func projectTarget(p Project) policy.Target {
-	t := policy.Target{
-		"target.project.id": orNil(p.ID), "target.project.name": p.Name, "target.project.domain_id": orNil(p.DomainID),
-	}
 	if p.IsDomain {
-		t["target.project.domain_id"] = orNil(p.ID)
-		t["target.domain.id"] = orNil(p.ID)
+		return target("target.project.id", p.ID, "target.project.domain_id", p.ID, "target.domain.id", p.ID)
 	}
-	return t
+	return target("target.project.id", p.ID, "target.project.name", p.Name, "target.project.domain_id", p.DomainID)
 }
 
 func projectTaken(err error, p Project) error {

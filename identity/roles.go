@@ -111,7 +111,7 @@ func (s *Service) ListRoles(ctx context.Context, f RoleFilter, p nephos.Page) ([
 	if f.DomainID != "" {
 		rule = "identity:list_domain_roles"
 	}
-	if err := s.enforce(ctx, rule, policy.Target{"target.domain_id": f.DomainID}); err != nil {
+	if err := s.enforce(ctx, rule, target("target.domain_id", f.DomainID)); err != nil {
 		return nil, false, err
 	}
 	var rows []roleRow
@@ -197,6 +197,11 @@ func roleRule(verb, domainID string) string {
 	return "identity:" + verb + "_role"
 }
 
+// roleTarget says None for the domain of a global role, as the rules ask.
 func roleTarget(r Role) policy.Target {
-	return policy.Target{"target.role.id": r.ID, "target.role.name": r.Name, "target.role.domain_id": orNil(r.DomainID)}
+	t := target("target.role.id", r.ID, "target.role.name", r.Name, "target.role.domain_id", r.DomainID)
+	if r.DomainID == "" {
+		t["target.role.domain_id"] = nil
+	}
+	return t
 }

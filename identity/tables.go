@@ -322,3 +322,9 @@ func loadRegion(ctx context.Context, db bun.IDB, id string) (Region, error) {
 	}
 	return row.Region, err
 }
+
+type impliedRow struct {
+	bun.BaseModel `bun:"table:identity_implied_roles,alias:implied"`
+	PriorID       string `bun:",pk"`
+	ImpliedID     string `bun:",pk"`
+}

@@ -189,16 +189,20 @@ func (s *Service) ShowToken(ctx context.Context, token string, o TokenOptions) (
 func (s *Service) subject(ctx context.Context, rule, token string, allowExpired bool) (*Token, error) {
 	var t *Token
 	err := error(nephos.Errorf(nephos.ErrNotFound, "No token in the request"))
-	target := policy.Target{}
+	var about policy.Target
 	if token != "" {
 		if t, err = s.resolve(ctx, token); err == nil {
-			target["target.token.user_id"] = t.User.ID
-			if !allowExpired && !s.cfg.Clock.Now().Before(t.ExpiresAt) {
+			about = target("target.token.user_id", t.User.ID)
+			end := t.ExpiresAt
+			if allowExpired {
+				end = end.Add(s.cfg.ExpiredWindow)
+			}
+			if !s.cfg.Clock.Now().Before(end) {
 				err = errToken("it has expired")
 			}
 		}
 	}
-	if e := s.enforce(ctx, rule, target); e != nil {
+	if e := s.enforce(ctx, rule, about); e != nil {
 		return nil, e
 	}
 	if isUnauthenticated(err) {

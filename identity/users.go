@@ -280,7 +280,5 @@ func (s *Service) ChangePassword(ctx context.Context, id, old, new string) error
 }
 
 func userTarget(u User) policy.Target {
-	return policy.Target{
-		"target.user.id": orNil(u.ID), "target.user.name": u.Name, "target.user.domain_id": orNil(u.DomainID), "user_id": orNil(u.ID),
-	}
+	return target("target.user.id", u.ID, "target.user.name", u.Name, "target.user.domain_id", u.DomainID, "user_id", u.ID)
 }

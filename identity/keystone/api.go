@@ -10,7 +10,19 @@ type Config struct {
 	// Service stands behind every interface below that is left nil.
 	Service *identity.Service
 
-	Roles identity.Roles
+	Tokens       identity.Tokens
+	Domains      identity.Domains
+	Projects     identity.Projects
+	ProjectTags  identity.ProjectTags
+	Users        identity.Users
+	Groups       identity.Groups
+	Roles        identity.Roles
+	Grants       identity.Grants
+	Assignments  identity.Assignments
+	ImpliedRoles identity.ImpliedRoles
+	Services     identity.Services
+	Endpoints    identity.Endpoints
+	Regions      identity.Regions
 
 	// HTTP carries the public URL, logs, metrics and traces. Its Service, Faults
 	// and Verifier are set here; a Verifier that is given stays.
@@ -20,19 +32,37 @@ type Config struct {
 // api holds what the handlers need.
 type api struct {
 	Config
+	heads    *memo[*identity.Token]   // encoded tokens, without their catalogs
+	catalogs *memo[*identity.Catalog] // encoded catalogs
 }
 
-// New returns the API.
+// New returns the API, to be mounted at the root of the identity endpoint.
 func New(cfg Config) *httpapi.API {
 	if s := cfg.Service; s != nil {
+		orElse[identity.Tokens](&cfg.Tokens, s)
+		orElse[identity.Domains](&cfg.Domains, s)
+		orElse[identity.Projects](&cfg.Projects, s)
+		orElse[identity.ProjectTags](&cfg.ProjectTags, s)
+		orElse[identity.Users](&cfg.Users, s)
+		orElse[identity.Groups](&cfg.Groups, s)
 		orElse[identity.Roles](&cfg.Roles, s)
+		orElse[identity.Grants](&cfg.Grants, s)
+		orElse[identity.Assignments](&cfg.Assignments, s)
+		orElse[identity.ImpliedRoles](&cfg.ImpliedRoles, s)
+		orElse[identity.Services](&cfg.Services, s)
+		orElse[identity.Endpoints](&cfg.Endpoints, s)
+		orElse[identity.Regions](&cfg.Regions, s)
 		orElse[httpapi.Verifier](&cfg.HTTP.Verifier, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults = "identity", httpapi.KeystoneFault
-	a := &api{Config: cfg}
+	if cfg.HTTP.AuthURL == "" && cfg.HTTP.AuthURLFunc == nil {
+		cfg.HTTP.AuthURL, cfg.HTTP.AuthURLFunc = cfg.HTTP.PublicURL, cfg.HTTP.PublicURLFunc
+	}
+	a := &api{Config: cfg, heads: newMemo[*identity.Token](10_000), catalogs: newMemo[*identity.Catalog](1000)}
 	h := httpapi.New(cfg.HTTP)
 	for _, routes := range [][]httpapi.Route{
-		a.roleRoutes(),
+		a.versionRoutes(), a.tokenRoutes(), a.domainRoutes(), a.projectRoutes(), a.userRoutes(), a.groupRoutes(), a.roleRoutes(),
+		a.impliedRoleRoutes(), a.grantRoutes(), a.assignmentRoutes(), a.serviceRoutes(), a.endpointRoutes(), a.regionRoutes(),
 	} {
 		h.Add(routes...)
 	}

@@ -147,8 +147,9 @@ func (a answer) text(path ...any) string {
 }
 
 var cast = people{
-	"admin":  {UserID: "root", ProjectID: "p", Roles: []string{"admin"}},
-	"member": {UserID: "u", ProjectID: "p", Roles: []string{"member", "reader"}},
+	"stranger": {UserID: "s"}, // an unscoped token
+	"admin":    {UserID: "root", ProjectID: "p", Roles: []string{"admin"}},
+	"member":   {UserID: "u", ProjectID: "p", Roles: []string{"member", "reader"}},
 }
 
 func TestEveryRouteStatesItsRules(t *testing.T) {

@@ -1,0 +1,182 @@
+package keystone
+
+import (
+	"errors"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/identity"
+)
+
+var (
+	pObject    = property{types: []string{"object"}}
+	pRefDomain = property{types: []string{"object"}, props: map[string]property{"id": pText, "name": pText}}
+
+	pAuthUser = property{types: []string{"object"}, props: map[string]property{
+		"id": pText, "name": pText, "password": pText, "domain": pRefDomain,
+	}}
+
+	authSchema = schema{required: []string{"identity"}, props: map[string]property{
+		"identity": {types: []string{"object"}, needs: []string{"methods"}, props: map[string]property{
+			"methods":  {types: []string{"array"}, items: &pText},
+			"password": {types: []string{"object"}, props: map[string]property{"user": pAuthUser}},
+			"token":    {types: []string{"object"}, needs: []string{"id"}, props: map[string]property{"id": pText}},
+			"application_credential": {types: []string{"object"}, props: map[string]property{
+				"id": pText, "name": pText, "secret": pText, "user": pAuthUser,
+			}},
+		}},
+		"scope": {types: []string{"object", "string"}, props: map[string]property{
+			"project": {types: []string{"object"}, props: map[string]property{"id": pText, "name": pText, "domain": pRefDomain}},
+			"domain":  pRefDomain,
+			"system":  {types: []string{"object"}, props: map[string]property{"all": pBool}},
+		}},
+	}}
+)
+
+// authRequest decodes the body of a request for a token.
+func authRequest(r *httpapi.Request) (identity.AuthRequest, error) {
+	var req identity.AuthRequest
+	body, err := decode(r)
+	if err != nil {
+		return req, err
+	}
+	v, ok := body["auth"].(map[string]any)
+	if !ok {
+		return req, expecting("auth", "request body")
+	}
+	auth := object(v)
+	if err := authSchema.check(auth); err != nil {
+		return req, err
+	}
+	id := auth.object("identity")
+	seen := map[string]bool{}
+	for _, m := range id["methods"].([]any) {
+		method := m.(string)
+		if seen[method] {
+			continue
+		}
+		seen[method] = true
+		req.Methods = append(req.Methods, method)
+		if id[method] == nil {
+			return req, expecting(method, "identity")
+		}
+		if err := authMethod(&req, method, id.object(method)); err != nil {
+			return req, err
+		}
+	}
+	return req, authScope(&req.Scope, auth)
+}
+
+func authMethod(req *identity.AuthRequest, method string, o object) error {
+	switch method {
+	case "password":
+		user := o.object("user")
+		if user == nil {
+			return expecting("user", "password")
+		}
+		domain := user.object("domain")
+		if err := checkAuthUser(user, "identity/password/user"); err != nil {
+			return err
+		}
+		req.Password = &identity.PasswordAuth{
+			UserID: user.text("id"), UserName: user.text("name"), DomainID: domain.text("id"), DomainName: domain.text("name"),
+			Password: user.text("password"),
+		}
+		if req.Password.UserID != "" {
+			req.Password.UserName = ""
+		}
+	case "token":
+		req.Token = o.text("id")
+	case "application_credential":
+		user := o.object("user")
+		domain := user.object("domain")
+		if o.text("id") == "" && o.text("name") == "" {
+			return expecting("id or name", "application credential")
+		}
+		if o.text("id") == "" && user == nil {
+			return expecting("user", "application_credential")
+		}
+		req.AppCred = &identity.AppCredAuth{
+			ID: o.text("id"), Name: o.text("name"), Secret: o.text("secret"), UserID: user.text("id"), UserName: user.text("name"),
+			DomainID: domain.text("id"), DomainName: domain.text("name"),
+		}
+	default:
+		e := nephos.Errorf(nephos.ErrUnauthenticated, "Attempted to authenticate with an unsupported method.")
+		e.Cause = errors.New("method " + method)
+		return e
+	}
+	return nil
+}
+
+// checkAuthUser refuses a user that is not named well.
+func checkAuthUser(user object, path string) error {
+	_, hasID := user["id"]
+	_, hasName := user["name"]
+	if !hasID && !hasName {
+		return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field %s: id or name must be present.", path)
+	}
+	if v, has := user["domain"]; has {
+		domain, _ := v.(map[string]any)
+		_, hasID := domain["id"]
+		_, hasName := domain["name"]
+		if !hasID && !hasName {
+			return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field %s/domain: id or name must be present.", path)
+		}
+		return nil
+	}
+	if user.text("id") == "" {
+		return expecting("domain", "user")
+	}
+	return nil
+}
+
+func authScope(s *identity.Scope, auth object) error {
+	if auth["scope"] == "unscoped" {
+		s.Unscoped = true
+		return nil
+	}
+	if _, has := auth["scope"]; !has {
+		return nil
+	}
+	scope := auth.object("scope")
+	n := 0
+	for _, name := range []string{"project", "domain", "unscoped", "system", "OS-TRUST:trust"} {
+		if _, has := scope[name]; has {
+			n++
+		}
+	}
+	if n != 1 {
+		return expecting("system, project, domain, OS-TRUST:trust or unscoped", "scope")
+	}
+	switch {
+	case scope["project"] != nil:
+		p := scope.object("project")
+		domain := p.object("domain")
+		s.ProjectID, s.ProjectName = p.text("id"), p.text("name")
+		s.DomainID, s.DomainName = domain.text("id"), domain.text("name")
+		switch {
+		case s.ProjectID == "" && s.ProjectName == "":
+			return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field scope/project: id or name must be present.")
+		case s.ProjectID != "":
+			s.ProjectName, s.DomainID, s.DomainName = "", "", ""
+		case domain == nil:
+			return expecting("domain", "project")
+		}
+	case scope["domain"] != nil:
+		d := scope.object("domain")
+		s.DomainID, s.DomainName = d.text("id"), d.text("name")
+		if s.DomainID == "" && s.DomainName == "" {
+			return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field scope/domain: id or name must be present.")
+		}
+	case scope["system"] != nil:
+		if !scope.object("system").flagOr("all", false) {
+			return expecting("all", "system")
+		}
+		s.System = true
+	case scope["OS-TRUST:trust"] != nil:
+		return nephos.Errorf(nephos.ErrUnauthenticated, "The request you have made requires authentication.")
+	default:
+		s.Unscoped = true
+	}
+	return nil
+}

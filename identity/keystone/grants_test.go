@@ -1,0 +1,125 @@
+package keystone_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// make creates something and returns its id.
+func (s *server) make(token, kind, body string) string {
+	s.t.Helper()
+	return s.do("POST", "/v3/"+kind+"s", token, `{"`+kind+`": `+body+`}`).want(201).text(kind, "id")
+}
+
+func TestGrantsAndWhatTheyAmountTo(t *testing.T) {
+	s, b := cloud(t)
+	root := s.token(adminOnProject)
+	user := s.make(root, "user", `{"name": "u"}`)
+	group := s.make(root, "group", `{"name": "g"}`)
+	top := s.make(root, "project", `{"name": "top"}`)
+	leaf := s.make(root, "project", `{"name": "leaf", "parent_id": "`+top+`"}`)
+	s.do("PUT", "/v3/groups/"+group+"/users/"+user, root, "").want(204)
+	member, reader := b.Roles["member"], b.Roles["reader"]
+
+	direct := "/v3/projects/" + top + "/users/" + user + "/roles/" + member
+	inherited := "/v3/OS-INHERIT/projects/" + top + "/groups/" + group + "/roles/" + member + "/inherited_to_projects"
+	system := "/v3/system/users/" + user + "/roles/" + reader
+	domain := "/v3/domains/default/groups/" + group + "/roles/" + reader
+	for _, path := range []string{direct, inherited, system, domain} {
+		s.do("GET", path, root, "").want(404)
+		s.do("PUT", path, root, "").want(204)
+		s.do("PUT", path, root, "").want(204)
+		s.do("GET", path, root, "").want(204)
+		s.do("HEAD", path, root, "").want(204)
+	}
+	require.Len(t, s.do("GET", "/v3/projects/"+top+"/users/"+user+"/roles", root, "").want(200).get("roles"), 1)
+	require.Empty(t, s.do("GET", "/v3/projects/"+leaf+"/users/"+user+"/roles", root, "").want(200).get("roles"))
+	require.Len(t, s.do("GET", "/v3/system/users/"+user+"/roles", root, "").want(200).get("roles"), 1)
+
+	lines := s.do("GET", "/v3/role_assignments?user.id="+user, root, "").want(200)
+	require.Len(t, lines.get("role_assignments"), 2)
+	lines = s.do("GET", "/v3/role_assignments?group.id="+group+"&scope.OS-INHERIT:inherited_to=projects&include_names", root, "").want(200)
+	require.Equal(t, []any{map[string]any{
+		"links": map[string]any{"assignment": s.url + inherited},
+		"scope": map[string]any{
+			"project":                 map[string]any{"id": top, "name": "top", "domain": map[string]any{"id": "default", "name": "Default"}},
+			"OS-INHERIT:inherited_to": "projects",
+		},
+		"group": map[string]any{"id": group, "name": "g", "domain": map[string]any{"id": "default", "name": "Default"}},
+		"role":  map[string]any{"id": member, "name": "member"},
+	}}, lines.get("role_assignments"))
+
+	lines = s.do("GET", "/v3/role_assignments?effective&user.id="+user+"&scope.project.id="+leaf+"&role.id="+member, root, "").want(200)
+	require.Equal(t, []any{map[string]any{
+		"links": map[string]any{"assignment": s.url + inherited, "membership": s.url + "/v3/groups/" + group + "/users/" + user},
+		"scope": map[string]any{"project": map[string]any{"id": leaf}, "OS-INHERIT:inherited_to": "projects"},
+		"user":  map[string]any{"id": user},
+		"role":  map[string]any{"id": member},
+	}}, lines.get("role_assignments"))
+	lines = s.do("GET", "/v3/role_assignments?effective&user.id="+user+"&scope.project.id="+top, root, "").want(200)
+	require.Len(t, lines.get("role_assignments"), 2) // member, and reader by implication
+	lines = s.do("GET", "/v3/role_assignments?include_subtree&effective&scope.project.id="+top, root, "").want(200)
+	require.Len(t, lines.get("role_assignments"), 4)
+	lines = s.do("GET", "/v3/role_assignments?scope.system=all&user.id="+user, root, "").want(200)
+	require.Equal(t, map[string]any{"all": true}, lines.get("role_assignments", 0, "scope", "system"))
+	s.do("GET", "/v3/role_assignments?effective&group.id="+group, root, "").want(400)
+	s.do("GET", "/v3/role_assignments?include_subtree", root, "").want(400)
+
+	for _, path := range []string{direct, inherited, system, domain} {
+		s.do("DELETE", path, root, "").want(204)
+		s.do("DELETE", path, root, "").want(404)
+	}
+	s.do("PUT", "/v3/projects/nosuch/users/"+user+"/roles/"+member, root, "").fault(404, "Could not find project: nosuch.")
+	s.do("PUT", "/v3/projects/"+top+"/users/"+user+"/roles/nosuch", root, "").fault(404, "Could not find role: nosuch.")
+}
+
+func TestImpliedRoles(t *testing.T) {
+	s, b := cloud(t)
+	root := s.token(adminOnProject)
+	boss := s.make(root, "role", `{"name": "boss"}`)
+	path := "/v3/roles/" + boss + "/implies/" + b.Roles["member"]
+	s.do("GET", path, root, "").fault(404, boss+" does not imply "+b.Roles["member"]+".")
+	made := s.do("PUT", path, root, "").want(201)
+	require.Equal(t, "boss", made.get("role_inference", "prior_role", "name"))
+	require.Equal(t, "member", made.get("role_inference", "implies", "name"))
+	s.do("HEAD", path, root, "").want(204)
+	require.Len(t, s.do("GET", "/v3/roles/"+boss+"/implies", root, "").want(200).get("role_inference", "implies"), 1)
+	require.Len(t, s.do("GET", "/v3/role_inferences", root, "").want(200).get("role_inferences"), 4)
+	s.do("PUT", "/v3/roles/"+boss+"/implies/"+b.Roles["admin"], root, "").want(403)
+	s.do("PUT", "/v3/roles/"+b.Roles["reader"]+"/implies/"+boss, root, "").want(403) // a circle
+	s.do("DELETE", path, root, "").want(204)
+	s.do("DELETE", path, root, "").want(404)
+}
+
+// TestMembersMayLittle asks every operation that takes a token as a member of
+// some project who is not its target.
+func TestMembersMayLittle(t *testing.T) {
+	s := serve(t, cast)
+	free := map[string]bool{
+		"GET /v3/auth/catalog": true, "GET /v3/auth/projects": true, "GET /v3/auth/domains": true, "GET /v3/auth/system": true,
+		"GET /v3/regions": true, "GET /v3/regions/{id}": true,
+	}
+	asked := 0
+	for _, route := range s.api.Routes() {
+		if route.Public || free[route.Pattern] {
+			continue
+		}
+		method, path, _ := strings.Cut(route.Pattern, " ")
+		for i := strings.IndexByte(path, '{'); i >= 0; i = strings.IndexByte(path, '{') {
+			path = path[:i] + "x" + path[strings.IndexByte(path, '}')+1:]
+		}
+		body := `{"user": {"name": "x"}, "group": {"name": "x"}, "project": {"name": "x"}, "domain": {"name": "x"}, "role": {"name": "x"},
+			"region": {"description": "x"}, "service": {"type": "x"}, "endpoint": {"interface": "public", "service_id": "x", "url": "http://x"}, "tags": [],
+			"application_credential": {"name": "x"}}`
+		for _, who := range []string{"member", "stranger"} {
+			got := s.do(method, path, who, body).status
+			require.Equal(t, http.StatusForbidden, got, fmt.Sprint(who, " ", route.Pattern))
+			asked++
+		}
+	}
+	require.Greater(t, asked, 100)
+}
