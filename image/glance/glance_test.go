@@ -92,7 +92,10 @@ func start(t testing.TB, change ...func(*glance.Config)) *server {
 
 func each(t *testing.T, f func(t *testing.T, s *server)) {
 	c := &steady{now: time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC)}
-	storetest.Each(t, c, []store.Migrations{image.Migrations()}, func(t *testing.T, db *store.DB) { f(t, newServer(t, db, c)) })
+	storetest.Each(t, c, []store.Migrations{image.Migrations()}, func(t *testing.T, db *store.DB) {
+		c.now = time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC) // the other database's test moved it
+		f(t, newServer(t, db, c))
+	})
 }
 
 const (
