@@ -104,6 +104,16 @@ const (
 	boss   = "ops/admin"
 )
 
+// emptyBlobs deletes all objects.
+func (s *server) emptyBlobs(t testing.TB) {
+	t.Helper()
+	var ids []string
+	require.NoError(t, s.blobs.List(t.Context(), func(o blob.Object) bool { ids = append(ids, o.ID); return true }))
+	for _, id := range ids {
+		require.NoError(t, s.blobs.Delete(t.Context(), id))
+	}
+}
+
 type answer struct {
 	t      testing.TB
 	status int
