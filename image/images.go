@@ -47,7 +47,7 @@ func (s *Service) newImage(ctx context.Context, spec Spec) (Image, error) {
 	target := policy.Target{"project_id": orNil(owner), "owner": orNil(owner), "visibility": visibility}
 	if err := s.enforce(ctx, "add_image", target); err != nil {
 		if errors.Is(err, nephos.ErrForbidden) && owner != c.ProjectID {
-			return Image{}, nephos.Errorf(nephos.ErrForbidden, "You are not permitted to create images owned by '%s'", clip(owner)).
+			return Image{}, nephos.Errorf(nephos.ErrForbidden, "You are not permitted to create images owned by '%s'", clip(cmp.Or(owner, "None"))).
 				WithReason("PolicyNotAuthorized").WithField("owner")
 		}
 		return Image{}, err
@@ -198,7 +198,7 @@ func (s *Service) remove(ctx context.Context, tx *store.Tx, row imageRow) error 
 			return fmt.Errorf("deleting image %s: %w", row.ID, err)
 		}
 	}
-	if _, err := tx.NewRaw("INSERT INTO image_deleted (id, deleted_at) VALUES (?, ?)", row.ID, tx.Now()).Exec(ctx); err != nil {
+	if _, err := tx.NewRaw("INSERT INTO image_deleted (id, owner_key, deleted_at) VALUES (?, ?, ?)", row.ID, row.OwnerKey, tx.Now()).Exec(ctx); err != nil {
 		return err
 	}
 	if row.BlobID != nil {

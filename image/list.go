@@ -111,8 +111,11 @@ func (f Filter) where(q *bun.SelectQuery) (*bun.SelectQuery, error) {
 		column string
 		values []string
 	}{
-		{"id", f.ID}, {"name", f.Name}, {"status", f.Status},
-		{"disk_format", f.DiskFormat}, {"container_format", f.ContainerFormat},
+		{"id", f.ID},
+		{"name", f.Name},
+		{"status", f.Status},
+		{"disk_format", f.DiskFormat},
+		{"container_format", f.ContainerFormat},
 	} {
 		switch {
 		case in.values == nil:

@@ -22,7 +22,8 @@ type OwnedUpdate struct {
 
 // EnsureImage returns the image of the owner key, such as a snapshot's; it is
 // made on the first call, queued, in the project on whose behalf the caller
-// works. It is for the cloud's own services and for admins.
+// works. When somebody else has deleted it meanwhile the answer is ErrGone: it
+// is not made again. It is for the cloud's own services and for admins.
 func (s *Service) EnsureImage(ctx context.Context, ownerKey string, spec Spec) (Image, error) {
 	if err := s.enforceOwned(ctx, ownerKey); err != nil {
 		return Image{}, err
@@ -39,6 +40,13 @@ func (s *Service) EnsureImage(ctx context.Context, ownerKey string, spec Spec) (
 		if ok {
 			img, _, err = s.load(ctx, tx, row.ID)
 			return err
+		}
+		var gone []string
+		if err := tx.NewRaw("SELECT id FROM image_deleted WHERE owner_key = ?", ownerKey).Scan(ctx, &gone); err != nil {
+			return err
+		}
+		if len(gone) > 0 {
+			return nephos.Errorf(nephos.ErrGone, "Image %s was deleted.", gone[0])
 		}
 		return s.insert(ctx, tx, img, &ownerKey)
 	})
@@ -105,6 +113,7 @@ func (s *Service) DeleteOwned(ctx context.Context, ownerKey string) error {
 		if err != nil || !ok {
 			return err
 		}
+		row.OwnerKey = nil // the owner may begin again
 		return s.remove(ctx, tx, row)
 	})
 }

@@ -494,8 +494,14 @@ func TestListsCostAConstantNumberOfQueriesAndPageCompletely(t *testing.T) {
 		}
 		require.Equal(t, count(1), count(20))
 		for _, sort := range [][]nephos.SortKey{
-			nil, {{Key: "name"}}, {{Key: "name", Desc: true}}, {{Key: "size"}, {Key: "created_at", Desc: true}},
-			{{Key: "disk_format", Desc: true}, {Key: "name"}}, {{Key: "id"}}, {{Key: "updated_at"}}, {{Key: "status"}},
+			nil,
+			{{Key: "name"}},
+			{{Key: "name", Desc: true}},
+			{{Key: "size"}, {Key: "created_at", Desc: true}},
+			{{Key: "disk_format", Desc: true}, {Key: "name"}},
+			{{Key: "id"}},
+			{{Key: "updated_at"}},
+			{{Key: "status"}},
 		} {
 			whole, more, err := w.ListImages(ctx, image.Filter{}, nephos.Page{Sort: sort})
 			require.NoError(t, err)
@@ -540,6 +546,13 @@ func TestServicesMakeAnImageOnceForEachOwner(t *testing.T) {
 		require.NoError(t, w.DeleteOwned(ctx, "server/1"))
 		_, err = w.Image(ctx, one.ID)
 		require.ErrorIs(t, err, nephos.ErrNotFound)
+
+		again, err := w.EnsureImage(ctx, "server/1", raw("x"))
+		require.NoError(t, err, "its owner may begin again")
+		require.NoError(t, w.DeleteImage(as(t, "a"), again.ID))
+		_, err = w.EnsureImage(ctx, "server/1", raw("x"))
+		require.ErrorIs(t, err, nephos.ErrGone, "what its project deleted does not come back")
+		require.NoError(t, w.DeleteOwned(ctx, "server/1"))
 	})
 }
 

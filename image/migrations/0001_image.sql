@@ -76,11 +76,15 @@ CREATE TABLE image_uploads (
 	beat_at TIMESTAMP NOT NULL
 );
 
--- IDs of deleted images: an ID that somebody trusts never names other bytes.
+-- IDs of deleted images: an ID that somebody trusts never names other bytes. The
+-- owner key is kept when it was not the owner that deleted the image.
 CREATE TABLE image_deleted (
 	id VARCHAR(36) PRIMARY KEY,
+	owner_key VARCHAR(255),
 	deleted_at TIMESTAMP NOT NULL
 );
+
+CREATE INDEX image_deleted_owner_key ON image_deleted (owner_key);
 
 CREATE TABLE image_secrets (
 	name VARCHAR(64) PRIMARY KEY,
