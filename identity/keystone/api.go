@@ -10,19 +10,20 @@ type Config struct {
 	// Service stands behind every interface below that is left nil.
 	Service *identity.Service
 
-	Tokens       identity.Tokens
-	Domains      identity.Domains
-	Projects     identity.Projects
-	ProjectTags  identity.ProjectTags
-	Users        identity.Users
-	Groups       identity.Groups
-	Roles        identity.Roles
-	Grants       identity.Grants
-	Assignments  identity.Assignments
-	ImpliedRoles identity.ImpliedRoles
-	Services     identity.Services
-	Endpoints    identity.Endpoints
-	Regions      identity.Regions
+	Tokens         identity.Tokens
+	Domains        identity.Domains
+	Projects       identity.Projects
+	ProjectTags    identity.ProjectTags
+	Users          identity.Users
+	Groups         identity.Groups
+	Roles          identity.Roles
+	Grants         identity.Grants
+	Assignments    identity.Assignments
+	ImpliedRoles   identity.ImpliedRoles
+	Services       identity.Services
+	Endpoints      identity.Endpoints
+	Regions        identity.Regions
+	AppCredentials identity.AppCredentials
 
 	// HTTP carries the public URL, logs, metrics and traces. Its Service, Faults
 	// and Verifier are set here; a Verifier that is given stays.
@@ -52,6 +53,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[identity.Services](&cfg.Services, s)
 		orElse[identity.Endpoints](&cfg.Endpoints, s)
 		orElse[identity.Regions](&cfg.Regions, s)
+		orElse[identity.AppCredentials](&cfg.AppCredentials, s)
 		orElse[httpapi.Verifier](&cfg.HTTP.Verifier, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults = "identity", httpapi.KeystoneFault
@@ -62,7 +64,7 @@ func New(cfg Config) *httpapi.API {
 	h := httpapi.New(cfg.HTTP)
 	for _, routes := range [][]httpapi.Route{
 		a.versionRoutes(), a.tokenRoutes(), a.domainRoutes(), a.projectRoutes(), a.userRoutes(), a.groupRoutes(), a.roleRoutes(),
-		a.impliedRoleRoutes(), a.grantRoutes(), a.assignmentRoutes(), a.serviceRoutes(), a.endpointRoutes(), a.regionRoutes(),
+		a.impliedRoleRoutes(), a.grantRoutes(), a.assignmentRoutes(), a.serviceRoutes(), a.endpointRoutes(), a.regionRoutes(), a.appCredRoutes(),
 	} {
 		h.Add(routes...)
 	}

@@ -38,10 +38,11 @@ func (m *memo[K]) put(k K, b []byte) {
 // stamp writes a time as Keystone does.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
+// stampOrNull writes an optional time, which Keystone does without a zone.
 func stampOrNull(t *time.Time) *string {
 	if t == nil {
 		return nil
 	}
-	s := stamp(*t)
+	s := t.UTC().Format("2006-01-02T15:04:05.000000")
 	return &s
 }
