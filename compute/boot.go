@@ -3,6 +3,7 @@ package compute
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/reconcile"
 	"github.com/nephos-cloud/nephos/store"
 )
@@ -23,7 +25,7 @@ type BootRequest struct {
 	FlavorID    string
 	// Networks are the cards. Without any, Automatic gives the project's one
 	// network, and None no card at all.
-	Networks        []PortRequest
+	Networks        []network.PortRequest
 	Automatic, None bool
 	SecurityGroups  []string // of ports that are made: names or IDs
 	Disks           []DiskRequest
@@ -186,6 +188,8 @@ func (b *boot) record(tx *store.Tx, id string, i int, reservation string) server
 	}
 	row.Metadata, row.NICs, row.Tags = orEmpty(row.Metadata), slices.Clone(b.nics), append([]string{}, row.Tags...)
 	row.VMState, row.TaskState, row.Phase = Building, TaskScheduling, phaseSchedule
+	row.Wanted.Seed = make([]byte, 32)
+	_, _ = rand.Read(row.Wanted.Seed)
 	row.Tried, row.Revision, row.Generation, row.Power = []string{}, 1, 1, "on"
 	return row
 }

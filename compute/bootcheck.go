@@ -12,6 +12,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/image"
+	"github.com/nephos-cloud/nephos/network"
 )
 
 func invalid(format string, args ...any) *nephos.Error {
@@ -88,10 +89,19 @@ func (b *boot) checkItems(ctx context.Context) error {
 	if _, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\n", "", "\r", "").Replace(b.req.UserData)); err != nil {
 		return invalid("User data needs to be valid base 64.").WithField("user_data")
 	}
-	for field, v := range map[string]string{"accessIPv4": b.req.AccessIPv4, "accessIPv6": b.req.AccessIPv6} {
-		if a, err := netip.ParseAddr(v); v != "" && (err != nil || a.Is4() != (field == "accessIPv4")) {
-			return invalid("Invalid input for field/attribute %s. Value: %.64s. It is not an address of that version.", field, v).WithField(field)
-		}
+	if err := checkAccess("accessIPv4", b.req.AccessIPv4); err != nil {
+		return err
+	}
+	return checkAccess("accessIPv6", b.req.AccessIPv6)
+}
+
+// checkAccess checks one of the addresses at which users say a server is reached.
+func checkAccess(field, v string) error {
+	if v == "" {
+		return nil
+	}
+	if a, err := netip.ParseAddr(v); err != nil || a.Is4() != (field == "accessIPv4") {
+		return invalid("Invalid input for field/attribute %s. Value: %.64s. '%.64s' is not a '%s'", field, v, v, "ip"+field[len(field)-2:]).WithField(field)
 	}
 	return nil
 }
@@ -123,7 +133,7 @@ func (b *boot) checkFlavor(ctx context.Context) error {
 
 func (b *boot) checkKey(ctx context.Context) (err error) {
 	if b.req.KeyName != "" {
-		b.row.KeyData, err = b.s.bootKeyPair(ctx, b.req.KeyName)
+		b.row.KeyData, _, err = b.s.bootKeyPair(ctx, b.req.KeyName)
 	}
 	return err
 }
@@ -195,7 +205,7 @@ func (b *boot) checkNetworks(ctx context.Context) error {
 			if n.PortID != "" {
 				return invalid("Failed to launch instances: Cannot attach one or more ports to multiple instances")
 			}
-			if n.FixedIP != "" {
+			if n.FixedIP.IsValid() {
 				return invalid("Failed to launch instances: max_count cannot be greater than 1 if an fixed_ip is specified.")
 			}
 		}
@@ -205,15 +215,19 @@ func (b *boot) checkNetworks(ctx context.Context) error {
 			return err
 		}
 	}
-	plans, err := b.s.cfg.Ports.CheckPorts(ctx, req.Networks)
+	requests := slices.Clone(req.Networks)
+	if len(requests) == 0 {
+		requests = []network.PortRequest{{}}
+	}
+	for i := range requests {
+		requests[i].SecurityGroups = req.SecurityGroups
+	}
+	plans, err := b.s.cfg.Ports.CheckPorts(ctx, requests)
 	if err != nil {
 		return err
 	}
 	for i, p := range plans {
-		b.nics = append(b.nics, NIC{Key: fmt.Sprint(i), Plan: p, Addresses: []Address{}})
-		if i < len(req.Networks) {
-			b.nics[i].Tag = req.Networks[i].Tag
-		}
+		b.nics = append(b.nics, newNIC(fmt.Sprint(i), p))
 	}
 	b.row.Wanted.Groups = req.SecurityGroups
 	return nil

@@ -192,6 +192,7 @@ func (b *boot) add(d DiskRequest) {
 	if d.Source == "volume" {
 		row.VolumeID = d.SourceID
 	}
+	b.row.Wanted.Volumes = b.row.Wanted.Volumes || d.Destination == "volume"
 	b.disks = append(b.disks, row)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/image"
+	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
 	"github.com/nephos-cloud/nephos/store"
@@ -23,10 +24,16 @@ type ImageSource interface {
 // Ports is what servers need of networks. The network service satisfies it.
 // Owner keys are ours: an owner's second call finds what the first made.
 type Ports interface {
-	CheckPorts(ctx context.Context, requests []PortRequest) ([]Plan, error)
-	EnsurePort(ctx context.Context, ownerKey string, spec PortSpec) (Port, error)
+	// CheckPorts looks, as the context's caller, at what a server shall be
+	// plugged into, and returns it resolved.
+	CheckPorts(ctx context.Context, requests []network.PortRequest) ([]network.PortPlan, error)
+	// EnsurePort makes a port, or takes the one that the spec names, and binds it
+	// to the spec's host.
+	EnsurePort(ctx context.Context, ownerKey string, spec network.PortSpec) (network.Port, error)
+	// ReleasePort deletes a port that was made for the owner, and unbinds another.
 	ReleasePort(ctx context.Context, ownerKey string) error
-	PortsOf(ctx context.Context, serverIDs ...string) ([]PortView, error)
+	// PortsOf returns the ports of servers with what their address lists show.
+	PortsOf(ctx context.Context, serverIDs ...string) ([]network.PortView, error)
 }
 
 // BlockDevices is what servers need of volumes. The block storage service
@@ -61,31 +68,22 @@ type connectionCopy struct {
 	driver.Connection
 }
 
-// Temporary: the network service's types.
+// Temporary: the block storage service's types.
 type (
-	PortRequest struct{ NetworkID, PortID, FixedIP, Tag string }
-	Plan        struct{ NetworkID, NetworkName, PortID, FixedIP, Tag string }
-	PortSpec    struct {
-		Plan                 Plan
-		ServerID, Host, Zone string
-		SecurityGroups       []string
-	}
-	Port struct {
-		ID, NetworkID, MAC, Status string
-		MTU                        int
-		Addresses                  []Address
-	}
-	PortView struct{ Port }
 	Volume struct {
-		ID, Status string
-		SizeGiB int
-		Bootable bool
+		ID, Status    string
+		SizeGiB       int
+		Bootable      bool
 		ImageMetadata map[string]string
 	}
 	VolumeSpec struct {
 		Source, SourceID, Name, VolumeType, Zone string
-		SizeGiB int
+		SizeGiB                                  int
 	}
-	AttachSpec struct { VolumeID, ServerID, Host, Mountpoint string }
-	Attachment struct { ID string; Connection driver.Connection; Format string }
+	AttachSpec struct{ VolumeID, ServerID, Host, Mountpoint string }
+	Attachment struct {
+		ID         string
+		Connection driver.Connection
+		Format     string
+	}
 )

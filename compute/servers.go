@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/compute/metadata"
+	"github.com/nephos-cloud/nephos/network"
 )
 
 // The states of a server, by Nova's names.
@@ -111,16 +113,27 @@ type NIC struct {
 	Network   string // name
 	Tag       string
 	Addresses []Address
-	State     string // "", attaching, detaching
-	Plan      Plan   // what is to be made or taken
+	State     string           // "", attaching, detaching
+	Plan      network.PortPlan // what is to be made or taken
 }
+
+// The states of a card; empty is plugged.
+const (
+	nicAttaching = "attaching"
+	nicDetaching = "detaching"
+)
 
 // Address is a fixed address of a card with the floating addresses that lead to it.
 type Address struct {
-	SubnetID string
 	IP       string
-	Floating []string
+	Floating []string `json:",omitempty"`
+	Subnet   Subnet
 }
+
+// Subnet is what a guest needs to know of an address's subnet.
+type Subnet = metadata.Subnet
+
+type route = metadata.Route
 
 // ServerFilter narrows a list of servers. Zero values do not narrow, except that
 // without AllProjects it lists the caller's project.

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/identity/policy"
-	"github.com/nephos-cloud/nephos/reconcile"
 	"github.com/nephos-cloud/nephos/store"
 )
 
@@ -73,6 +73,7 @@ type Service struct {
 	cfg Config
 	// passwordKey makes the passwords that a boot answers with.
 	passwordKey [32]byte
+	published   atomic.Bool // all hosts, to the scheduler
 }
 
 // New returns a service on a database that was migrated with [Migrations].
@@ -120,11 +121,6 @@ func Migrations() store.Migrations {
 		panic(err) // the directory is part of the program
 	}
 	return store.Migrations{Service: "compute", FS: sub}
-}
-
-// Kinds returns the kinds of work that a queue must run for the service.
-func (s *Service) Kinds() []reconcile.Kind {
-	return nil
 }
 
 // Rules returns every rule that this package enforces, by OpenStack's names and

@@ -4,11 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/nephos-cloud/nephos/compute/metadata"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 )
+
+// imageURLSlack is how much longer than a boot may take the URL of its image is
+// good.
+const imageURLSlack = 10 * time.Minute
 
 // object makes what the server's host is sent: all of it.
 func (s *Service) object(ctx context.Context, row *serverRow, disks []diskRow) (driver.Object, error) {
@@ -141,6 +146,7 @@ func (s *Service) files(row *serverRow, disks []diskRow) map[string][]byte {
 		ID: row.ID, Name: row.Name, Hostname: row.Hostname, ProjectID: row.ProjectID, Zone: row.Zone, LaunchIndex: row.LaunchIndex,
 		ReservationID: row.ReservationID, FlavorName: row.Flavor.Name, ImageID: row.ImageID, Metadata: row.Metadata,
 		KeyName: row.KeyName, KeyData: row.KeyData, UserData: row.UserData, RootDevice: row.RootDevice, Password: row.Password,
+		Seed: row.Wanted.Seed, SecurityGroups: row.Wanted.Groups,
 	}
 	for _, n := range row.NICs {
 		if n.State == nicDetaching || n.PortID == "" {
@@ -162,4 +168,3 @@ func (s *Service) files(row *serverRow, disks []diskRow) map[string][]byte {
 	}
 	return metadata.Render(in)
 }
-

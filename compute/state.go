@@ -90,3 +90,13 @@ func (row *serverRow) served(ctx context.Context) context.Context {
 	c.ProjectID, c.UserID = row.ProjectID, row.UserID
 	return nephos.WithCaller(ctx, nephos.Service("compute", c))
 }
+
+// wishQuietly is [Service.wish] for what no action waits for.
+func (s *Service) wishQuietly(ctx context.Context, tx *store.Tx, row *serverRow) error {
+	deadline := row.Deadline
+	err := s.wish(ctx, tx, row)
+	if deadline != nil && row.Phase == phaseWait {
+		row.Deadline = deadline // a boot's time goes on
+	}
+	return err
+}

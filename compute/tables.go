@@ -72,6 +72,8 @@ type wanted struct {
 	Hints         map[string][]string `json:",omitempty"`
 	Files         []InjectedFile      `json:",omitempty"`
 	Groups        []string            `json:",omitempty"` // security groups of new ports
+	Seed          []byte              `json:",omitempty"` // of the guest's randomness
+	Volumes       bool                `json:",omitempty"` // the boot waits for volumes
 }
 
 // The states of a disk.

@@ -1,0 +1,87 @@
+package compute
+
+import (
+	"context"
+
+	"github.com/nephos-cloud/nephos/network"
+)
+
+func newNIC(key string, p network.PortPlan) NIC {
+	return NIC{Key: key, Plan: p, Tag: p.Tag, NetworkID: p.NetworkID, Network: p.NetworkName, MTU: p.MTU, Addresses: []Address{}}
+}
+
+// connectNIC makes or takes the card's port, bound to the server's host.
+func (s *Service) connectNIC(ctx context.Context, row *serverRow, n *NIC) error {
+	spec := network.PortSpec{
+		PortID: n.Plan.PortID, ProjectID: row.ProjectID, NetworkID: n.Plan.NetworkID, DeviceID: row.ID,
+		DeviceOwner: "compute:" + row.Zone, SecurityGroups: n.Plan.SecurityGroups, Host: row.Host, Hostname: row.Hostname,
+	}
+	if n.Plan.FixedIP.IsValid() {
+		spec.FixedIPs = &[]network.FixedIP{{IP: n.Plan.FixedIP}}
+	}
+	port, err := s.cfg.Ports.EnsurePort(ctx, nicKey(row.ID, n), spec)
+	if err != nil {
+		return err
+	}
+	n.PortID, n.MAC, n.NetworkID = port.ID, port.MAC, port.NetworkID
+	if len(n.Addresses) == 0 {
+		for _, f := range port.FixedIPs {
+			n.Addresses = append(n.Addresses, Address{IP: f.IP.String(), Subnet: Subnet{ID: f.SubnetID}})
+		}
+	}
+	return nil
+}
+
+func nicKey(serverID string, n *NIC) string { return ownerKey(serverID, "nic", n.Key) }
+
+// describeNICs fills in what the network service knows of the cards' ports:
+// names, subnets and floating addresses. It reports whether a port that the
+// server had is gone.
+func describeNICs(nics []NIC, views []network.PortView) (gone bool) {
+	byPort := make(map[string]*network.PortView, len(views))
+	for i := range views {
+		byPort[views[i].ID] = &views[i]
+	}
+	for i := range nics {
+		n := &nics[i]
+		if n.PortID == "" {
+			continue
+		}
+		v := byPort[n.PortID]
+		if v == nil {
+			gone = true
+			continue
+		}
+		n.MAC, n.MTU, n.NetworkID, n.Network = v.MAC, v.Network.MTU, v.NetworkID, v.Network.Name
+		n.Addresses = make([]Address, 0, len(v.FixedIPs))
+		for _, f := range v.FixedIPs {
+			a := Address{IP: f.IP.String(), Subnet: Subnet{ID: f.SubnetID}}
+			for _, sub := range v.Subnets {
+				if sub.ID == f.SubnetID {
+					a.Subnet = subnetOf(sub)
+				}
+			}
+			for _, fip := range v.FloatingIPs {
+				if fip.FixedAddress == f.IP || !fip.FixedAddress.IsValid() && f.IP == v.FixedIPs[0].IP {
+					a.Floating = append(a.Floating, fip.Address.String())
+				}
+			}
+			n.Addresses = append(n.Addresses, a)
+		}
+	}
+	return gone
+}
+
+func subnetOf(s network.Subnet) Subnet {
+	out := Subnet{ID: s.ID, CIDR: s.CIDR.String(), DHCP: s.DHCP, IPv6Mode: s.AddressMode}
+	if s.Gateway.IsValid() {
+		out.Gateway = s.Gateway.String()
+	}
+	for _, d := range s.DNS {
+		out.DNS = append(out.DNS, d.String())
+	}
+	for _, r := range s.Routes {
+		out.Routes = append(out.Routes, route{Destination: r.Destination.String(), NextHop: r.NextHop.String()})
+	}
+	return out
+}

@@ -1,0 +1,390 @@
+package compute_test
+
+import (
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/agent"
+	"github.com/nephos-cloud/nephos/bus"
+	"github.com/nephos-cloud/nephos/compute"
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	fakehv "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
+	netdriver "github.com/nephos-cloud/nephos/driver/network"
+	fakenet "github.com/nephos-cloud/nephos/driver/network/fake"
+	"github.com/nephos-cloud/nephos/identity/policy"
+	"github.com/nephos-cloud/nephos/image"
+	"github.com/nephos-cloud/nephos/network"
+	"github.com/nephos-cloud/nephos/reconcile"
+	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
+	"github.com/nephos-cloud/nephos/store"
+	"github.com/nephos-cloud/nephos/store/storetest"
+)
+
+// testClock stands still until it is told.
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *testClock {
+	return &testClock{now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)}
+}
+
+func (c *testClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(time.Microsecond) // no two things happen at once
+	return c.now
+}
+
+func (c *testClock) After(time.Duration) <-chan time.Time { return make(chan time.Time) }
+
+func (c *testClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// testCloud is a cloud of several hosts with fakes, driven step by step. Its
+// controller and agents can crash and be started again on what they left.
+type testCloud struct {
+	t       testing.TB
+	clock   *testClock
+	db      *store.DB
+	bus     *bus.Memory
+	policy  *policy.Enforcer
+	hosts   []*testHost
+	images  *testImages
+	network *network.Service
+	claims  *sqlstore.Store
+	service *compute.Service
+	queue   *reconcile.Queue
+	fleet   *agent.Fleet
+	crash   nephos.CrashPoint
+	config  func(*compute.Config)
+	net     network.Network
+}
+
+type testHost struct {
+	name   string
+	cloud  *testCloud
+	hvst   *fakehv.State
+	netst  *fakenet.State
+	faults *fakehv.Faults
+	dir    string
+	agent  *agent.Agent
+	hv     *fakehv.Driver
+	nd     *fakenet.Driver
+	off    bool
+}
+
+const (
+	project = "11111111111111111111111111111111"
+	user    = "22222222222222222222222222222222"
+)
+
+func migrations() []store.Migrations {
+	return []store.Migrations{compute.Migrations(), network.Migrations(), sqlstore.Migrations()}
+}
+
+func newCloud(t testing.TB, hosts int, config func(*compute.Config)) *testCloud {
+	clock := newClock()
+	return newCloudOn(t, storetest.Open(t, clock, migrations()...), clock, hosts, config)
+}
+
+func newCloudOn(t testing.TB, db *store.DB, clock *testClock, hosts int, config func(*compute.Config)) *testCloud {
+	c := &testCloud{t: t, clock: clock, db: db, bus: bus.NewMemory(clock), config: config, images: newImages(t)}
+	var err error
+	c.policy, err = policy.New(policy.Base(), compute.Rules(), network.Rules())
+	require.NoError(t, err)
+	for i := range hosts {
+		name := "host-" + string(rune('1'+i))
+		c.hosts = append(c.hosts, &testHost{
+			name: name, cloud: c, hvst: fakehv.NewState(), netst: fakenet.NewState(clock), faults: &fakehv.Faults{}, dir: t.TempDir(),
+		})
+	}
+	c.startController()
+	for _, h := range c.hosts {
+		h.start()
+	}
+	c.settle()
+	net, err := c.network.CreateNetworks(c.admin(), []network.NetworkSpec{{ProjectID: project, Name: "private"}})
+	require.NoError(t, err)
+	c.net = net[0]
+	_, err = c.network.CreateSubnets(c.user(), []network.SubnetSpec{{NetworkID: c.net.ID, Name: "sub", CIDR: netip.MustParsePrefix("10.0.0.0/20")}})
+	require.NoError(t, err)
+	c.settle()
+	return c
+}
+
+// startController makes the controller's objects anew, on the same database and
+// bus.
+func (c *testCloud) startController() {
+	crash := nephos.CrashPoint(func(name string) { c.crash.Here(name) })
+	c.fleet = agent.NewFleet(c.bus, nil)
+	var err error
+	c.network, err = network.New(network.Config{Store: c.db, Policy: c.policy, Clock: c.clock, Fleet: c.fleet})
+	require.NoError(c.t, err)
+	c.claims, err = sqlstore.New(sqlstore.Config{Store: c.db, Clock: c.clock})
+	require.NoError(c.t, err)
+	cfg := compute.Config{
+		Store: c.db, Policy: c.policy, Clock: c.clock, Fleet: c.fleet, Claims: c.claims, Images: c.images, Ports: c.network, Crash: crash,
+	}
+	if c.config != nil {
+		c.config(&cfg)
+	}
+	c.service, err = compute.New(cfg)
+	require.NoError(c.t, err)
+	c.queue = reconcile.New(reconcile.Config{Store: c.db, Clock: c.clock, Crash: crash})
+	for _, k := range c.service.Kinds() {
+		c.queue.Add(k)
+	}
+	for _, k := range c.network.Kinds() {
+		c.queue.Add(k)
+	}
+	c.fleet.Observe(c.network, driver.KindNetwork, driver.KindPort, driver.KindRouter, driver.KindSecurityGroup)
+	c.fleet.Observe(c.service, driver.KindServer)
+}
+
+func (h *testHost) start() {
+	c := h.cloud
+	var err error
+	h.hv, err = fakehv.Open(fakehv.Config{
+		CloudID: "cloud", Name: h.name, State: h.hvst, Clock: c.clock, Faults: h.faults,
+		Host: hypervisor.Host{VCPUs: 8, MemoryMiB: 16 << 10, DiskGiB: 1000},
+	})
+	require.NoError(c.t, err)
+	node, err := hypervisor.NewNode(c.t.Context(), h.hv, hypervisor.NodeOptions{})
+	require.NoError(c.t, err)
+	h.nd = fakenet.Open(h.netst, fakenet.Options{})
+	netNode, err := netdriver.NewNode(c.t.Context(), h.nd, netdriver.NodeOptions{})
+	require.NoError(c.t, err)
+	h.agent, err = agent.New(agent.Config{
+		Host: h.name, CloudID: "cloud", Dir: h.dir, Bus: c.bus, Hypervisor: node, Network: netNode, Clock: c.clock,
+		Crash: func(name string) { c.crash.Here(h.name + " " + name) },
+	})
+	require.NoError(c.t, err)
+	h.off = false
+}
+
+// kill ends the host's agent and its drivers; guests stay.
+func (h *testHost) kill() {
+	h.agent.Close()
+	require.NoError(h.cloud.t, h.hv.Close())
+	require.NoError(h.cloud.t, h.nd.Close())
+	h.off = true
+}
+
+// settle runs everything until nothing is left to do at this time.
+func (c *testCloud) settle() {
+	c.t.Helper()
+	for range 10_000 {
+		busy := c.stepOnce()
+		if !busy {
+			return
+		}
+	}
+	c.t.Fatal("the cloud does not come to rest")
+}
+
+// stepOnce takes one step of everybody.
+func (c *testCloud) stepOnce() bool {
+	c.t.Helper()
+	busy, err := c.queue.Step(c.t.Context())
+	require.NoError(c.t, err)
+	for _, h := range c.hosts {
+		if h.off {
+			continue
+		}
+		ran, err := h.agent.Step(c.t.Context())
+		require.NoError(c.t, err)
+		busy = busy || ran
+	}
+	n, err := c.bus.Deliver(c.t.Context(), c.fleet.Handle)
+	require.NoError(c.t, err)
+	select {
+	case <-c.bus.Lost():
+		for _, h := range c.hosts {
+			require.NoError(c.t, c.service.Republish(c.t.Context(), h.name, func(o driver.Object) error { return c.fleet.Put(c.t.Context(), h.name, o) }))
+			require.NoError(c.t, c.network.Republish(c.t.Context(), h.name, func(o driver.Object) error { return c.fleet.Put(c.t.Context(), h.name, o) }))
+		}
+		busy = true
+	default:
+	}
+	_, err = c.service.FollowEvents(c.t.Context())
+	require.NoError(c.t, err)
+	return busy || n > 0
+}
+
+// pass lets time go by, with heartbeats of the hosts that are on.
+func (c *testCloud) pass(d time.Duration) {
+	c.t.Helper()
+	for d > 0 {
+		step := min(d, 5*time.Second)
+		c.clock.advance(step)
+		d -= step
+		for _, h := range c.hosts {
+			if !h.off {
+				h.agent.BeatNow(c.t.Context())
+			}
+		}
+		c.settle()
+	}
+}
+
+func (c *testCloud) as(caller nephos.Caller) context.Context {
+	caller.RequestID = "req-" + nephos.IDs{}.New()
+	return nephos.WithCaller(c.t.Context(), caller)
+}
+
+func (c *testCloud) user() context.Context {
+	return c.as(nephos.Caller{UserID: user, ProjectID: project, Roles: []string{"member", "reader"}})
+}
+
+func (c *testCloud) stranger() context.Context {
+	return c.as(nephos.Caller{UserID: "other", ProjectID: "other", Roles: []string{"member", "reader"}})
+}
+
+func (c *testCloud) admin() context.Context {
+	return c.as(nephos.Caller{UserID: "admin", ProjectID: "admin", Roles: []string{"admin", "member", "reader"}})
+}
+
+// flavor makes a flavor for everybody.
+func (c *testCloud) flavor(vcpus, memory, disk int) string {
+	c.t.Helper()
+	f, err := c.service.CreateFlavor(c.admin(), compute.FlavorSpec{
+		Name: "f" + nephos.IDs{}.Hex(), VCPUs: vcpus, MemoryMiB: memory, DiskGiB: disk,
+	})
+	require.NoError(c.t, err)
+	return f.ID
+}
+
+func (c *testCloud) boot(req compute.BootRequest) compute.Server {
+	c.t.Helper()
+	if req.Name == "" {
+		req.Name = "one"
+	}
+	if req.ImageID == "" && len(req.Disks) == 0 {
+		req.ImageID = c.images.id
+	}
+	if req.FlavorID == "" {
+		req.FlavorID = c.flavor(1, 512, 1)
+	}
+	servers, err := c.service.Boot(c.user(), req)
+	require.NoError(c.t, err)
+	return servers[0]
+}
+
+func (c *testCloud) server(id string) compute.Server {
+	c.t.Helper()
+	s, err := c.service.Server(c.admin(), id)
+	require.NoError(c.t, err)
+	return s
+}
+
+// running boots a server and waits until it runs.
+func (c *testCloud) running() compute.Server {
+	c.t.Helper()
+	s := c.boot(compute.BootRequest{})
+	c.settle()
+	s = c.server(s.ID)
+	require.Equal(c.t, compute.Active, s.VMState, "%+v", s.Fault)
+	return s
+}
+
+func (c *testCloud) host(name string) *testHost {
+	for _, h := range c.hosts {
+		if h.name == name {
+			return h
+		}
+	}
+	c.t.Fatalf("there is no host %q", name)
+	return nil
+}
+
+// guests returns the guests with the id on all hosts.
+func (c *testCloud) guests(id string) (found []hypervisor.Guest) {
+	for _, h := range c.hosts {
+		d, err := fakehv.Open(fakehv.Config{Name: h.name, State: h.hvst})
+		require.NoError(c.t, err)
+		list, err := d.List(c.t.Context())
+		require.NoError(c.t, err)
+		for _, g := range list {
+			if g.ID == id {
+				found = append(found, g)
+			}
+		}
+	}
+	return found
+}
+
+// empty fails the test if anything of any server is left anywhere.
+func (c *testCloud) empty() {
+	c.t.Helper()
+	for _, h := range c.hosts {
+		d, err := fakehv.Open(fakehv.Config{Name: h.name, State: h.hvst})
+		require.NoError(c.t, err)
+		list, err := d.List(c.t.Context())
+		require.NoError(c.t, err)
+		require.Empty(c.t, list, "guests on %s", h.name)
+		inv, err := fakenet.Open(h.netst, fakenet.Options{}).List(c.t.Context())
+		require.NoError(c.t, err)
+		require.Empty(c.t, inv.Ports, "ports on %s", h.name)
+		claims, err := c.claims.Claims(c.t.Context(), h.name)
+		require.NoError(c.t, err)
+		require.Empty(c.t, claims, "claims on %s", h.name)
+	}
+	for _, table := range []string{"compute_tombstones", "compute_disks", "network_ports"} {
+		n, err := c.db.Reader().NewSelect().Table(table).Count(c.t.Context())
+		require.NoError(c.t, err)
+		require.Zero(c.t, n, table)
+	}
+}
+
+// testImages is an image service with one image.
+type testImages struct {
+	id    string
+	url   string
+	body  []byte
+	image image.Image
+}
+
+func newImages(t testing.TB) *testImages {
+	body := []byte(strings.Repeat("boot", 1024))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+	t.Cleanup(srv.Close)
+	sum := sha512.Sum512(body)
+	size := int64(len(body))
+	id := "33333333-3333-4333-8333-333333333333"
+	return &testImages{id: id, url: srv.URL, body: body, image: image.Image{
+		ID: id, Status: image.Active, DiskFormat: "raw", ContainerFormat: "bare", Size: &size, HashAlgo: "sha512",
+		HashValue: hex.EncodeToString(sum[:]), Properties: map[string]string{},
+	}}
+}
+
+func (i *testImages) Image(_ context.Context, id string) (image.Image, error) {
+	if id != i.id {
+		return image.Image{}, nephos.Errorf(nephos.ErrNotFound, "No image found with ID %s", id)
+	}
+	return i.image, nil
+}
+
+func (i *testImages) SignedURL(_ context.Context, id string, _ time.Duration) (string, error) {
+	if id != i.id {
+		return "", errors.New("no such image")
+	}
+	return i.url, nil
+}

@@ -1,0 +1,319 @@
+package compute
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/reconcile"
+	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// schedule chooses a host and claims its capacity, in one commit with the
+// server's record.
+func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverRow) error {
+	req, err := s.request(ctx, row)
+	if err != nil {
+		return err
+	}
+	o := sqlstore.Options{
+		Consumer: sqlstore.Consumer{ID: row.ID, ProjectID: row.ProjectID, UserID: row.UserID, Type: "INSTANCE"},
+		Seed:     seedOf(row.ID), Alternates: 3,
+	}
+	_, err = s.cfg.Claims.Schedule(ctx, req, o, func(ctx context.Context, tx *store.Tx, host scheduler.HostRef) error {
+		cur, err := current(ctx, tx, row)
+		if err != nil {
+			return err
+		}
+		if err := checkGroup(ctx, tx, &cur, req.Group, host.ID); err != nil {
+			return err
+		}
+		if _, err := tx.NewRaw("DELETE FROM compute_tombstones WHERE host = ? AND server_id = ?", host.ID, row.ID).Exec(ctx); err != nil {
+			return err
+		}
+		cur.Host, cur.Node, cur.Phase, cur.TaskState = host.ID, host.Name, phaseConnect, TaskNetworking
+		if cur.Zone = host.Zone; cur.Zone == "" {
+			cur.Zone = s.cfg.Zone
+		}
+		deadline := tx.Now().Add(s.cfg.BootDeadline)
+		cur.Deadline = &deadline
+		return cur.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "deadline")
+	})
+	if errors.Is(err, nephos.ErrNoCapacity) {
+		message := "No valid host was found. " + strings.TrimPrefix(err.Error(), "No valid host was found. ")
+		if len(row.Tried) > 0 {
+			message = fmt.Sprintf("Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance %s.", row.ID)
+			if row.Fault != nil {
+				message += " Last error: " + row.Fault.Message
+			}
+		}
+		_, err = s.abort(ctx, it, row, message, "")
+	}
+	return err
+}
+
+// request describes the server to the scheduler.
+func (s *Service) request(ctx context.Context, row *serverRow) (scheduler.Request, error) {
+	db := s.cfg.Store.Reader()
+	w := row.Wanted
+	flavor := scheduler.Flavor{
+		VCPUs: int64(row.Flavor.VCPUs), MemoryMB: int64(row.Flavor.MemoryMiB), RootGB: int64(row.Flavor.DiskGiB),
+		EphemeralGB: int64(row.Flavor.EphemeralGB), SwapMB: int64(row.Flavor.SwapMiB), ExtraSpecs: row.Flavor.ExtraSpecs,
+	}
+	resources, err := flavor.Resources(row.ImageID == "")
+	if err != nil {
+		return scheduler.Request{}, err
+	}
+	req := scheduler.Request{
+		ID: row.ID, ProjectID: row.ProjectID, Resources: resources, Count: 1, Zone: w.Zone, ForcedHost: w.ForcedHost,
+		ForcedNode: w.ForcedNode, RequestedHost: w.RequestedHost, RequestedNode: w.RequestedNode, IgnoreHosts: row.Tried,
+		FlavorName: row.Flavor.Name, ExtraSpecs: row.Flavor.ExtraSpecs, ImageProperties: row.Image.Properties, Hints: w.Hints,
+	}
+	var others []string
+	for _, hint := range []string{"same_host", "different_host"} {
+		others = append(others, w.Hints[hint]...)
+	}
+	if len(others) > 0 {
+		if req.ServerHosts, err = hostsOf(ctx, db, others); err != nil {
+			return req, err
+		}
+	}
+	if row.GroupID != "" {
+		group, err := s.bootGroup(ctx, row.GroupID)
+		if err != nil {
+			return req, err
+		}
+		if group.MembersByHost, err = membersByHost(ctx, db, row.GroupID, row.ID); err != nil {
+			return req, err
+		}
+		req.Group = &group
+	}
+	return req, nil
+}
+
+// hostsOf tells the hosts of servers.
+func hostsOf(ctx context.Context, db bun.IDB, ids []string) (map[string]string, error) {
+	var rows []struct{ ID, Host string }
+	err := db.NewSelect().Table("compute_servers").Column("id", "host").Where("id IN (?) AND NOT deleted AND host <> ''", bun.In(ids)).Scan(ctx, &rows)
+	out := map[string]string{}
+	for _, r := range rows {
+		out[r.ID] = r.Host
+	}
+	return out, err
+}
+
+// membersByHost counts a group's other servers by host.
+func membersByHost(ctx context.Context, db bun.IDB, groupID, except string) (map[string]int, error) {
+	var rows []struct {
+		Host string
+		N    int
+	}
+	err := db.NewSelect().Table("compute_servers").Column("host").ColumnExpr("COUNT(*) AS n").
+		Where("group_id = ? AND NOT deleted AND host <> '' AND id <> ?", groupID, except).Group("host").Scan(ctx, &rows)
+	out := map[string]int{}
+	for _, r := range rows {
+		out[r.Host] = r.N
+	}
+	return out, err
+}
+
+// checkGroup makes sure that a decision made on what was known of the group
+// still keeps its policy, now that the transaction sees all of it.
+func checkGroup(ctx context.Context, tx *store.Tx, row *serverRow, g *scheduler.Group, host string) error {
+	if g == nil {
+		return nil
+	}
+	members, err := membersByHost(ctx, tx, row.GroupID, row.ID)
+	if err != nil {
+		return err
+	}
+	most := max(g.MaxServerPerHost, 1)
+	bad := g.Policy == scheduler.AntiAffinity && members[host] >= most ||
+		g.Policy == scheduler.Affinity && len(members) > 0 && members[host] == 0
+	if bad {
+		return nephos.Errorf(nephos.ErrUnavailable, "scheduling server %s: its group %s changed meanwhile", row.ID, row.GroupID)
+	}
+	return nil
+}
+
+// seedOf settles ties differently for each server, and always so for the same.
+func seedOf(id string) uint64 {
+	b, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
+	if err != nil || len(b) < 8 {
+		return 1
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
+// connect makes or takes the server's ports and volumes, bound to its host, and
+// sends it there.
+func (s *Service) connect(ctx context.Context, it *reconcile.Item, row *serverRow) (reconcile.Next, error) {
+	disks, err := loadDisks(ctx, s.cfg.Store.Reader(), row.ID)
+	if err != nil {
+		return reconcile.Next{}, err
+	}
+	ready := true
+	for i := range row.NICs {
+		if err := s.connectNIC(ctx, row, &row.NICs[i]); err != nil {
+			return s.connectFailed(ctx, it, row, err)
+		}
+	}
+	if len(row.NICs) > 0 {
+		views, err := s.cfg.Ports.PortsOf(ctx, row.ID)
+		if err != nil {
+			return reconcile.Next{}, err
+		}
+		describeNICs(row.NICs, views)
+	}
+	s.cfg.Crash.Here("compute connected ports")
+	for i := range disks {
+		ok, err := s.connectDisk(ctx, row, &disks[i])
+		if err != nil {
+			return s.connectFailed(ctx, it, row, err)
+		}
+		ready = ready && ok
+	}
+	s.cfg.Crash.Here("compute connected volumes")
+	if ready {
+		object, err := s.object(ctx, row, disks)
+		if err != nil {
+			return reconcile.Next{}, err
+		}
+		if err := s.cfg.Fleet.Put(ctx, row.Host, object); err != nil {
+			return reconcile.Next{}, err
+		}
+		s.cfg.Crash.Here("compute placed")
+	}
+	late := false
+	err = it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		cur, err := current(ctx, tx, row)
+		if err != nil {
+			return err
+		}
+		if row.Wanted.Volumes {
+			if err := saveDisks(ctx, tx, disks); err != nil {
+				return err
+			}
+		}
+		now := tx.Now()
+		cur.NICs, cur.TaskState = row.NICs, TaskBlockDevices
+		late = cur.Deadline != nil && now.After(*cur.Deadline)
+		next := reconcile.Again(now.Add(volumePoll))
+		if ready {
+			check := now.Add(s.cfg.Resend)
+			cur.Phase, cur.TaskState, cur.CheckAt, next = phaseWait, TaskSpawning, &check, reconcile.Done()
+			if cur.SeenRevision >= cur.Revision {
+				next = reconcile.Again(time.Time{}) // the host was faster than we
+			}
+		}
+		if err := cur.save(ctx, tx, "nics", "task_state", "phase", "check_at"); err != nil {
+			return err
+		}
+		return it.Settle(ctx, tx, next)
+	})
+	if err == nil && late && !ready {
+		return s.abort(ctx, it, row, fmt.Sprintf("Build of instance %s aborted: its volumes were not ready in time.", row.ID), "")
+	}
+	return reconcile.Done(), err
+}
+
+// volumePoll is how often volumes that are being made are looked at.
+const volumePoll = 500 * time.Millisecond
+
+// connectFailed ends the boot if the error is final.
+func (s *Service) connectFailed(ctx context.Context, it *reconcile.Item, row *serverRow, err error) (reconcile.Next, error) {
+	if !final(err) {
+		return reconcile.Next{}, err
+	}
+	return s.abort(ctx, it, row, fmt.Sprintf("Build of instance %s aborted: %v", row.ID, err), "")
+}
+
+// wait looks after a server that its host has been sent and has not reported
+// running.
+func (s *Service) wait(ctx context.Context, it *reconcile.Item, row *serverRow) (reconcile.Next, error) {
+	disks, err := loadDisks(ctx, s.cfg.Store.Reader(), row.ID)
+	if err != nil {
+		return reconcile.Next{}, err
+	}
+	if row.SeenRevision >= row.Revision {
+		if err := s.completeDisks(ctx, disks); err != nil {
+			return s.connectFailed(ctx, it, row, err)
+		}
+		s.cfg.Crash.Here("compute completed volumes")
+		return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			cur, err := current(ctx, tx, row)
+			if err != nil {
+				return err
+			}
+			if err := saveDisks(ctx, tx, disks); err != nil {
+				return err
+			}
+			if err := s.booted(ctx, tx, &cur, nil); err != nil {
+				return err
+			}
+			return it.Settle(ctx, tx, reconcile.Done())
+		})
+	}
+	now := s.cfg.Clock.Now()
+	if row.Deadline != nil && now.After(*row.Deadline) {
+		message := fmt.Sprintf("Build of instance %s aborted: its host did not have it running within %s.", row.ID, s.cfg.BootDeadline)
+		if row.Fault != nil {
+			message += " Last error: " + row.Fault.Message
+		}
+		return s.abort(ctx, it, row, message, "host "+row.Host)
+	}
+	return reconcile.Done(), s.resend(ctx, it, row, disks)
+}
+
+// resend sends the server to its host again, and settles.
+func (s *Service) resend(ctx context.Context, it *reconcile.Item, row *serverRow, disks []diskRow) error {
+	object, err := s.object(ctx, row, disks)
+	if err != nil {
+		return err
+	}
+	if err := s.cfg.Fleet.Put(ctx, row.Host, object); err != nil {
+		return err
+	}
+	s.cfg.Crash.Here("compute sent")
+	return it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		cur, err := current(ctx, tx, row)
+		if err != nil {
+			return err
+		}
+		check := tx.Now().Add(s.cfg.Resend)
+		if cur.CheckAt = &check; cur.SeenRevision >= cur.Revision {
+			return it.Settle(ctx, tx, reconcile.Again(time.Time{}))
+		}
+		if err := cur.save(ctx, tx, "check_at"); err != nil {
+			return err
+		}
+		return it.Settle(ctx, tx, reconcile.Done())
+	})
+}
+
+// booted records that the server runs.
+func (s *Service) booted(ctx context.Context, tx *store.Tx, row *serverRow, moments []ActionEvent) error {
+	now := tx.Now()
+	row.VMState, row.TaskState, row.Phase, row.LaunchedAt, row.Fault = vmStateOf(row.PowerState), "", phaseLive, &now, nil
+	row.CheckAt, row.Deadline, row.Failures = nil, nil, 0
+	if row.VMState != Active {
+		row.Power = powerFor(row.VMState)
+	}
+	if err := row.finish(ctx, tx, "", "", moments); err != nil {
+		return err
+	}
+	if err := row.emit(ctx, tx, "active"); err != nil {
+		return err
+	}
+	return row.save(ctx, tx, "vm_state", "task_state", "power_state", "phase", "launched_at", "fault", "check_at", "deadline",
+		"failures", "power", "action", "seen_revision", "password")
+}
