@@ -80,7 +80,8 @@ func (s *Service) listed(ctx context.Context, q *bun.SelectQuery, f Filter, proj
 			if project == "" {
 				return q
 			}
-			member := "image.visibility = ? AND EXISTS (SELECT 1 FROM image_members m WHERE m.image_id = image.id AND m.member_id = ?"
+			// LOWER keeps the planner from looking at all shared images instead.
+			member := "LOWER(image.visibility) = ? AND image.id IN (SELECT m.image_id FROM image_members m WHERE m.member_id = ?"
 			args := []any{Shared, project}
 			if f.MemberStatus != "all" {
 				member += " AND m.status = ?"
