@@ -71,7 +71,8 @@ func (s *Service) grant(ctx context.Context, tx *store.Tx, g Grant) error {
 	return s.emit(ctx, tx, "role_assignment.create", g.RoleID, row)
 }
 
-// checkRoleDomain refuses to give a domain's role outside that domain.
+// checkRoleDomain refuses to give a domain's role on another domain's project
+// or on the system.
 func checkRoleDomain(ctx context.Context, tx *store.Tx, role Role, g Grant) error {
 	if role.DomainID == "" {
 		return nil
@@ -79,18 +80,19 @@ func checkRoleDomain(ctx context.Context, tx *store.Tx, role Role, g Grant) erro
 	if g.System {
 		return nephos.Errorf(nephos.ErrForbidden, "Role %s is a domain-specific role. Unable to use a domain-specific role in a system assignment.", role.ID)
 	}
-	domain := g.DomainID
-	if g.ProjectID != "" {
-		p, err := loadProject(ctx, tx, g.ProjectID)
-		if err != nil {
-			return err
-		}
-		if domain = p.DomainID; p.IsDomain {
-			domain = p.ID
-		}
+	if g.ProjectID == "" {
+		return nil // a domain takes another domain's role, as in Keystone
+	}
+	p, err := loadProject(ctx, tx, g.ProjectID)
+	if err != nil {
+		return err
+	}
+	domain := p.DomainID
+	if p.IsDomain {
+		domain = p.ID
 	}
 	if domain != role.DomainID {
-		return nephos.Errorf(nephos.ErrForbidden, "Project %s must be in the same domain as the role %s being assigned.", g.ProjectID+g.DomainID, role.ID)
+		return nephos.Errorf(nephos.ErrForbidden, "Project %s must be in the same domain as the role %s being assigned.", g.ProjectID, role.ID)
 	}
 	return nil
 }
