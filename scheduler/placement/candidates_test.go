@@ -1,0 +1,132 @@
+package placement_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	numa0 = "44444444-4444-4444-8444-444444444444"
+	numa1 = "55555555-5555-4555-8555-555555555555"
+	nfs   = "66666666-6666-4666-8666-666666666666"
+)
+
+// tree makes a host with two NUMA cells, and storage that it shares with a
+// second host.
+func (f *fixture) tree() {
+	f.t.Helper()
+	f.provider(rp1, "host1", "", obj{"MEMORY_MB": obj{"total": 1000}})
+	f.provider(numa0, "numa0", rp1, obj{"VCPU": obj{"total": 4}})
+	f.provider(numa1, "numa1", rp1, obj{"VCPU": obj{"total": 2}})
+	f.provider(rp2, "host2", "", obj{"MEMORY_MB": obj{"total": 500}, "VCPU": obj{"total": 8}, "DISK_GB": obj{"total": 50}})
+	f.provider(nfs, "nfs", "", obj{"DISK_GB": obj{"total": 1000}})
+	f.do(newest, "PUT", "/resource_providers/"+nfs+"/traits", obj{"traits": []string{"MISC_SHARES_VIA_AGGREGATE"}, "resource_provider_generation": 1}, 200)
+	f.do(newest, "PUT", "/resource_providers/"+numa1+"/traits", obj{"traits": []string{"HW_CPU_X86_AVX2"}, "resource_provider_generation": 1}, 200)
+	for _, p := range []struct {
+		uuid       string
+		generation int
+	}{{rp1, 1}, {nfs, 2}} {
+		f.do(newest, "PUT", "/resource_providers/"+p.uuid+"/aggregates", obj{"aggregates": []string{agg1}, "resource_provider_generation": p.generation}, 200)
+	}
+}
+
+func TestCandidates(t *testing.T) {
+	f := newFixture(t)
+	f.tree()
+	get := func(version, query string) (requests []any, summaries obj) {
+		t.Helper()
+		body := f.do(version, "GET", "/allocation_candidates?"+query, nil, 200).body
+		return body["allocation_requests"].([]any), body["provider_summaries"].(obj)
+	}
+	requests, summaries := get(newest, "resources=VCPU:1,MEMORY_MB:100,DISK_GB:10")
+	require.ElementsMatch(t, []any{
+		obj{
+			"allocations": obj{numa0: obj{"resources": obj{"VCPU": 1.0}}, rp1: obj{"resources": obj{"MEMORY_MB": 100.0}}, nfs: obj{"resources": obj{"DISK_GB": 10.0}}},
+			"mappings":    obj{"": []any{nfs, rp1, numa0}},
+		},
+		obj{
+			"allocations": obj{numa1: obj{"resources": obj{"VCPU": 1.0}}, rp1: obj{"resources": obj{"MEMORY_MB": 100.0}}, nfs: obj{"resources": obj{"DISK_GB": 10.0}}},
+			"mappings":    obj{"": []any{nfs, rp1, numa1}},
+		},
+		obj{
+			"allocations": obj{rp2: obj{"resources": obj{"VCPU": 1.0, "MEMORY_MB": 100.0, "DISK_GB": 10.0}}},
+			"mappings":    obj{"": []any{rp2}},
+		},
+	}, requests)
+	require.Len(t, summaries, 5)
+	require.Equal(t, obj{
+		"resources": obj{"VCPU": obj{"capacity": 2.0, "used": 0.0}}, "traits": []any{"HW_CPU_X86_AVX2"},
+		"parent_provider_uuid": rp1, "root_provider_uuid": rp1,
+	}, summaries[numa1])
+
+	// Before nested providers, in the oldest form.
+	requests, summaries = get("1.10", "resources=VCPU:1,MEMORY_MB:100")
+	require.Equal(t, []any{obj{"allocations": []any{obj{"resource_provider": obj{"uuid": rp2}, "resources": obj{"VCPU": 1.0, "MEMORY_MB": 100.0}}}}}, requests)
+	require.Equal(t, obj{rp2: obj{"resources": obj{"VCPU": obj{"capacity": 8.0, "used": 0.0}, "MEMORY_MB": obj{"capacity": 500.0, "used": 0.0}}}}, summaries)
+
+	for query, want := range map[string]int{
+		"resources=VCPU:1&limit=2":                                                           2,
+		"resources=VCPU:1":                                                                   3,
+		"resources=VCPU:3":                                                                   2,
+		"resources=VCPU:9":                                                                   0,
+		"resources=VCPU:1&required=HW_CPU_X86_AVX2":                                          1,
+		"resources=VCPU:1&required=!HW_CPU_X86_AVX2":                                         2,
+		"resources=VCPU:1&required=in:HW_CPU_X86_AVX2,HW_CPU_X86_SSE":                        1,
+		"resources=VCPU:1&member_of=" + agg1:                                                 2,
+		"resources=VCPU:1&member_of=!" + agg1:                                                1,
+		"resources=VCPU:1&in_tree=" + numa1:                                                  2,
+		"resources1=VCPU:1&in_tree1=" + rp2:                                                  1,
+		"resources1=VCPU:2&resources2=VCPU:2&group_policy=isolate":                           2,
+		"resources1=VCPU:2&resources2=VCPU:2&group_policy=none":                              4,
+		"resources_A=VCPU:1&resources_B=MEMORY_MB:1&group_policy=none":                       3,
+		"resources_A=VCPU:1&required_A=HW_CPU_X86_AVX2":                                      1,
+		"resources=VCPU:1&root_required=HW_CPU_X86_AVX2":                                     0,
+		"resources=VCPU:1&root_required=!HW_CPU_X86_AVX2":                                    3,
+		"resources_A=VCPU:1&resources_B=VCPU:1&group_policy=none&same_subtree=_A,_B":         3,
+		"resources_A=VCPU:1&required_R=HW_CPU_X86_AVX2&group_policy=none&same_subtree=_A,_R": 1,
+		"resources=DISK_GB:10":                                                               2,
+		"resources=DISK_GB:10&in_tree=" + rp1:                                                0,
+	} {
+		requests, _ := get(newest, query)
+		require.Len(t, requests, want, query)
+	}
+	for query, want := range map[string]string{
+		"":                                    "There must be at least one resources or resources[$S] parameter. [placement.query.missing_value]",
+		"resources=VCPU:1&limit=0":            "'0' does not match '^[1-9][0-9]*$'",
+		"resources1=VCPU:1&resources2=VCPU:1": `The "group_policy" parameter is required`,
+		"resources=VCPU:1&required_X=HW_CPU_X86_AVX2":                "should be specified in `same_subtree`",
+		"resources=VCPU:1&same_subtree=_Z":                           "Real suffixes should be specified",
+		"resources=VCPU:1&group_policy=maybe":                        "is not one of ['none', 'isolate']",
+		"resources=CUSTOM_NO:1":                                      "Invalid resource class in resources parameter: No such resource class CUSTOM_NO.",
+		"resources=VCPU:1&required=CUSTOM_NO":                        "No such trait(s): CUSTOM_NO.",
+		"resources=VCPU:1&required=HW_CPU_X86_AVX2,!HW_CPU_X86_AVX2": "Conflicting required and forbidden traits",
+		"resources=VCPU:1&what=1":                                    "('what' was unexpected)",
+		"resources=VCPU:1&in_tree=x":                                 "Expected 'in_tree' parameter to be a format of uuid. Got: x",
+	} {
+		require.Contains(t, f.do(newest, "GET", "/allocation_candidates?"+query, nil, 400).detail(), want, query)
+	}
+	require.Contains(t, f.do("1.24", "GET", "/allocation_candidates?resources1=VCPU:1", nil, 400).detail(), "was unexpected")
+	require.Contains(t, f.do("1.35", "GET", "/allocation_candidates?resources=VCPU:1&required1=HW_CPU_X86_AVX2", nil, 400).detail(), "orphaned traits keys: required1")
+	f.do("1.9", "GET", "/allocation_candidates?resources=VCPU:1", nil, 404)
+}
+
+func FuzzQueries(f *testing.F) {
+	for _, s := range []string{
+		"resources=VCPU:1&required=!A,in:B&member_of=!in:x&in_tree=1", "resources_A=VCPU:1&same_subtree=_A,,&group_policy=none&limit=01", "required=in:,!!&root_required=!,",
+	} {
+		f.Add(s)
+	}
+	fix := (*fixture)(nil)
+	f.Fuzz(func(t *testing.T, query string) {
+		if fix == nil || fix.t != t {
+			fix = newFixture(t)
+		}
+		for _, path := range []string{"/allocation_candidates", "/resource_providers", "/traits", "/usages"} {
+			req := "http://h" + path + "?" + query
+			if a := fix.raw(req); a >= 500 {
+				t.Errorf("%s: %d", req, a)
+			}
+		}
+	})
+}
