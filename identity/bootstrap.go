@@ -211,6 +211,7 @@ func (s *Service) ensureAdmin(ctx context.Context, tx *store.Tx, out *Bootstrapp
 // ensureCatalog writes the rows of the entries, whose ids follow from what they
 // are, and drops those of entries that are no more.
 func (s *Service) ensureCatalog(ctx context.Context, tx *store.Tx, cfg BootstrapConfig) error {
+	s.catalogChanged(tx)
 	services, endpoints := []string{""}, []string{""}
 	regions := map[string]bool{cfg.Region: true}
 	for _, e := range cfg.Catalog {

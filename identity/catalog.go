@@ -13,7 +13,7 @@ import (
 type Catalog struct {
 	Services []CatalogService
 
-	generation uint64
+	generation uint64 // of the catalog
 }
 
 // CatalogService is a service and where to reach it.
@@ -29,7 +29,7 @@ type CatalogEndpoint struct {
 
 // catalogFor returns the catalog for a user in a project, which may be empty.
 func (s *Service) catalogFor(ctx context.Context, db bun.IDB, userID, projectID string) (*Catalog, error) {
-	generation := s.current()
+	generation := s.catalog.now()
 	// Most catalogs do not depend on the user; those that do are kept for each.
 	for _, key := range []string{projectID, projectID + "/" + userID} {
 		if c, ok := s.catalogs.get(key); ok && c.generation == generation {

@@ -79,7 +79,7 @@ func (s *Service) CreateEndpoint(ctx context.Context, spec EndpointSpec) (Endpoi
 		if _, err := tx.NewInsert().Model(&endpointRow{Endpoint: e}).Exec(ctx); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, "endpoint.create", e.ID, nil)
+		return s.emitCatalog(ctx, tx, "endpoint.create", e.ID)
 	})
 	return e, err
 }
@@ -168,7 +168,7 @@ func (s *Service) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdat
 		if _, err := tx.NewUpdate().Model(&endpointRow{Endpoint: e}).ExcludeColumn("managed").WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, "endpoint.update", id, nil)
+		return s.emitCatalog(ctx, tx, "endpoint.update", id)
 	})
 	return e, err
 }
@@ -185,6 +185,6 @@ func (s *Service) DeleteEndpoint(ctx context.Context, id string) error {
 		if _, err := tx.NewRaw("DELETE FROM identity_endpoints WHERE id = ?", id).Exec(ctx); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, "endpoint.delete", id, nil)
+		return s.emitCatalog(ctx, tx, "endpoint.delete", id)
 	})
 }

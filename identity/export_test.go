@@ -1,7 +1,7 @@
 package identity
 
 // Forget makes all that is remembered stale, as a change would.
-func (s *Service) Forget() { s.generation.Add(1) }
+func (s *Service) Forget() { s.identities.count.Add(1) }
 
 // DecodePayload lets tests feed the decoder.
 func DecodePayload(b []byte) error { _, err := decodePayload(b); return err }

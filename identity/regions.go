@@ -83,7 +83,7 @@ func (s *Service) insertRegion(ctx context.Context, tx *store.Tx, r Region) erro
 	if _, err := tx.NewInsert().Model(&regionRow{Region: r}).Exec(ctx); err != nil {
 		return err
 	}
-	return s.emit(ctx, tx, "region.create", r.ID, nil)
+	return s.emitCatalog(ctx, tx, "region.create", r.ID)
 }
 
 // Region implements [Regions].
@@ -142,7 +142,7 @@ func (s *Service) UpdateRegion(ctx context.Context, id string, u RegionUpdate) (
 		if _, err := tx.NewUpdate().Model(&regionRow{Region: r}).WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, "region.update", id, nil)
+		return s.emitCatalog(ctx, tx, "region.update", id)
 	})
 	return r, err
 }
@@ -169,6 +169,6 @@ func (s *Service) DeleteRegion(ctx context.Context, id string) error {
 		if _, err := tx.NewRaw(tree+"DELETE FROM identity_regions WHERE id IN (SELECT id FROM down)", id).Exec(ctx); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, "region.delete", id, nil)
+		return s.emitCatalog(ctx, tx, "region.delete", id)
 	})
 }

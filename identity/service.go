@@ -14,8 +14,12 @@ import (
 	"github.com/nephos-cloud/nephos/store"
 )
 
-// Topic is woken in the store by every transaction that changes identities.
-const Topic = "identity"
+// Topic is woken in the store by every transaction that changes identities, and
+// CatalogTopic by those that change the catalog.
+const (
+	Topic        = "identity"
+	CatalogTopic = "identity.catalog"
+)
 
 // Config are the parts of a Service. Store and Policy are needed; the zero
 // value of the rest means production.
@@ -51,17 +55,36 @@ type Config struct {
 type Service struct {
 	cfg Config
 
-	// generation counts the changes that this process made or heard of. What was
-	// read at one generation is good while the number stands.
-	generation atomic.Uint64
-	wake       <-chan struct{}
-	stopWatch  func()
+	identities, catalog changes
 
 	tokens    *lru[string, *Token]
 	catalogs  *lru[string, *Catalog]
 	decoyHash string
 	reloaded  atomic.Int64 // the second in which the keys were last read again
 }
+
+// changes counts the changes of something that this process made or heard of.
+// What was read at one count is good while the number stands.
+type changes struct {
+	count atomic.Uint64
+	wake  <-chan struct{}
+	stop  func()
+}
+
+// now returns the count, after hearing of other processes' changes.
+func (c *changes) now() uint64 {
+	select {
+	case <-c.wake:
+		return c.count.Add(1)
+	default:
+		return c.count.Load()
+	}
+}
+
+// generation is the count of both kinds of changes.
+type generation struct{ identities, catalog uint64 }
+
+func (s *Service) current() generation { return generation{s.identities.now(), s.catalog.now()} }
 
 // New returns a service on a database that was migrated with [Migrations].
 func New(cfg Config) (*Service, error) {
@@ -101,12 +124,16 @@ func New(cfg Config) (*Service, error) {
 	if s.decoyHash, err = hashChosen("", cfg.BcryptCost); err != nil {
 		return nil, err
 	}
-	s.wake, s.stopWatch = cfg.Store.Watch(Topic)
+	s.identities.wake, s.identities.stop = cfg.Store.Watch(Topic)
+	s.catalog.wake, s.catalog.stop = cfg.Store.Watch(CatalogTopic)
 	return s, nil
 }
 
 // Close ends the service's watch of the store.
-func (s *Service) Close() { s.stopWatch() }
+func (s *Service) Close() {
+	s.identities.stop()
+	s.catalog.stop()
+}
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -143,15 +170,16 @@ func (s *Service) emit(ctx context.Context, tx *store.Tx, kind, id string, data 
 
 func (s *Service) changed(tx *store.Tx) {
 	tx.Wake(Topic)
-	tx.AfterCommit(func() { s.generation.Add(1) })
+	tx.AfterCommit(func() { s.identities.count.Add(1) })
 }
 
-// current returns the generation, after hearing of other processes' changes.
-func (s *Service) current() uint64 {
-	select {
-	case <-s.wake:
-		return s.generation.Add(1)
-	default:
-		return s.generation.Load()
-	}
+// emitCatalog is emit for a change of the catalog.
+func (s *Service) emitCatalog(ctx context.Context, tx *store.Tx, kind, id string) error {
+	s.catalogChanged(tx)
+	return tx.Emit(ctx, store.Event{Service: "identity", Type: kind, ResourceID: id}, nil)
+}
+
+func (s *Service) catalogChanged(tx *store.Tx) {
+	tx.Wake(CatalogTopic)
+	tx.AfterCommit(func() { s.catalog.count.Add(1) })
 }

@@ -74,7 +74,7 @@ func (s *Service) CreateService(ctx context.Context, spec ServiceSpec) (CloudSer
 		if _, err := tx.NewInsert().Model(&serviceRow{CloudService: v}).Exec(ctx); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, "service.create", v.ID, nil)
+		return s.emitCatalog(ctx, tx, "service.create", v.ID)
 	})
 	return v, err
 }
@@ -137,7 +137,7 @@ func (s *Service) UpdateService(ctx context.Context, id string, u ServiceUpdate)
 		if _, err := tx.NewUpdate().Model(&serviceRow{CloudService: v}).ExcludeColumn("managed").WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, "service.update", id, nil)
+		return s.emitCatalog(ctx, tx, "service.update", id)
 	})
 	return v, err
 }
@@ -156,6 +156,6 @@ func (s *Service) DeleteService(ctx context.Context, id string) error {
 				return err
 			}
 		}
-		return s.emit(ctx, tx, "service.delete", id, nil)
+		return s.emitCatalog(ctx, tx, "service.delete", id)
 	})
 }

@@ -40,7 +40,7 @@ type Token struct {
 
 	payload    payload
 	caller     nephos.Caller
-	generation uint64
+	generation generation
 	keys       uint64
 }
 

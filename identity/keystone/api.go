@@ -33,7 +33,7 @@ type Config struct {
 // api holds what the handlers need.
 type api struct {
 	Config
-	heads    *memo[*identity.Token]   // encoded tokens, without their catalogs
+	tokens   *memo[*identity.Token]   // encoded tokens
 	catalogs *memo[*identity.Catalog] // encoded catalogs
 }
 
@@ -60,7 +60,7 @@ func New(cfg Config) *httpapi.API {
 	if cfg.HTTP.AuthURL == "" && cfg.HTTP.AuthURLFunc == nil {
 		cfg.HTTP.AuthURL, cfg.HTTP.AuthURLFunc = cfg.HTTP.PublicURL, cfg.HTTP.PublicURLFunc
 	}
-	a := &api{Config: cfg, heads: newMemo[*identity.Token](10_000), catalogs: newMemo[*identity.Catalog](1000)}
+	a := &api{Config: cfg, tokens: newMemo[*identity.Token](2000), catalogs: newMemo[*identity.Catalog](1000)}
 	h := httpapi.New(cfg.HTTP)
 	for _, routes := range [][]httpapi.Route{
 		a.versionRoutes(), a.tokenRoutes(), a.domainRoutes(), a.projectRoutes(), a.userRoutes(), a.groupRoutes(), a.roleRoutes(),

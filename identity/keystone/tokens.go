@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -134,45 +135,26 @@ func wireTokenOf(t *identity.Token) wireToken {
 // tokenBody encodes a token. What was encoded is remembered by the token's and
 // the catalog's pointers, which change when what they stand for does.
 func (a *api) tokenBody(t *identity.Token, nocatalog bool) (json.RawMessage, error) {
-	head, ok := a.heads.get(t)
-	if !ok {
-		b, err := encode(wireTokenOf(t))
-		if err != nil {
-			return nil, err
+	nocatalog = nocatalog || t.Catalog == nil
+	if !nocatalog {
+		if body, ok := a.tokens.get(t); ok {
+			return body, nil
 		}
-		head = b
-		a.heads.put(t, head)
 	}
-	if nocatalog || t.Catalog == nil {
-		return join(`{"token":`, head, `}`), nil
+	head, err := encode(wireTokenOf(t))
+	if err != nil {
+		return nil, err
+	}
+	if nocatalog {
+		return slices.Concat([]byte(`{"token":`), head, []byte(`}`)), nil
 	}
 	catalog, err := a.catalogBody(t.Catalog)
 	if err != nil {
 		return nil, err
 	}
-	return join(`{"token":`, head[:len(head)-1], `,"catalog":`, catalog, `}}`), nil
-}
-
-func join(parts ...any) json.RawMessage {
-	n := 0
-	for _, p := range parts {
-		switch p := p.(type) {
-		case string:
-			n += len(p)
-		case []byte:
-			n += len(p)
-		}
-	}
-	b := make([]byte, 0, n)
-	for _, p := range parts {
-		switch p := p.(type) {
-		case string:
-			b = append(b, p...)
-		case []byte:
-			b = append(b, p...)
-		}
-	}
-	return b
+	body := slices.Concat([]byte(`{"token":`), head[:len(head)-1], []byte(`,"catalog":`), catalog, []byte(`}}`))
+	a.tokens.put(t, body)
+	return body, nil
 }
 
 // encode writes JSON without HTML escapes.
