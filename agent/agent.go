@@ -72,6 +72,7 @@ type Agent struct {
 	pending map[*object]struct{} // those that are dirty
 	boot    string               // the host's boot, as last described
 	byAddr  map[netAddr]string   // who answers for a source address, for metadata
+	carried int                  // counts the objects carried out that others may wait for
 }
 
 // object is what the agent knows of one piece of desired state.
@@ -81,7 +82,9 @@ type object struct {
 	running bool // a worker has it
 	due     time.Time
 	fails   int
-	waits   bool // for another object
+	waits   bool   // for another object
+	done    *int64 // the last revision carried out
+	stirred bool   // the guest changed while a worker had it
 
 	server  *hypervisor.Server // of kind server, decoded
 	port    *network.Port      // of kind port
@@ -326,7 +329,7 @@ var errWaits = errors.New("waits for another object")
 // work carries out one object and reports what came of it.
 func (a *Agent) work(ctx context.Context, o *object) {
 	a.mu.Lock()
-	d := o.desired // accept may replace it meanwhile
+	d, carried := o.desired, a.carried // accept may replace it meanwhile
 	a.mu.Unlock()
 	if d.Trace != "" {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": d.Trace})
@@ -338,12 +341,13 @@ func (a *Agent) work(ctx context.Context, o *object) {
 	a.cfg.Crash.Here("agent after " + string(d.Kind))
 
 	a.mu.Lock()
-	o.running = false
 	report := driver.Report{Kind: d.Kind, ID: d.ID, Revision: d.Revision, State: state, At: a.cfg.Clock.Now()}
 	switch {
 	case errors.Is(err, errWaits):
+		o.running = false
 		if !o.dirty {
-			o.waits = true
+			// What it waits for may have come since it looked.
+			o.waits = a.carried == carried
 			a.soil(o)
 		}
 		a.mu.Unlock()
@@ -363,10 +367,11 @@ func (a *Agent) work(ctx context.Context, o *object) {
 			delete(a.objects, key(d.Kind, d.ID))
 		}
 	default:
-		o.fails = 0
+		o.fails, o.done = 0, &d.Revision
 	}
 	report.Moments, o.moments = o.moments, nil
 	if err == nil && d.Kind != driver.KindServer {
+		a.carried++
 		for other := range a.pending { // somebody may have waited for this one
 			other.waits = false
 		}
@@ -376,6 +381,19 @@ func (a *Agent) work(ctx context.Context, o *object) {
 		a.cfg.Log.Warn("an object could not be carried out", "kind", d.Kind, "id", d.ID, "revision", d.Revision, "error", err)
 	}
 	a.report(ctx, report)
+	for a.stirred(o) { // by itself, while we had it: what was just said may be old
+		a.reportState(ctx, d)
+	}
+}
+
+// stirred ends a worker's hold on the object, unless its guest changed by
+// itself meanwhile.
+func (a *Agent) stirred(o *object) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was := o.stirred
+	o.stirred, o.running = false, was
+	return was
 }
 
 func (a *Agent) report(ctx context.Context, r driver.Report) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/agent"
 	"github.com/nephos-cloud/nephos/bus"
 	"github.com/nephos-cloud/nephos/driver"
@@ -40,6 +41,7 @@ type host struct {
 	dir   string
 	agent *agent.Agent
 	http  *http.Client
+	crash nephos.CrashPoint
 }
 
 // recorder is a service's side.
@@ -104,7 +106,7 @@ func (h *host) start() {
 	netNode, err := network.NewNode(h.t.Context(), nd, network.NodeOptions{})
 	require.NoError(h.t, err)
 	h.agent, err = agent.New(agent.Config{
-		Host: "host-1", CloudID: "cloud", Dir: h.dir, Bus: h.bus, Hypervisor: node, Network: netNode, HTTP: h.http,
+		Host: "host-1", CloudID: "cloud", Dir: h.dir, Bus: h.bus, Hypervisor: node, Network: netNode, HTTP: h.http, Crash: h.crash,
 	})
 	require.NoError(h.t, err)
 	h.settle()
@@ -195,6 +197,43 @@ func TestAServerWaitsForItsPortAndRuns(t *testing.T) {
 	require.Equal(t, []string{"port"}, h.guest().NICs)
 }
 
+func TestAPortAndARouterWaitForTheirNetworkWithoutComplaint(t *testing.T) {
+	h := newHost(t)
+	h.put(
+		object(t, driver.KindPort, "port", 1, testPort()),
+		object(t, driver.KindRouter, "router", 1, network.Router{
+			Revision: 1, Name: "router", AdminUp: true,
+			Interfaces: []network.RouterInterface{{
+				PortID: "leg", NetworkID: "net", MAC: "fa:16:3e:00:00:02", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")},
+			}},
+		}),
+	)
+	require.Empty(t, h.seen.reports)
+	h.put(object(t, driver.KindNetwork, "net", 1, testNetwork()))
+	require.Len(t, h.seen.reports, 3)
+	for _, r := range h.seen.reports {
+		require.Equal(t, "up", r.State)
+		require.Empty(t, r.Error)
+	}
+}
+
+func TestWhatComesWhileAServerLooksForItIsNotMissed(t *testing.T) {
+	h := newHost(t)
+	once := sync.Once{}
+	h.kill()
+	h.crash = func(at string) {
+		if at != "agent after server" { // it has looked, and says next that it waits
+			return
+		}
+		once.Do(func() {
+			h.put(object(t, driver.KindNetwork, "net", 1, testNetwork()), object(t, driver.KindPort, "port", 1, testPort()))
+		})
+	}
+	h.start()
+	h.put(object(t, driver.KindServer, "srv", 1, testServer(hypervisor.PowerOn, 1)))
+	require.Equal(t, "running", h.seen.last(driver.KindServer).State)
+}
+
 func TestOlderRevisionsAreRefusedAndOnlyTombstonesDestroy(t *testing.T) {
 	h := newHost(t)
 	h.boot()
@@ -276,6 +315,54 @@ func TestAnImageIsFetchedOnceAndChecked(t *testing.T) {
 	bad.Image = &hypervisor.ImageSource{ID: "img", URL: srv.URL, Format: "raw", Digest: strings.Repeat("0", 128), Size: int64(len(body))}
 	h.put(object(t, driver.KindServer, "c", 1, bad))
 	require.Contains(t, h.seen.last(driver.KindServer).Error, "do not match the digest")
+}
+
+// TestAGuestThatStopsWhileAWorkerHasItIsReported stops a guest just before its
+// worker says that it runs.
+func TestAGuestThatStopsWhileAWorkerHasItIsReported(t *testing.T) {
+	h := newHost(t)
+	h.kill()
+	stopped := map[string]chan struct{}{"srv": make(chan struct{}), "other": make(chan struct{})}
+	said := map[string]*sync.Once{"srv": {}, "other": {}}
+	once := sync.Once{}
+	h.crash = func(at string) {
+		if g, err := h.hv.Get(context.Background(), "srv"); at == "agent after server" && err == nil && g.State == hypervisor.Running {
+			once.Do(func() {
+				// Events come in order: with the second reported, the first was seen.
+				require.NoError(t, h.hvst.PowerOff("srv"))
+				require.NoError(t, h.hvst.PowerOff("other"))
+				<-stopped["other"]
+			})
+		}
+	}
+	h.start()
+	s := testServer(hypervisor.PowerOn, 1)
+	s.Ports = nil
+	h.put(object(t, driver.KindServer, "other", 1, s))
+	require.Equal(t, "running", h.seen.last(driver.KindServer).State)
+	h.agent.Close()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { require.NoError(t, h.agent.Run(ctx)) })
+	wg.Go(func() {
+		_ = h.bus.Reports(ctx, func(ctx context.Context, host string, v []byte) error {
+			var m struct{ Report *driver.Report }
+			require.NoError(t, json.Unmarshal(v, &m))
+			if r := m.Report; r != nil && r.State == "stopped" {
+				said[r.ID].Do(func() { close(stopped[r.ID]) })
+			}
+			return nil
+		})
+	})
+	require.NoError(t, h.fleet.Put(ctx, "host-1", object(t, driver.KindServer, "srv", 1, s)))
+	select {
+	case <-stopped["srv"]:
+	case <-time.After(10 * time.Second):
+		t.Error("the stop was never reported")
+	}
 }
 
 func TestRunCarriesOutAndStops(t *testing.T) {

@@ -31,7 +31,19 @@ func (a *Agent) carry(ctx context.Context, d driver.Object, o *object) (state st
 		return "up", carrySpec(d, func(g network.SecurityGroup) error { return a.cfg.Network.EnsureSecurityGroup(ctx, d.ID, g) },
 			func() error { return a.cfg.Network.DeleteSecurityGroup(ctx, d.ID) })
 	case driver.KindRouter:
-		return "up", carrySpec(d, func(r network.Router) error { return a.cfg.Network.EnsureRouter(ctx, d.ID, r) },
+		return "up", carrySpec(d, func(r network.Router) error {
+			for _, leg := range r.Interfaces {
+				if err := a.needNetworks(leg.NetworkID); err != nil {
+					return err
+				}
+			}
+			if r.Gateway != nil {
+				if err := a.needNetworks(r.Gateway.NetworkID); err != nil {
+					return err
+				}
+			}
+			return a.cfg.Network.EnsureRouter(ctx, d.ID, r)
+		},
 			func() error { return a.cfg.Network.DeleteRouter(ctx, d.ID) })
 	}
 	return "", nephos.Errorf(nephos.ErrInvalid, "carrying out %s %s: unknown kind", d.Kind, d.ID)
@@ -50,6 +62,9 @@ func carrySpec[T any](d driver.Object, ensure func(T) error, remove func() error
 
 func (a *Agent) carryPort(ctx context.Context, d driver.Object, o *object) error {
 	return carrySpec(d, func(p network.Port) error {
+		if err := a.needNetworks(p.NetworkID); err != nil {
+			return err
+		}
 		b, err := a.cfg.Network.EnsurePort(ctx, d.ID, p)
 		if err != nil {
 			return err
@@ -71,6 +86,18 @@ func (a *Agent) carryPort(ctx context.Context, d driver.Object, o *object) error
 		a.mu.Unlock()
 		return a.cfg.Network.DeletePort(ctx, d.ID)
 	})
+}
+
+// needNetworks waits for networks to be carried out.
+func (a *Agent) needNetworks(ids ...string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range ids {
+		if o := a.objects[key(driver.KindNetwork, id)]; o == nil || o.done == nil {
+			return fmt.Errorf("network %s is not here yet: %w", id, errWaits)
+		}
+	}
+	return nil
 }
 
 func (a *Agent) forgetAddresses(o *object) {
@@ -291,18 +318,42 @@ func (a *Agent) followHypervisor(ctx context.Context) {
 	}
 }
 
+// reportGuest reports what a guest is doing, once no worker has it: a stop
+// within a reboot is nobody's business.
 func (a *Agent) reportGuest(ctx context.Context, e hypervisor.Event) {
 	a.mu.Lock()
 	o := a.objects[key(driver.KindServer, e.ID)]
-	var revision int64
-	known := o != nil && !o.running && !o.desired.Deleted
-	if known {
-		revision = o.desired.Revision
+	if o == nil || o.desired.Deleted || o.done == nil && !o.running {
+		a.mu.Unlock()
+		return // nobody's, or a worker will report it
 	}
+	if o.running {
+		o.stirred = true
+		a.mu.Unlock()
+		return
+	}
+	d := o.desired
+	d.Revision = *o.done // what is desired may wait to be tried again
+	o.running = true     // as a worker would: reports do not overtake one another
 	a.mu.Unlock()
-	if known { // else the worker that has it will report
-		a.report(ctx, driver.Report{Kind: driver.KindServer, ID: e.ID, Revision: revision, State: string(e.State), At: e.At})
+	a.report(ctx, driver.Report{Kind: driver.KindServer, ID: e.ID, Revision: d.Revision, State: string(e.State), At: e.At})
+	for a.stirred(o) {
+		a.reportState(ctx, d)
 	}
+	a.wake()
+}
+
+// reportState reports what a server's guest is doing now.
+func (a *Agent) reportState(ctx context.Context, d driver.Object) {
+	if d.Deleted {
+		return
+	}
+	guest, err := a.cfg.Hypervisor.Get(ctx, d.ID)
+	if err != nil {
+		a.cfg.Log.Warn("asking after a guest that changed", "id", d.ID, "error", err)
+		return
+	}
+	a.report(ctx, driver.Report{Kind: driver.KindServer, ID: d.ID, Revision: d.Revision, State: string(guest.State), At: a.cfg.Clock.Now()})
 }
 
 // followNetwork reports the first address that a server's guest was given.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -33,17 +34,9 @@ func digest(name string, data []byte) [32]byte {
 // serveMetadata answers guests, whose requests the network driver hands to a
 // unix socket.
 func (a *Agent) serveMetadata(ctx context.Context, wg *sync.WaitGroup) error {
-	socket := filepath.Join(a.cfg.Dir, "metadata.sock")
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	l, err := net.Listen("unix", socket)
+	l, err := listenUnix(a.cfg.Dir, "metadata.sock")
 	if err != nil {
-		return err
-	}
-	if err := os.Chmod(socket, 0o600); err != nil {
-		l.Close()
-		return err
+		return fmt.Errorf("listening for metadata requests: %w", err)
 	}
 	server := &http.Server{
 		Handler: http.HandlerFunc(a.metadata), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
@@ -51,7 +44,31 @@ func (a *Agent) serveMetadata(ctx context.Context, wg *sync.WaitGroup) error {
 	}
 	wg.Go(func() { _ = server.Serve(l) })
 	wg.Go(func() { <-ctx.Done(); _ = server.Close() })
-	return a.cfg.Network.ServeMetadata(ctx, socket)
+	return a.cfg.Network.ServeMetadata(ctx, filepath.Join(a.cfg.Dir, "metadata.sock"))
+}
+
+// listenUnix listens on a unix socket for this user alone. The directory is
+// named by its descriptor, for the addresses of unix sockets hold 108 bytes.
+func listenUnix(dir, name string) (net.Listener, error) {
+	at, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer at.Close()
+	path := fmt.Sprintf("/proc/self/fd/%d/%s", at.Fd(), name)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // by then the descriptor means something else
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 const maxPassword = 4096

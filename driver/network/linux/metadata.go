@@ -4,12 +4,15 @@ package linux
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -35,11 +38,23 @@ func (d *Driver) ServeMetadata(ctx context.Context, socket string) error {
 	return nil
 }
 
+// dialUnix connects to a unix socket whose path may be longer than the 108
+// bytes of an address: it names the directory by its descriptor.
+func dialUnix(ctx context.Context, path string) (net.Conn, error) {
+	dir, name := filepath.Split(path)
+	at, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer at.Close()
+	return new(net.Dialer).DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", at.Fd(), name))
+}
+
 // newHTTPServer is the network's metadata service.
 func (s *service) newHTTPServer() *http.Server {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", *s.driver.metadata.socket.Load())
+			return dialUnix(ctx, *s.driver.metadata.socket.Load())
 		},
 		DisableKeepAlives:     true, // the socket may change
 		ResponseHeaderTimeout: 30 * time.Second,
