@@ -98,6 +98,9 @@ func (s *Service) CreateProject(ctx context.Context, spec ProjectSpec) (Project,
 		IsDomain: spec.IsDomain, Enabled: spec.Enabled == nil || *spec.Enabled, Description: orEmpty(spec.Description),
 		Options: mergeOptions(nil, spec.Options), Extra: mergeExtra(nil, spec.Extra), Tags: sortedTags(spec.Tags),
 	}
+	if project.IsDomain {
+		project.DomainID = "" // before the rule is asked: no domain's manager makes domains
+	}
 	if project.ParentID == "" {
 		project.ParentID = project.DomainID
 	}
@@ -121,9 +124,6 @@ func (s *Service) CreateProject(ctx context.Context, spec ProjectSpec) (Project,
 		}
 		if err := checkPlace(ctx, tx, project); err != nil {
 			return err
-		}
-		if project.IsDomain {
-			project.DomainID, project.ParentID = "", ""
 		}
 		return s.insertProject(ctx, tx, project)
 	})
@@ -439,10 +439,9 @@ func (s *Service) enforceList(ctx context.Context, rule string, domainID *string
 	return false, nil
 }
 
+// projectTarget leaves the domain of a project that is one empty: those who
+// manage a domain do not manage what it is.
 func projectTarget(p Project) policy.Target {
-	if p.IsDomain {
-		return target("target.project.id", p.ID, "target.project.domain_id", p.ID, "target.domain.id", p.ID)
-	}
 	return target("target.project.id", p.ID, "target.project.name", p.Name, "target.project.domain_id", p.DomainID)
 }
 
