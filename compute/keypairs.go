@@ -127,7 +127,7 @@ func (s *Service) roomForKeyPair(ctx context.Context, db bun.IDB, userID string)
 		return err
 	}
 	n, err := db.NewSelect().Model((*keyPairRow)(nil)).Where("keypair.user_id = ?", userID).Count(ctx)
-	if err == nil && n >= limit {
+	if err == nil && int(n) >= limit {
 		err = nephos.Errorf(nephos.ErrQuota, "Quota exceeded, too many key pairs.")
 	}
 	return err

@@ -32,6 +32,8 @@ type Config struct {
 	Images  ImageSource
 	Ports   Ports        // nil: servers have no cards
 	Volumes BlockDevices // nil: there are no volumes
+	// Projects tells which projects exist; nil: nobody knows, and all may.
+	Projects Projects
 
 	// Zone is the availability zone of hosts that are in none; empty means nova.
 	Zone string
@@ -128,8 +130,7 @@ func Migrations() store.Migrations {
 func Rules() []policy.Rule {
 	var rules []policy.Rule
 	for _, part := range [][]policy.Rule{
-		serverRules(),
-		// Each resource's rules, in policy_<resource>.go.
+		serverRules(), catalogRules(),
 	} {
 		rules = append(rules, part...)
 	}
