@@ -124,7 +124,7 @@ func newCloudOn(t testing.TB, db *store.DB, clock *testClock, hosts int, config 
 	net, err := c.network.CreateNetworks(c.admin(), []network.NetworkSpec{{ProjectID: project, Name: "private"}})
 	require.NoError(t, err)
 	c.net = net[0]
-	_, err = c.network.CreateSubnets(c.user(), []network.SubnetSpec{{NetworkID: c.net.ID, Name: "sub", CIDR: netip.MustParsePrefix("10.0.0.0/20")}})
+	_, err = c.network.CreateSubnets(c.user(), []network.SubnetSpec{{NetworkID: c.net.ID, Name: "sub", IPVersion: 4, CIDR: netip.MustParsePrefix("10.0.0.0/20")}})
 	require.NoError(t, err)
 	c.settle()
 	return c
@@ -233,7 +233,7 @@ func (c *testCloud) stepOnce() bool {
 func (c *testCloud) pass(d time.Duration) {
 	c.t.Helper()
 	for d > 0 {
-		step := min(d, 5*time.Second)
+		step := min(d, 20*time.Second)
 		c.clock.advance(step)
 		d -= step
 		for _, h := range c.hosts {
