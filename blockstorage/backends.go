@@ -1,0 +1,119 @@
+package blockstorage
+
+import (
+	"context"
+	"time"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/volume"
+)
+
+// Backend is where volumes live, as operators see it.
+type Backend struct {
+	Name  string // host@backend#pool
+	Stats volume.Stats
+}
+
+// HostUsage is what a project, or all together, keep on the host.
+type HostUsage struct {
+	ProjectID  string // empty: all together
+	Volumes    int
+	VolumesGiB int `bun:"volumes_gib"`
+	Snapshots  int
+	SnapsGiB   int `bun:"snaps_gib"`
+}
+
+// Component is a part of the service, as operators see it.
+type Component struct {
+	Binary, Host, Zone string
+	Up                 bool
+	At                 time.Time // when this was so
+}
+
+// Zone is an availability zone.
+type Zone struct {
+	Name      string
+	Available bool
+}
+
+// Backends is what the Block Storage API's views of the pools need.
+type Backends interface {
+	// IsAdmin reports whether the caller is shown more of each resource.
+	IsAdmin(ctx context.Context) bool
+	// Allowed reports whether a rule allows the caller what concerns the project.
+	Allowed(ctx context.Context, rule, projectID string) bool
+	// HostOf names where all volumes live: host@backend#pool.
+	HostOf() string
+	Pools(ctx context.Context) ([]Backend, error)
+	Components(ctx context.Context) ([]Component, error)
+	Zones(ctx context.Context) ([]Zone, error)
+	// Host returns what is kept on a host, the sum first.
+	Host(ctx context.Context, name string) ([]HostUsage, error)
+}
+
+// Allowed implements [Backends].
+func (s *Service) Allowed(ctx context.Context, rule, projectID string) bool {
+	return s.enforce(ctx, rule, map[string]any{"project_id": projectID}) == nil
+}
+
+func (s *Service) host() string { return s.cfg.HostName + "@" + s.cfg.Backend }
+
+// HostOf implements [Backends].
+func (s *Service) HostOf() string { return s.host() + "#" + s.cfg.Backend }
+
+// Pools implements [Backends].
+func (s *Service) Pools(ctx context.Context) ([]Backend, error) {
+	if err := s.enforce(ctx, "scheduler_extension:scheduler_stats:get_pools", own(ctx)); err != nil {
+		return nil, err
+	}
+	stats, err := s.cfg.Pool.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []Backend{{Name: s.HostOf(), Stats: stats}}, nil
+}
+
+// Components implements [Backends]. The pool is asked whether it is up.
+func (s *Service) Components(ctx context.Context) ([]Component, error) {
+	if err := s.enforce(ctx, "volume_extension:services:index", own(ctx)); err != nil {
+		return nil, err
+	}
+	_, err := s.cfg.Pool.Stats(ctx)
+	now := s.cfg.Clock.Now()
+	return []Component{
+		{Binary: "cinder-scheduler", Host: s.cfg.HostName, Zone: s.cfg.Zone, Up: true, At: now},
+		{Binary: "cinder-volume", Host: s.host(), Zone: s.cfg.Zone, Up: err == nil, At: now},
+	}, nil
+}
+
+// Zones implements [Backends].
+func (s *Service) Zones(ctx context.Context) ([]Zone, error) {
+	if _, ok := nephos.CallerFrom(ctx); !ok {
+		return nil, s.enforce(ctx, "volume:get_all", own(ctx))
+	}
+	return []Zone{{Name: s.cfg.Zone, Available: true}}, nil
+}
+
+// Host implements [Backends].
+func (s *Service) Host(ctx context.Context, name string) ([]HostUsage, error) {
+	if err := s.enforce(ctx, "volume_extension:hosts", own(ctx)); err != nil {
+		return nil, err
+	}
+	if name != s.host() && name != s.cfg.HostName {
+		return nil, nephos.NotFound("Host", clip(name))
+	}
+	var rows []HostUsage
+	err := s.cfg.Store.Reader().NewRaw(`SELECT project_id, SUM(v) AS volumes, SUM(vg) AS volumes_gib, SUM(s) AS snapshots, SUM(sg) AS snaps_gib FROM (
+		SELECT project_id, 1 AS v, size_gib AS vg, 0 AS s, 0 AS sg FROM blockstorage_volumes
+		UNION ALL SELECT project_id, 0, 0, 1, size_gib FROM blockstorage_snapshots) AS held
+		GROUP BY project_id ORDER BY project_id`).Scan(ctx, &rows)
+	if err != nil {
+		return nil, err
+	}
+	var sum HostUsage
+	for _, r := range rows {
+		sum.Volumes, sum.VolumesGiB = sum.Volumes+r.Volumes, sum.VolumesGiB+r.VolumesGiB
+		sum.Snapshots, sum.SnapsGiB = sum.Snapshots+r.Snapshots, sum.SnapsGiB+r.SnapsGiB
+	}
+	return append([]HostUsage{sum}, rows...), nil
+}

@@ -1,0 +1,38 @@
+// Package blockstorage keeps volumes: disks that outlive servers, their
+// snapshots, their types, and who has which of them attached. It does Cinder's
+// job; package cinder below it speaks the Block Storage API v3.
+//
+// A newcomer starts at [New], [Service.CreateVolume] and [Service.Kinds], the
+// work that turns a record into a disk. Bytes live in a pool, which a driver of
+// package driver/volume stands behind; images come in by an [ImageSource] and
+// leave by an [ImageSink].
+//
+// # Work
+//
+// A volume's status says what is being done to it: creating, deleting,
+// extending, reverting and uploading are phases that a worker takes to their
+// end, one idempotent step a wake-up. What cannot be done ends in error,
+// error_extending or error_deleting, with the reason in [Volume.Reason]; what
+// was half made in the pool is given back.
+//
+// # Attachments
+//
+// There is one state machine, whoever drives it:
+//
+//	reserved   somebody wants the volume; nobody else gets it
+//	attaching  its host is known, and the pool connects it
+//	attached   the guest has it
+//	detaching  the pool disconnects it, which is retried until it is done
+//
+// The volume's own status (available, reserved, attaching, in-use, detaching)
+// follows from its attachments. Compute drives it by owner key
+// ([Service.ReserveVolume], [Service.EnsureAttachment],
+// [Service.CompleteAttachment], [Service.ReleaseAttachment]), so that a step
+// done twice makes no twin; the attachments API and the older volume actions
+// by attachment ID.
+//
+// The record always knows more than the pool: a host is written down before
+// the pool is asked to connect, and an attachment is forgotten only after the
+// pool has disconnected it. A crash between any two steps therefore leaks
+// nothing.
+package blockstorage

@@ -1,0 +1,513 @@
+package blockstorage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/image"
+	"github.com/nephos-cloud/nephos/reconcile"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+const (
+	kindVolume     = "blockstorage.volume"
+	kindSnapshot   = "blockstorage.snapshot"
+	kindAttachment = "blockstorage.attachment"
+)
+
+// Kinds returns the kinds of work that a queue must run for the service.
+func (s *Service) Kinds() []reconcile.Kind {
+	return []reconcile.Kind{
+		{Name: kindVolume, Handle: s.stepVolume, GiveUp: s.giveUpVolume, Deadline: s.cfg.Deadline},
+		{Name: kindSnapshot, Handle: s.stepSnapshot, GiveUp: s.giveUpSnapshot, Deadline: s.cfg.Deadline},
+		// A volume that cannot be disconnected is tried for ever: nobody else may
+		// have it.
+		{Name: kindAttachment, Handle: s.stepAttachment},
+	}
+}
+
+// hopeless reports whether trying again cannot help.
+func hopeless(err error) bool {
+	for _, kind := range []error{
+		nephos.ErrInvalid, errors.ErrUnsupported, nephos.ErrNoCapacity, nephos.ErrNotFound, nephos.ErrForbidden, nephos.ErrTooLarge, nephos.ErrGone,
+	} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Service) volumeRow(ctx context.Context, id string) (*volumeRow, error) {
+	var rows []volumeRow
+	if err := selectVolumes(s.cfg.Store.Reader(), &rows).Where("vol.id = ?", id).Scan(ctx); err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return &rows[0], nil
+}
+
+// stepVolume takes a volume one step on.
+func (s *Service) stepVolume(ctx context.Context, it *reconcile.Item) (reconcile.Next, error) {
+	row, err := s.volumeRow(ctx, it.ID)
+	if err != nil || row == nil {
+		return reconcile.Done(), err
+	}
+	var call func(ctx context.Context) error
+	switch row.Status {
+	case Creating:
+		call = func(ctx context.Context) error { return s.makeVolume(ctx, row) }
+	case Deleting:
+		return s.stepDelete(ctx, it, row)
+	case Extending:
+		inUse, err := s.inUse(ctx, row.ID)
+		if err != nil {
+			return reconcile.Next{}, err
+		}
+		call = func(ctx context.Context) error {
+			return s.cfg.Pool.Extend(ctx, row.ID, row.NewSize, volume.ExtendOptions{InUse: inUse})
+		}
+	case Reverting:
+		call = func(ctx context.Context) error { return s.cfg.Pool.Revert(ctx, row.ID, row.TargetID) }
+	case Uploading:
+		if row.TargetID == "" {
+			return s.abandonUpload(ctx, it, row)
+		}
+		call = func(ctx context.Context) error { return s.upload(ctx, row) }
+	default:
+		return reconcile.Done(), nil
+	}
+	finished, next, err := s.pooled(ctx, it, row.Status, busy{row.BusyBy, row.BusyUntil}, s.markVolume(row.ID), call)
+	switch {
+	case !finished:
+		return next, err
+	case err != nil && hopeless(err):
+		return s.giveUpVolume(ctx, it, err)
+	case err != nil:
+		return next, err
+	}
+	return s.volumeDone(ctx, it, row)
+}
+
+// markVolume writes a claim.
+func (s *Service) markVolume(id string) func(ctx context.Context, tx *store.Tx, b busy) error {
+	return func(ctx context.Context, tx *store.Tx, b busy) error {
+		_, err := tx.NewRaw("UPDATE blockstorage_volumes SET busy_by = ?, busy_until = ? WHERE id = ?", b.by, b.until, id).Exec(ctx)
+		return err
+	}
+}
+
+// makeVolume has the pool make a volume.
+func (s *Service) makeVolume(ctx context.Context, row *volumeRow) error {
+	t, err := loadType(ctx, s.cfg.Store.Reader(), row.TypeID)
+	if err != nil {
+		return err
+	}
+	if want, ok := t.ExtraSpecs["volume_backend_name"]; ok {
+		stats, err := s.cfg.Pool.Stats(ctx)
+		if err != nil {
+			return err
+		}
+		if want != stats.Backend && want != s.cfg.Backend {
+			return nephos.Errorf(nephos.ErrNoCapacity, "No valid backend was found: type %s wants %s", t.Name, want)
+		}
+	}
+	spec := volume.Spec{SizeGiB: row.SizeGiB, ExtraSpecs: t.ExtraSpecs}
+	if row.Name != nil {
+		spec.Name = *row.Name
+	}
+	switch {
+	case row.ImageID != "":
+		return s.fromImage(ctx, row, spec)
+	case row.SourceVolumeID != "":
+		return s.cfg.Pool.Clone(ctx, row.ID, spec, row.SourceVolumeID)
+	case row.SnapshotID != "":
+		var snaps []snapshotRow
+		if err := s.cfg.Store.Reader().NewSelect().Model(&snaps).Where("snap.id = ?", row.SnapshotID).Scan(ctx); err != nil {
+			return err
+		}
+		if len(snaps) == 0 {
+			return snapshotNotFound(row.SnapshotID)
+		}
+		return s.cfg.Pool.CreateFromSnapshot(ctx, row.ID, spec, snaps[0].VolumeID, row.SnapshotID)
+	}
+	return s.cfg.Pool.Create(ctx, row.ID, spec)
+}
+
+func (s *Service) fromImage(ctx context.Context, row *volumeRow, spec volume.Spec) error {
+	if s.cfg.Images == nil {
+		return notBuilt("creating a volume of an image")
+	}
+	img, body, err := s.cfg.Images.Open(ctx, row.ImageID)
+	if err != nil {
+		return fmt.Errorf("opening image %s: %w", row.ImageID, err)
+	}
+	defer body.Close()
+	in := volume.Image{Body: body, Format: img.DiskFormat}
+	if img.Size != nil {
+		in.Size = *img.Size
+	}
+	if img.VirtualSize != nil {
+		in.VirtualSize = *img.VirtualSize
+	}
+	return s.cfg.Pool.CreateFromImage(ctx, row.ID, spec, in)
+}
+
+// abandonUpload frees a volume whose upload never got an image: the request
+// that began it died.
+func (s *Service) abandonUpload(ctx context.Context, it *reconcile.Item, row *volumeRow) (reconcile.Next, error) {
+	if row.UpdatedAt != nil {
+		if due := row.UpdatedAt.Add(uploadGrace); s.cfg.Clock.Now().Before(due) {
+			return reconcile.Again(due), nil
+		}
+	}
+	return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := s.settle(ctx, tx, row.ID, Uploading); err != nil {
+			return err
+		}
+		return it.Settle(ctx, tx, reconcile.Done())
+	})
+}
+
+// upload streams a volume into its image. An image that is complete already
+// was finished by an earlier try.
+func (s *Service) upload(ctx context.Context, row *volumeRow) error {
+	if s.cfg.Sink == nil {
+		return notBuilt("making images of volumes")
+	}
+	img, err := s.cfg.Sink.Image(ctx, row.TargetID)
+	if err != nil {
+		return err
+	}
+	if img.Status == image.Active {
+		return nil
+	}
+	body, err := s.cfg.Pool.Read(ctx, row.ID)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return s.cfg.Sink.Upload(ctx, img.ID, body, -1)
+}
+
+// inUse tells whether anybody has a volume, or may have it by now.
+func (s *Service) inUse(ctx context.Context, id string) (bool, error) {
+	by, err := attachmentsOf(ctx, s.cfg.Store.Reader(), id)
+	status, _ := statusBy(by[id])
+	return status == InUse || status == Detaching || status == Attaching, err
+}
+
+// volumeDone records that the pool did what the status asked for.
+func (s *Service) volumeDone(ctx context.Context, it *reconcile.Item, was *volumeRow) (reconcile.Next, error) {
+	format := was.Format
+	if was.Status == Creating {
+		v, err := s.cfg.Pool.Get(ctx, was.ID)
+		if err != nil {
+			return reconcile.Next{}, err
+		}
+		format = v.Format
+	}
+	return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var rows []volumeRow
+		if err := selectVolumes(tx, &rows).Where("vol.id = ?", was.ID).Scan(ctx); err != nil {
+			return err
+		}
+		if len(rows) == 0 || rows[0].Status != was.Status || rows[0].NewSize != was.NewSize || rows[0].TargetID != was.TargetID {
+			// It was told something else meanwhile: look again.
+			return it.Settle(ctx, tx, reconcile.Again(time.Time{}))
+		}
+		row := rows[0]
+		by, err := attachmentsOf(ctx, tx, row.ID)
+		if err != nil {
+			return err
+		}
+		status, servers := statusBy(by[row.ID])
+		verb := "update"
+		switch row.Status {
+		case Creating:
+			row.Format, verb = format, "available"
+		case Extending:
+			row.SizeGiB, row.NewSize, verb = row.NewSize, 0, "extend"
+		case Reverting:
+			_, err := tx.NewRaw("UPDATE blockstorage_snapshots SET status = ? WHERE id = ? AND status = ?", Available, row.TargetID, Restoring).Exec(ctx)
+			if err != nil {
+				return err
+			}
+		}
+		row.Status, row.TargetID, row.Reason, row.BusyBy, row.BusyUntil = status, "", "", "", nil
+		row.touch(tx.Now())
+		if err := save(ctx, tx, &row); err != nil {
+			return err
+		}
+		if err := s.emitVolume(ctx, tx, verb, row, servers...); err != nil {
+			return err
+		}
+		return it.Settle(ctx, tx, reconcile.Done())
+	})
+}
+
+// stepDelete takes a volume away: its snapshots first, then its attachments,
+// then itself.
+func (s *Service) stepDelete(ctx context.Context, it *reconcile.Item, row *volumeRow) (reconcile.Next, error) {
+	db := s.cfg.Store.Reader()
+	waiting, err := dependants(ctx, db, "source_volume_id", row.ID)
+	if err != nil {
+		return reconcile.Next{}, err
+	}
+	n, err := db.NewSelect().Model((*snapshotRow)(nil)).Where("snap.volume_id = ? AND snap.status = ?", row.ID, Deleting).Count(ctx)
+	if err != nil {
+		return reconcile.Next{}, err
+	}
+	if waiting+int(n) > 0 {
+		return reconcile.Again(s.cfg.Clock.Now().Add(time.Second)), nil
+	}
+	var attached []attachmentRow
+	if err := db.NewSelect().Model(&attached).Where("att.volume_id = ?", row.ID).Scan(ctx); err != nil {
+		return reconcile.Next{}, err
+	}
+	finished, next, err := s.pooled(ctx, it, row.Status, busy{row.BusyBy, row.BusyUntil}, s.markVolume(row.ID), func(ctx context.Context) error {
+		for _, a := range attached {
+			if a.Host == "" {
+				continue
+			}
+			if err := s.cfg.Pool.Disconnect(ctx, a.VolumeID, a.connector()); err != nil {
+				return err
+			}
+		}
+		return s.cfg.Pool.Delete(ctx, row.ID)
+	})
+	if !finished || err != nil {
+		return next, err
+	}
+	return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := forget(ctx, tx, row.ID); err != nil {
+			return err
+		}
+		if err := s.emitVolume(ctx, tx, "deleted", *row); err != nil {
+			return err
+		}
+		return it.Settle(ctx, tx, reconcile.Done())
+	})
+}
+
+// giveUpVolume ends what cannot be done in a state that says so, with the
+// reason. What was half made is given back as far as the pool lets go of it;
+// the rest goes when the volume is deleted.
+func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause error) (reconcile.Next, error) {
+	row, err := s.volumeRow(ctx, it.ID)
+	if err != nil || row == nil {
+		return reconcile.Done(), err
+	}
+	if row.Status == Creating {
+		s.mu.Lock()
+		running := s.tasks[it.Kind+" "+it.ID]
+		s.mu.Unlock()
+		if running != nil {
+			select {
+			case <-running.done:
+			default:
+				return reconcile.Again(s.cfg.Clock.Now().Add(patience)), nil // its end first
+			}
+		}
+		if err := s.cfg.Pool.Delete(ctx, row.ID); err != nil {
+			s.cfg.Log.Warn("giving back a volume that could not be made", "volume", row.ID, "error", err)
+		}
+	}
+	s.cfg.Log.Warn("giving up on a volume", "volume", row.ID, "status", row.Status, "error", cause)
+	return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var rows []volumeRow
+		if err := selectVolumes(tx, &rows).Where("vol.id = ?", row.ID).Scan(ctx); err != nil {
+			return err
+		}
+		if len(rows) == 0 || rows[0].Status != row.Status {
+			return it.Settle(ctx, tx, reconcile.Again(time.Time{}))
+		}
+		row := rows[0]
+		row.Reason = clip(cause.Error())
+		switch row.Status {
+		case Creating:
+			row.Status = Errored
+		case Deleting:
+			row.Status = ErrorDeleting
+		case Extending:
+			row.Status, row.NewSize = ErrorExtending, 0
+		case Reverting:
+			row.Status = Errored
+			_, err := tx.NewRaw("UPDATE blockstorage_snapshots SET status = ? WHERE id = ? AND status = ?", Available, row.TargetID, Restoring).Exec(ctx)
+			if err != nil {
+				return err
+			}
+		case Uploading:
+			by, err := attachmentsOf(ctx, tx, row.ID)
+			if err != nil {
+				return err
+			}
+			row.Status, _ = statusBy(by[row.ID]) // the volume itself is whole
+		default:
+			return it.Settle(ctx, tx, reconcile.Done())
+		}
+		row.TargetID, row.BusyBy, row.BusyUntil = "", "", nil
+		row.touch(tx.Now())
+		if err := save(ctx, tx, &row); err != nil {
+			return err
+		}
+		if err := s.emitVolume(ctx, tx, "error", row); err != nil {
+			return err
+		}
+		return it.Settle(ctx, tx, reconcile.Done())
+	})
+}
+
+func (s *Service) snapshotRow(ctx context.Context, id string) (*snapshotRow, error) {
+	var rows []snapshotRow
+	if err := s.cfg.Store.Reader().NewSelect().Model(&rows).Where("snap.id = ?", id).Scan(ctx); err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return &rows[0], nil
+}
+
+// stepSnapshot takes a snapshot one step on.
+func (s *Service) stepSnapshot(ctx context.Context, it *reconcile.Item) (reconcile.Next, error) {
+	row, err := s.snapshotRow(ctx, it.ID)
+	if err != nil || row == nil {
+		return reconcile.Done(), err
+	}
+	var call func(ctx context.Context) error
+	switch row.Status {
+	case Creating:
+		call = func(ctx context.Context) error { return s.cfg.Pool.CreateSnapshot(ctx, row.VolumeID, row.ID) }
+	case Deleting:
+		n, err := dependants(ctx, s.cfg.Store.Reader(), "snapshot_id", row.ID)
+		if err != nil {
+			return reconcile.Next{}, err
+		}
+		if n > 0 {
+			return reconcile.Again(s.cfg.Clock.Now().Add(time.Second)), nil
+		}
+		call = func(ctx context.Context) error { return s.cfg.Pool.DeleteSnapshot(ctx, row.VolumeID, row.ID) }
+	default:
+		return reconcile.Done(), nil
+	}
+	mark := func(ctx context.Context, tx *store.Tx, b busy) error {
+		_, err := tx.NewRaw("UPDATE blockstorage_snapshots SET busy_by = ?, busy_until = ? WHERE id = ?", b.by, b.until, row.ID).Exec(ctx)
+		return err
+	}
+	finished, next, err := s.pooled(ctx, it, row.Status, busy{row.BusyBy, row.BusyUntil}, mark, call)
+	switch {
+	case !finished:
+		return next, err
+	case err != nil && hopeless(err):
+		return s.giveUpSnapshot(ctx, it, err)
+	case err != nil:
+		return next, err
+	}
+	return s.endSnapshot(ctx, it, row.Status, func(ctx context.Context, tx *store.Tx, now *snapshotRow) (string, error) {
+		if now.Status == Deleting {
+			if _, err := tx.NewDelete().Model(now).WherePK().Exec(ctx); err != nil {
+				return "", err
+			}
+			return "deleted", s.wakeDeleting(ctx, tx, now.VolumeID)
+		}
+		now.Status, now.Progress, now.Reason = Available, "100%", ""
+		return "available", nil
+	})
+}
+
+// wakeDeleting has a worker look at a volume that waits for its snapshots.
+func (s *Service) wakeDeleting(ctx context.Context, tx *store.Tx, volumeID string) error {
+	deleting, err := tx.NewSelect().Model((*volumeRow)(nil)).Where("vol.id = ? AND vol.status = ?", volumeID, Deleting).Exists(ctx)
+	if err != nil || !deleting {
+		return err
+	}
+	return s.enqueueVolume(ctx, tx, volumeID)
+}
+
+// endSnapshot writes the end of a snapshot's step, unless the status is another
+// by now.
+func (s *Service) endSnapshot(ctx context.Context, it *reconcile.Item, status string,
+	f func(ctx context.Context, tx *store.Tx, row *snapshotRow) (verb string, err error),
+) (reconcile.Next, error) {
+	return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var rows []snapshotRow
+		if err := tx.NewSelect().Model(&rows).Where("snap.id = ?", it.ID).Scan(ctx); err != nil {
+			return err
+		}
+		if len(rows) == 0 || rows[0].Status != status {
+			return it.Settle(ctx, tx, reconcile.Again(time.Time{}))
+		}
+		row := &rows[0]
+		verb, err := f(ctx, tx, row)
+		if err != nil {
+			return err
+		}
+		now := tx.Now()
+		row.UpdatedAt, row.BusyBy, row.BusyUntil = &now, "", nil
+		if err := save(ctx, tx, row); err != nil {
+			return err
+		}
+		if err := s.emitSnapshot(ctx, tx, verb, *row); err != nil {
+			return err
+		}
+		return it.Settle(ctx, tx, reconcile.Done())
+	})
+}
+
+// giveUpSnapshot ends a snapshot in error, with the reason.
+func (s *Service) giveUpSnapshot(ctx context.Context, it *reconcile.Item, cause error) (reconcile.Next, error) {
+	row, err := s.snapshotRow(ctx, it.ID)
+	if err != nil || row == nil {
+		return reconcile.Done(), err
+	}
+	if row.Status == Creating {
+		if err := s.cfg.Pool.DeleteSnapshot(ctx, row.VolumeID, row.ID); err != nil {
+			s.cfg.Log.Warn("giving back a snapshot that could not be made", "snapshot", row.ID, "error", err)
+		}
+	}
+	return s.endSnapshot(ctx, it, row.Status, func(ctx context.Context, tx *store.Tx, now *snapshotRow) (string, error) {
+		switch now.Status {
+		case Creating:
+			now.Status = Errored
+		case Deleting:
+			now.Status = ErrorDeleting
+			if err := s.wakeDeleting(ctx, tx, now.VolumeID); err != nil {
+				return "", err
+			}
+		}
+		now.Reason = clip(cause.Error())
+		return "error", nil
+	})
+}
+
+// stepAttachment carries a detaching to its end, and sweeps up after it.
+func (s *Service) stepAttachment(ctx context.Context, it *reconcile.Item) (reconcile.Next, error) {
+	var rows []attachmentRow
+	if err := s.cfg.Store.Reader().NewSelect().Model(&rows).Where("att.id = ?", it.ID).Scan(ctx); err != nil || len(rows) == 0 {
+		return reconcile.Done(), err
+	}
+	a := rows[0]
+	switch {
+	case a.DetachedAt != nil:
+		if due := a.DetachedAt.Add(sweepAfter); s.cfg.Clock.Now().Before(due) {
+			return reconcile.Again(due), nil
+		}
+		if err := s.cfg.Pool.Disconnect(ctx, a.VolumeID, a.connector()); err != nil {
+			return reconcile.Next{}, err
+		}
+		return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.NewDelete().Model(&a).WherePK().Exec(ctx); err != nil {
+				return err
+			}
+			return it.Settle(ctx, tx, reconcile.Done())
+		})
+	case a.Status == Detaching:
+		if err := s.finishDetach(ctx, a, it.Tx); err != nil {
+			return reconcile.Next{}, err
+		}
+		// A tombstone may be left to sweep.
+		return reconcile.Again(s.cfg.Clock.Now().Add(time.Second)), nil
+	}
+	return reconcile.Done(), nil
+}

@@ -1,0 +1,174 @@
+package blockstorage
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/identity/policy"
+	"github.com/nephos-cloud/nephos/image"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// Config are the parts of a Service. Store, Policy and Pool are needed; the
+// zero value of the rest means production.
+type Config struct {
+	Store  *store.DB
+	Policy *policy.Enforcer // with policy.Base and [Rules] among its defaults
+	Pool   *volume.Pool     // where the bytes live
+	Clock  nephos.Clock
+	IDs    nephos.IDs
+	Log    *slog.Logger
+
+	// Images is where volumes made of images read them; nil: there are none.
+	Images ImageSource
+	// Sink takes volumes that become images; nil: they cannot.
+	Sink ImageSink
+
+	// Zone is the availability zone of all volumes; empty means nova.
+	Zone string
+	// HostName is the name of the service's host in what operators see; empty
+	// means nephos. The pool is HostName@Backend#Backend.
+	HostName string
+	// Backend is the pool's volume_backend_name; empty means volumes.
+	Backend string
+	// DefaultType is the name of the type of volumes that name none; empty means
+	// __DEFAULT__, which [Migrations] makes.
+	DefaultType string
+	// Quotas replaces default quotas by resource (volumes, gigabytes, snapshots,
+	// per_volume_gigabytes, volumes_<type> …); -1 is no limit.
+	Quotas map[string]int
+	// Deadline is how long the making, changing or deleting of a volume may go on;
+	// 0 means two hours.
+	Deadline time.Duration
+	// Crash is for tests; see [nephos.CrashPoint]. The points are "pool done",
+	// "attachment recorded", "attachment connected" and "attachment disconnected".
+	Crash nephos.CrashPoint
+}
+
+// ImageSource is what volumes need of images. The image service satisfies it.
+type ImageSource interface {
+	// Image returns an image that the context's caller may see.
+	Image(ctx context.Context, id string) (image.Image, error)
+	// Open returns an image and all its bytes.
+	Open(ctx context.Context, id string) (image.Image, io.ReadCloser, error)
+}
+
+// ImageSink is what making images of volumes needs. The image service
+// satisfies it.
+type ImageSink interface {
+	Image(ctx context.Context, id string) (image.Image, error)
+	CreateImage(ctx context.Context, spec image.Spec) (image.Image, error)
+	Upload(ctx context.Context, id string, body io.Reader, size int64) error
+}
+
+// Service implements every interface of this package on a database and a pool.
+// It is safe for concurrent use.
+type Service struct {
+	cfg    Config
+	worker string // tells this process apart in claims on long work
+
+	mu    sync.Mutex
+	tasks map[string]*task // long calls of the pool, by the work they belong to
+}
+
+// New returns a service on a database that was migrated with [Migrations]. Its
+// [Service.Kinds] must be added to the queue.
+func New(cfg Config) (*Service, error) {
+	if cfg.Store == nil || cfg.Policy == nil || cfg.Pool == nil {
+		return nil, errors.New("making the block storage service: it needs a store, a policy and a pool")
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = nephos.WallClock{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	orElse(&cfg.Zone, "nova")
+	orElse(&cfg.HostName, "nephos")
+	orElse(&cfg.Backend, "volumes")
+	orElse(&cfg.DefaultType, "__DEFAULT__")
+	orElse(&cfg.Deadline, 2*time.Hour)
+	return &Service{cfg: cfg, worker: cfg.IDs.New(), tasks: map[string]*task{}}, nil
+}
+
+// orElse sets a part that was not given.
+func orElse[T comparable](part *T, fallback T) {
+	var zero T
+	if *part == zero {
+		*part = fallback
+	}
+}
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations makes the service's tables.
+func Migrations() store.Migrations {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the directory is part of the program
+	}
+	return store.Migrations{Service: "blockstorage", FS: sub}
+}
+
+func caller(ctx context.Context) nephos.Caller {
+	c, _ := nephos.CallerFrom(ctx)
+	return c
+}
+
+// isService reports whether one of the cloud's own services is calling.
+func isService(ctx context.Context) bool {
+	c := caller(ctx)
+	return c.Service != "" && slices.Contains(c.Roles, "service")
+}
+
+// IsAdmin reports whether the caller runs the cloud: all projects' resources
+// exist for it, and it is shown more of each.
+func (s *Service) IsAdmin(ctx context.Context) bool {
+	return s.cfg.Policy.Allowed(ctx, "context_is_admin", policy.Target{})
+}
+
+// seesAll reports whether every project's resources exist for the caller.
+func (s *Service) seesAll(ctx context.Context) bool { return isService(ctx) || s.IsAdmin(ctx) }
+
+// enforce checks a rule. Services have a rule of their own.
+func (s *Service) enforce(ctx context.Context, rule string, target policy.Target) error {
+	if isService(ctx) {
+		rule = ruleService
+	}
+	return s.cfg.Policy.Enforce(ctx, rule, target)
+}
+
+// own is the target of an operation that has no resource yet: the caller's.
+func own(ctx context.Context) policy.Target {
+	c := caller(ctx)
+	return policy.Target{"project_id": c.ProjectID, "user_id": c.UserID}
+}
+
+// emit records a change of a resource of the project.
+func (s *Service) emit(ctx context.Context, tx *store.Tx, kind, id, projectID string, data any) error {
+	return tx.Emit(ctx, store.Event{Service: "blockstorage", Type: kind, ResourceID: id, ProjectID: projectID}, data)
+}
+
+// set assigns what an update names.
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}

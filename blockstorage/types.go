@@ -1,0 +1,521 @@
+package blockstorage
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/identity/policy"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// Type is a kind of volume that an operator offers.
+type Type struct {
+	ID          string `bun:",pk"`
+	Name        string
+	Description *string
+	IsPublic    bool // everybody may use it; otherwise those with access
+	ExtraSpecs  map[string]string
+	CreatedAt   time.Time
+	UpdatedAt   *time.Time
+}
+
+// DefaultType is the type of a project's volumes that name none.
+type DefaultType struct {
+	ProjectID string `bun:",pk"`
+	TypeID    string
+}
+
+// TypeSpec describes a volume type to create.
+type TypeSpec struct {
+	Name        string
+	Description *string
+	IsPublic    bool
+	ExtraSpecs  map[string]string
+}
+
+// TypeUpdate changes a volume type; what is nil stays.
+type TypeUpdate struct {
+	Name, Description *string
+	IsPublic          *bool
+}
+
+// TypeFilter narrows a list of volume types.
+type TypeFilter struct {
+	// Public, for admins: only those that are, or are not, public; nil: both.
+	// Others see what they may use.
+	Public     *bool
+	ExtraSpecs map[string]string
+	Match      map[string]string
+	Offset     int
+}
+
+// Types is what the Block Storage API's volume types need.
+type Types interface {
+	CreateType(ctx context.Context, spec TypeSpec) (Type, error)
+	// Type returns a type by its ID, or with the ID "default" the caller's
+	// default. Extra specs that the caller may not see are left out.
+	Type(ctx context.Context, id string) (Type, error)
+	ListTypes(ctx context.Context, f TypeFilter, p nephos.Page) ([]Type, bool, error)
+	UpdateType(ctx context.Context, id string, u TypeUpdate) (Type, error)
+	DeleteType(ctx context.Context, id string) error
+	// SetExtraSpecs merges into the extra specs of a type that no volume has.
+	SetExtraSpecs(ctx context.Context, id string, specs map[string]string) error
+	UnsetExtraSpec(ctx context.Context, id, key string) error
+	ExtraSpecs(ctx context.Context, id string) (map[string]string, error)
+	// TypeAccess returns the projects that have access to a type that is not
+	// public.
+	TypeAccess(ctx context.Context, id string) ([]string, error)
+	AddTypeAccess(ctx context.Context, id, projectID string) error
+	RemoveTypeAccess(ctx context.Context, id, projectID string) error
+	SetDefaultType(ctx context.Context, projectID, typeNameOrID string) (DefaultType, error)
+	DefaultTypeOf(ctx context.Context, projectID string) (DefaultType, error)
+	ListDefaultTypes(ctx context.Context) ([]DefaultType, error)
+	UnsetDefaultType(ctx context.Context, projectID string) error
+}
+
+func typeList() *listing {
+	return &listing{
+		table: "blockstorage_types", alias: "typ", missing: typeNotFound,
+		fields: map[string]field{
+			"id": {expr: "@.id"}, "name": {expr: "@.name"}, "description": {expr: "COALESCE(@.description, '')"},
+			"is_public": {expr: "@.is_public", kind: boolean}, "created_at": {expr: "@.created_at"},
+			"updated_at": {expr: "COALESCE(@.updated_at, @.created_at)"},
+		},
+	}
+}
+
+// usable narrows a query to the types that the caller may use.
+func (s *Service) usable(ctx context.Context, q *bun.SelectQuery) *bun.SelectQuery {
+	if s.seesAll(ctx) {
+		return q
+	}
+	return q.Where("(typ.is_public = ? OR typ.id IN (SELECT a.type_id FROM blockstorage_type_access AS a WHERE a.project_id = ?))",
+		true, caller(ctx).ProjectID)
+}
+
+func loadType(ctx context.Context, db bun.IDB, id string) (Type, error) {
+	var rows []typeRow
+	if err := db.NewSelect().Model(&rows).Where("typ.id = ?", id).Scan(ctx); err != nil {
+		return Type{}, err
+	}
+	if len(rows) == 0 {
+		return Type{}, typeNotFound(id)
+	}
+	return rows[0].Type, nil
+}
+
+// findType finds a type that the caller may use, by ID or name.
+func (s *Service) findType(ctx context.Context, db bun.IDB, nameOrID string) (Type, error) {
+	var rows []typeRow
+	q := s.usable(ctx, db.NewSelect().Model(&rows).Where("(typ.id = ? OR typ.name = ?)", nameOrID, nameOrID))
+	if err := q.Scan(ctx); err != nil {
+		return Type{}, err
+	}
+	for _, r := range rows {
+		if r.ID == nameOrID {
+			return r.Type, nil
+		}
+	}
+	if len(rows) == 0 {
+		return Type{}, nephos.Errorf(nephos.ErrNotFound, "Volume type with name %s could not be found.", clip(nameOrID))
+	}
+	return rows[0].Type, nil
+}
+
+// typeFor returns the type of a new volume: the one that is asked for, that of
+// its source, the project's default or the service's.
+func (s *Service) typeFor(ctx context.Context, db bun.IDB, asked, source string) (Type, error) {
+	if asked != "" {
+		t, err := s.findType(ctx, db, asked)
+		if err == nil && source != "" && t.ID != source {
+			return t, invalidInput("volume_type", "Invalid volume_type provided: %s (requested type is not compatible; "+
+				"either match source volume, or omit type argument).", t.ID)
+		}
+		return t, err
+	}
+	if source != "" {
+		return loadType(ctx, db, source)
+	}
+	return s.defaultType(ctx, db, caller(ctx).ProjectID)
+}
+
+func (s *Service) defaultType(ctx context.Context, db bun.IDB, projectID string) (Type, error) {
+	var rows []typeRow
+	err := db.NewSelect().Model(&rows).
+		Where("typ.name = ? OR typ.id IN (SELECT d.type_id FROM blockstorage_default_types AS d WHERE d.project_id = ?)", s.cfg.DefaultType, projectID).
+		Scan(ctx)
+	if err != nil {
+		return Type{}, err
+	}
+	slices.SortFunc(rows, func(a, b typeRow) int {
+		return cmp.Compare(boolRank(a.Name == s.cfg.DefaultType), boolRank(b.Name == s.cfg.DefaultType))
+	})
+	if len(rows) == 0 {
+		return Type{}, nephos.Errorf(nephos.ErrNotFound, "Default volume type can not be found.")
+	}
+	return rows[0].Type, nil
+}
+
+func boolRank(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// UserVisibleExtraSpecs are the extra specs that everybody may see.
+func UserVisibleExtraSpecs() []string {
+	return []string{"RESKEY:availability_zones", "multiattach", "replication_enabled"}
+}
+
+// visible leaves out the extra specs that the caller may not see.
+func (s *Service) visible(ctx context.Context, t Type) Type {
+	if isService(ctx) || s.cfg.Policy.Allowed(ctx, "volume_extension:types_extra_specs:read_sensitive", own(ctx)) {
+		return t
+	}
+	specs := map[string]string{}
+	for _, k := range UserVisibleExtraSpecs() {
+		if v, ok := t.ExtraSpecs[k]; ok {
+			specs[k] = v
+		}
+	}
+	t.ExtraSpecs = specs
+	return t
+}
+
+// CreateType implements [Types].
+func (s *Service) CreateType(ctx context.Context, spec TypeSpec) (Type, error) {
+	if err := s.enforce(ctx, "volume_extension:type_create", own(ctx)); err != nil {
+		return Type{}, err
+	}
+	if strings.TrimSpace(spec.Name) == "" {
+		return Type{}, nephos.Errorf(nephos.ErrInvalid, "The 'name' can not be empty.").WithField("name")
+	}
+	row := typeRow{Type: Type{ID: s.cfg.IDs.New(), Name: spec.Name, Description: spec.Description, IsPublic: spec.IsPublic, ExtraSpecs: orEmpty(spec.ExtraSpecs)}}
+	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		row.CreatedAt = tx.Now()
+		first, fresh, err := tx.Once(ctx, "blockstorage.create_type", row.ID)
+		if err != nil {
+			return err
+		}
+		if !fresh {
+			row.Type, err = loadType(ctx, tx, first)
+			return err
+		}
+		if err := insert(ctx, tx, &row); err != nil {
+			return err
+		}
+		return s.emit(ctx, tx, "volume_type.create", row.ID, "", nil)
+	})
+	return row.Type, typeTaken(err, spec.Name)
+}
+
+func typeTaken(err error, name string) error {
+	if err != nil && store.UniqueViolation(err) {
+		return nephos.Errorf(nephos.ErrConflict, "Volume Type %s already exists.", clip(name)).WithField("name")
+	}
+	return err
+}
+
+// Type implements [Types].
+func (s *Service) Type(ctx context.Context, id string) (Type, error) {
+	if err := s.enforce(ctx, "volume_extension:type_get", own(ctx)); err != nil {
+		return Type{}, err
+	}
+	db := s.cfg.Store.Reader()
+	if id == "default" {
+		t, err := s.defaultType(ctx, db, caller(ctx).ProjectID)
+		return s.visible(ctx, t), err
+	}
+	t, err := s.usableType(ctx, db, id)
+	return s.visible(ctx, t), err
+}
+
+func (s *Service) usableType(ctx context.Context, db bun.IDB, id string) (Type, error) {
+	var rows []typeRow
+	if err := s.usable(ctx, db.NewSelect().Model(&rows).Where("typ.id = ?", id)).Scan(ctx); err != nil {
+		return Type{}, err
+	}
+	if len(rows) == 0 {
+		return Type{}, typeNotFound(id)
+	}
+	return rows[0].Type, nil
+}
+
+// ListTypes implements [Types].
+func (s *Service) ListTypes(ctx context.Context, f TypeFilter, p nephos.Page) ([]Type, bool, error) {
+	if err := s.enforce(ctx, "volume_extension:type_get_all", own(ctx)); err != nil {
+		return nil, false, err
+	}
+	db := s.cfg.Store.Reader()
+	var rows []typeRow
+	l := typeList()
+	q := l.filter(s.usable(ctx, db.NewSelect().Model(&rows)), f.Match)
+	if f.Public != nil {
+		q = q.Where("typ.is_public = ?", *f.Public)
+	}
+	q, err := l.having(q, "extra_specs", f.ExtraSpecs)
+	if err != nil {
+		return nil, false, err
+	}
+	if q, err = l.page(ctx, db, q, p, f.Offset); err != nil {
+		return nil, false, err
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, false, err
+	}
+	follow := more(&rows, p.Limit)
+	out := make([]Type, len(rows))
+	for i, r := range rows {
+		out[i] = s.visible(ctx, r.Type)
+	}
+	return out, follow, nil
+}
+
+// changeType loads a type, lets f change it, saves it and records the change.
+func (s *Service) changeType(ctx context.Context, id, rule, event string, f func(ctx context.Context, tx *store.Tx, t *Type) error) (Type, error) {
+	if err := s.enforce(ctx, rule, own(ctx)); err != nil {
+		return Type{}, err
+	}
+	var row typeRow
+	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		t, err := loadType(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		t.ExtraSpecs = maps.Clone(t.ExtraSpecs)
+		if err := f(ctx, tx, &t); err != nil {
+			return err
+		}
+		now := tx.Now()
+		t.UpdatedAt = &now
+		row = typeRow{Type: t}
+		if err := save(ctx, tx, &row); err != nil {
+			return err
+		}
+		return s.emit(ctx, tx, event, id, "", nil)
+	})
+	return row.Type, typeTaken(err, row.Name)
+}
+
+// UpdateType implements [Types].
+func (s *Service) UpdateType(ctx context.Context, id string, u TypeUpdate) (Type, error) {
+	return s.changeType(ctx, id, "volume_extension:type_update", "volume_type.update", func(_ context.Context, _ *store.Tx, t *Type) error {
+		if u.Name == nil && u.Description == nil && u.IsPublic == nil {
+			return badRequest("Specify volume type name, description, is_public or a combination thereof.")
+		}
+		if u.Name != nil && strings.TrimSpace(*u.Name) == "" {
+			return badRequest("Volume type name can not be empty.")
+		}
+		set(&t.Name, u.Name)
+		if u.Description != nil {
+			t.Description = u.Description
+		}
+		set(&t.IsPublic, u.IsPublic)
+		return nil
+	})
+}
+
+// DeleteType implements [Types].
+func (s *Service) DeleteType(ctx context.Context, id string) error {
+	if err := s.enforce(ctx, "volume_extension:type_delete", own(ctx)); err != nil {
+		return err
+	}
+	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		t, err := loadType(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		defaults, err := tx.NewSelect().Model((*defaultTypeRow)(nil)).Where("def.type_id = ?", id).Count(ctx)
+		if err != nil {
+			return err
+		}
+		if t.Name == s.cfg.DefaultType || defaults > 0 {
+			return badRequest("The volume type %s is a default volume type and cannot be deleted.", id)
+		}
+		if used, err := typeInUse(ctx, tx, id); err != nil || used {
+			if used {
+				return badRequest("Target volume type is still in use.")
+			}
+			return err
+		}
+		for _, q := range []string{"DELETE FROM blockstorage_type_access WHERE type_id = ?", "DELETE FROM blockstorage_types WHERE id = ?"} {
+			if _, err := tx.NewRaw(q, id).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return s.emit(ctx, tx, "volume_type.delete", id, "", nil)
+	})
+}
+
+func typeInUse(ctx context.Context, db bun.IDB, id string) (bool, error) {
+	return db.NewSelect().Model((*volumeRow)(nil)).Where("vol.type_id = ?", id).Exists(ctx)
+}
+
+// ExtraSpecs implements [Types].
+func (s *Service) ExtraSpecs(ctx context.Context, id string) (map[string]string, error) {
+	if err := s.enforce(ctx, "volume_extension:types_extra_specs:index", own(ctx)); err != nil {
+		return nil, err
+	}
+	t, err := s.usableType(ctx, s.cfg.Store.Reader(), id)
+	return s.visible(ctx, t).ExtraSpecs, err
+}
+
+// SetExtraSpecs implements [Types].
+func (s *Service) SetExtraSpecs(ctx context.Context, id string, specs map[string]string) error {
+	_, err := s.changeType(ctx, id, "volume_extension:types_extra_specs:create", "volume_type.update", func(ctx context.Context, tx *store.Tx, t *Type) error {
+		if used, err := typeInUse(ctx, tx, id); err != nil || used {
+			if used {
+				return badRequest("Volume Type is currently in use.")
+			}
+			return err
+		}
+		maps.Copy(t.ExtraSpecs, specs)
+		if len(t.ExtraSpecs) > maxMetadata {
+			return nephos.Errorf(nephos.ErrInvalid, "a volume type has at most %d extra specs", maxMetadata).WithField("extra_specs")
+		}
+		return nil
+	})
+	return err
+}
+
+// UnsetExtraSpec implements [Types].
+func (s *Service) UnsetExtraSpec(ctx context.Context, id, key string) error {
+	_, err := s.changeType(ctx, id, "volume_extension:types_extra_specs:delete", "volume_type.update", func(ctx context.Context, tx *store.Tx, t *Type) error {
+		if used, err := typeInUse(ctx, tx, id); err != nil || used {
+			if used {
+				return badRequest("Volume Type is currently in use.")
+			}
+			return err
+		}
+		if _, ok := t.ExtraSpecs[key]; !ok {
+			return nephos.Errorf(nephos.ErrNotFound, "Volume Type %s has no extra specs with key %s.", id, clip(key))
+		}
+		delete(t.ExtraSpecs, key)
+		return nil
+	})
+	return err
+}
+
+// TypeAccess implements [Types].
+func (s *Service) TypeAccess(ctx context.Context, id string) ([]string, error) {
+	if err := s.enforce(ctx, "volume_extension:volume_type_access:get_all_for_type", own(ctx)); err != nil {
+		return nil, err
+	}
+	db := s.cfg.Store.Reader()
+	t, err := loadType(ctx, db, id)
+	if err != nil {
+		return nil, err
+	}
+	if t.IsPublic {
+		return nil, nephos.Errorf(nephos.ErrNotFound, "Access list not available for public volume types.")
+	}
+	var projects []string
+	err = db.NewSelect().Model((*typeAccessRow)(nil)).Column("project_id").Where("access.type_id = ?", id).Order("project_id").Scan(ctx, &projects)
+	return projects, err
+}
+
+// AddTypeAccess implements [Types].
+func (s *Service) AddTypeAccess(ctx context.Context, id, projectID string) error {
+	_, err := s.changeType(ctx, id, "volume_extension:volume_type_access:addProjectAccess", "volume_type.update", func(ctx context.Context, tx *store.Tx, t *Type) error {
+		if t.IsPublic {
+			return nephos.Errorf(nephos.ErrInvalid, "Invalid volume type: Type access modification is not applicable to public volume type.")
+		}
+		exists, err := tx.NewSelect().Model((*typeAccessRow)(nil)).Where("access.type_id = ? AND access.project_id = ?", id, projectID).Exists(ctx)
+		if err != nil {
+			return err
+		}
+		if exists {
+			return nephos.Errorf(nephos.ErrConflict, "Volume type access for %s / %s combination already exists.", id, clip(projectID))
+		}
+		return insert(ctx, tx, &typeAccessRow{TypeID: id, ProjectID: projectID})
+	})
+	return err
+}
+
+// RemoveTypeAccess implements [Types].
+func (s *Service) RemoveTypeAccess(ctx context.Context, id, projectID string) error {
+	_, err := s.changeType(ctx, id, "volume_extension:volume_type_access:removeProjectAccess", "volume_type.update", func(ctx context.Context, tx *store.Tx, t *Type) error {
+		if t.IsPublic {
+			return nephos.Errorf(nephos.ErrInvalid, "Invalid volume type: Type access modification is not applicable to public volume type.")
+		}
+		res, err := tx.NewDelete().Model(&typeAccessRow{TypeID: id, ProjectID: projectID}).WherePK().Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return nephos.Errorf(nephos.ErrNotFound, "Volume type access not found for %s / %s combination.", id, clip(projectID))
+		}
+		return nil
+	})
+	return err
+}
+
+// SetDefaultType implements [Types].
+func (s *Service) SetDefaultType(ctx context.Context, projectID, typeNameOrID string) (DefaultType, error) {
+	if err := s.enforce(ctx, "volume_extension:default_set_or_update", policy.Target{"project_id": projectID}); err != nil {
+		return DefaultType{}, err
+	}
+	row := defaultTypeRow{}
+	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		t, err := s.findType(ctx, tx, typeNameOrID)
+		if err != nil {
+			return badRequest("Volume type %s could not be found.", clip(typeNameOrID))
+		}
+		row.DefaultType = DefaultType{ProjectID: projectID, TypeID: t.ID}
+		if _, err := tx.NewInsert().Model(&row).On("CONFLICT (project_id) DO UPDATE").Set("type_id = excluded.type_id").Returning("NULL").Exec(ctx); err != nil {
+			return err
+		}
+		return s.emit(ctx, tx, "default_type.update", projectID, projectID, nil)
+	})
+	return row.DefaultType, err
+}
+
+// DefaultTypeOf implements [Types].
+func (s *Service) DefaultTypeOf(ctx context.Context, projectID string) (DefaultType, error) {
+	if err := s.enforce(ctx, "volume_extension:default_get", policy.Target{"project_id": projectID}); err != nil {
+		return DefaultType{}, err
+	}
+	var rows []defaultTypeRow
+	if err := s.cfg.Store.Reader().NewSelect().Model(&rows).Where("def.project_id = ?", projectID).Scan(ctx); err != nil {
+		return DefaultType{}, err
+	}
+	if len(rows) == 0 {
+		return DefaultType{}, nephos.Errorf(nephos.ErrNotFound, "Default type for project %s not found.", clip(projectID))
+	}
+	return rows[0].DefaultType, nil
+}
+
+// ListDefaultTypes implements [Types].
+func (s *Service) ListDefaultTypes(ctx context.Context) ([]DefaultType, error) {
+	if err := s.enforce(ctx, "volume_extension:default_get_all", own(ctx)); err != nil {
+		return nil, err
+	}
+	var rows []defaultTypeRow
+	err := s.cfg.Store.Reader().NewSelect().Model(&rows).Order("def.project_id").Scan(ctx)
+	out := make([]DefaultType, len(rows))
+	for i, r := range rows {
+		out[i] = r.DefaultType
+	}
+	return out, err
+}
+
+// UnsetDefaultType implements [Types].
+func (s *Service) UnsetDefaultType(ctx context.Context, projectID string) error {
+	if err := s.enforce(ctx, "volume_extension:default_unset", policy.Target{"project_id": projectID}); err != nil {
+		return err
+	}
+	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.NewRaw("DELETE FROM blockstorage_default_types WHERE project_id = ?", projectID).Exec(ctx); err != nil {
+			return err
+		}
+		return s.emit(ctx, tx, "default_type.delete", projectID, projectID, nil)
+	})
+}
