@@ -1,0 +1,79 @@
+package nova
+
+import (
+	"github.com/nephos-cloud/nephos/compute"
+	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/identity/policy"
+)
+
+// Config are the parts of the API.
+type Config struct {
+	// Service stands behind every interface below that is left nil.
+	Service *compute.Service
+	// Policy decides which attributes a caller sees; it is needed.
+	Policy *policy.Enforcer
+
+	Servers     compute.Servers
+	Metadata    compute.ServerMetadata
+	Tags        compute.ServerTags
+	Power       compute.ServerPower
+	Actions     compute.Actions
+	Interfaces  compute.Interfaces
+	Attachments compute.VolumeAttachments
+	Consoles    compute.Consoles
+	Catalog     compute.Catalog
+
+	// HTTP carries the verifier, the public URL, logs, metrics and traces. Its
+	// Service, Faults and Versions are set here.
+	HTTP httpapi.Config
+}
+
+// api holds what the handlers need.
+type api struct {
+	Config
+}
+
+// root is what all paths of the API begin with. The project's id may be given.
+const root = "/v2.1/{project_id?}"
+
+// New returns the API.
+func New(cfg Config) *httpapi.API {
+	if s := cfg.Service; s != nil {
+		orElse[compute.Servers](&cfg.Servers, s)
+		orElse[compute.ServerMetadata](&cfg.Metadata, s)
+		orElse[compute.ServerTags](&cfg.Tags, s)
+		orElse[compute.ServerPower](&cfg.Power, s)
+		orElse[compute.Actions](&cfg.Actions, s)
+		orElse[compute.Interfaces](&cfg.Interfaces, s)
+		orElse[compute.VolumeAttachments](&cfg.Attachments, s)
+		orElse[compute.Consoles](&cfg.Consoles, s)
+		orElse[compute.Catalog](&cfg.Catalog, s)
+	}
+	cfg.HTTP.Service, cfg.HTTP.Faults, cfg.HTTP.Versions = "compute", httpapi.NovaFault, &versions
+	a := &api{Config: cfg}
+	h := httpapi.New(cfg.HTTP)
+	for _, routes := range [][]httpapi.Route{
+		a.versionRoutes(), a.serverRoutes(), a.serverPartRoutes(), a.actionRoutes(), a.instanceActionRoutes(),
+		a.attachmentRoutes(), a.consoleRoutes(), a.catalogRoutes(),
+	} {
+		h.Add(routes...)
+	}
+	return h
+}
+
+// orElse sets a part that was not given.
+func orElse[T comparable](part *T, fallback T) {
+	var zero T
+	if *part == zero {
+		*part = fallback
+	}
+}
+
+// rules names policy rules of the Compute API.
+func rules(names ...string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = "os_compute_api:" + n
+	}
+	return out
+}
