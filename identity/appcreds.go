@@ -314,7 +314,7 @@ func withRoles(ctx context.Context, db bun.IDB, rows []appCredRow) ([]AppCredent
 		ids = append(ids, r.RoleIDs...)
 	}
 	var roles []roleRow
-	if err := db.NewSelect().Model(&roles).Where("role.id IN (?)", bun.In(ids)).Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&roles).Where("role.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
 		return nil, err
 	}
 	byID := map[string]Role{}

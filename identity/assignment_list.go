@@ -318,7 +318,7 @@ func nameAll(ctx context.Context, db bun.IDB, lines []Assignment) error {
 		}
 		var found []Named
 		err := db.NewRaw(`SELECT t.id, t.name, t.domain_id, COALESCE(d.name, '') AS domain_name FROM ? t
-			LEFT JOIN identity_projects d ON d.id = t.domain_id WHERE t.id IN (?)`, bun.Safe("identity_"+table), bun.In(list)).Scan(ctx, &found)
+			LEFT JOIN identity_projects d ON d.id = t.domain_id WHERE t.id IN (?)`, bun.Safe("identity_"+table), bun.List(list)).Scan(ctx, &found)
 		if err != nil {
 			return err
 		}

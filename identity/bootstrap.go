@@ -123,7 +123,7 @@ func (s *Service) ensureDefaultDomain(ctx context.Context, tx *store.Tx) error {
 func (s *Service) ensureRoles(ctx context.Context, tx *store.Tx, ids map[string]string) error {
 	names := append(slices.Clone(impliedAtStart), "service")
 	var rows []roleRow
-	if err := tx.NewSelect().Model(&rows).Where("role.domain_id = '' AND role.name IN (?)", bun.In(names)).Scan(ctx); err != nil {
+	if err := tx.NewSelect().Model(&rows).Where("role.domain_id = '' AND role.name IN (?)", bun.List(names)).Scan(ctx); err != nil {
 		return err
 	}
 	for _, r := range rows {
@@ -252,11 +252,11 @@ func (s *Service) ensureCatalog(ctx context.Context, tx *store.Tx, cfg Bootstrap
 			}
 		}
 	}
-	if _, err := tx.NewRaw("DELETE FROM identity_endpoints WHERE managed AND id NOT IN (?)", bun.In(endpoints)).Exec(ctx); err != nil {
+	if _, err := tx.NewRaw("DELETE FROM identity_endpoints WHERE managed AND id NOT IN (?)", bun.List(endpoints)).Exec(ctx); err != nil {
 		return err
 	}
 	_, err := tx.NewRaw(`DELETE FROM identity_services WHERE managed AND id NOT IN (?)
-		AND id NOT IN (SELECT service_id FROM identity_endpoints)`, bun.In(services)).Exec(ctx)
+		AND id NOT IN (SELECT service_id FROM identity_endpoints)`, bun.List(services)).Exec(ctx)
 	return err
 }
 

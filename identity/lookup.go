@@ -22,7 +22,7 @@ func (s *Service) lookUp(ctx context.Context, p payload) (*Token, error) {
 	var scopes []projectRow
 	ids := []string{user.DomainID, p.DomainID, p.ProjectID}
 	err = db.NewRaw(`SELECT project.* FROM identity_projects project WHERE project.id IN (?0) OR project.id IN
-		(SELECT domain_id FROM identity_projects WHERE id = ?1)`, bun.In(ids), p.ProjectID).Scan(ctx, &scopes)
+		(SELECT domain_id FROM identity_projects WHERE id = ?1)`, bun.List(ids), p.ProjectID).Scan(ctx, &scopes)
 	if err != nil {
 		return nil, err
 	}

@@ -151,16 +151,16 @@ func filterTags(q *bun.SelectQuery, f ProjectFilter) *bun.SelectQuery {
 	const any = "EXISTS (SELECT 1 FROM identity_project_tags t WHERE t.project_id = project.id AND t.tag IN (?))"
 	const all = "(SELECT COUNT(*) FROM identity_project_tags t WHERE t.project_id = project.id AND t.tag IN (?)) = ?"
 	if tags := sortedTags(f.Tags); len(tags) > 0 {
-		q = q.Where(all, bun.In(tags), len(tags))
+		q = q.Where(all, bun.List(tags), len(tags))
 	}
 	if tags := sortedTags(f.NotTags); len(tags) > 0 {
-		q = q.Where("NOT "+all, bun.In(tags), len(tags))
+		q = q.Where("NOT "+all, bun.List(tags), len(tags))
 	}
 	if len(f.TagsAny) > 0 {
-		q = q.Where(any, bun.In(f.TagsAny))
+		q = q.Where(any, bun.List(f.TagsAny))
 	}
 	if len(f.NotTagsAny) > 0 {
-		q = q.Where("NOT "+any, bun.In(f.NotTagsAny))
+		q = q.Where("NOT "+any, bun.List(f.NotTagsAny))
 	}
 	return q
 }

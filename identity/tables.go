@@ -85,7 +85,7 @@ func withTags(ctx context.Context, db bun.IDB, rows []projectRow) ([]Project, er
 		projects[i].Tags = []string{}
 	}
 	var tags []tagRow
-	if err := db.NewSelect().Model(&tags).Where("tag.project_id IN (?)", bun.In(ids)).Order("tag.tag").Scan(ctx); err != nil {
+	if err := db.NewSelect().Model(&tags).Where("tag.project_id IN (?)", bun.List(ids)).Order("tag.tag").Scan(ctx); err != nil {
 		return nil, err
 	}
 	for _, t := range tags {

@@ -247,8 +247,13 @@ func TestNobodyLearnsWhichUsersExist(t *testing.T) {
 	_, err := f.CreateUser(f.admin, identity.UserSpec{Name: "nopassword"})
 	require.NoError(t, err)
 	for _, a := range []identity.PasswordAuth{
-		{UserID: u.ID, Password: "wrong"}, {UserID: "nosuch", Password: "pw"}, {UserName: "nosuch", DomainID: "default"},
-		{UserName: "u", DomainName: "nosuch", Password: "pw"}, {UserName: "nopassword", DomainID: "default"}, {UserName: "u", Password: "pw"}, {},
+		{UserID: u.ID, Password: "wrong"},
+		{UserID: "nosuch", Password: "pw"},
+		{UserName: "nosuch", DomainID: "default"},
+		{UserName: "u", DomainName: "nosuch", Password: "pw"},
+		{UserName: "nopassword", DomainID: "default"},
+		{UserName: "u", Password: "pw"},
+		{},
 	} {
 		_, _, err := f.Authenticate(t.Context(), identity.AuthRequest{Methods: []string{"password"}, Password: &a})
 		require.ErrorIs(t, err, nephos.ErrUnauthenticated)

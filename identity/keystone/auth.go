@@ -9,7 +9,6 @@ import (
 )
 
 var (
-	pObject    = property{types: []string{"object"}}
 	pRefDomain = property{types: []string{"object"}, props: map[string]property{"id": pText, "name": pText}}
 
 	pAuthUser = property{types: []string{"object"}, props: map[string]property{

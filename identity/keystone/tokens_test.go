@@ -114,8 +114,10 @@ func TestBadLogins(t *testing.T) {
 		{`{"auth": {"identity": {"methods": []}}}`, 401, unauthorized},
 		{`{"auth": {"identity": {"methods": ["password"]}}}`, 400, expecting("password", "identity")},
 		{`{"auth": {"identity": {"methods": ["magic"], "magic": {}}}}`, 401, "Attempted to authenticate with an unsupported method."},
-		{`{"auth": {"identity": {"methods": ["password"], "password": {"user": {"password": "x"}}}}}`, 400,
-			"Invalid input for field identity/password/user: id or name must be present."},
+		{
+			`{"auth": {"identity": {"methods": ["password"], "password": {"user": {"password": "x"}}}}}`, 400,
+			"Invalid input for field identity/password/user: id or name must be present.",
+		},
 		{`{"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "admin", "password": "x"}}}}}`, 400, expecting("domain", "user")},
 		{strings.Replace(adminUnscoped, "secret", "wrong", 1), 401, unauthorized},
 		{strings.Replace(adminOnProject, `"project": {"name": "admin"`, `"project": {"name": "nosuch"`, 1), 401, unauthorized},
