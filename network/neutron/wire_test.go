@@ -1,0 +1,285 @@
+package neutron_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/identity/policy"
+	"github.com/nephos-cloud/nephos/network"
+	"github.com/nephos-cloud/nephos/network/neutron"
+)
+
+func TestEveryRouteNamesARuleThatExists(t *testing.T) {
+	enforcer, err := policy.New(policy.Base(), network.Rules())
+	require.NoError(t, err)
+	require.Empty(t, enforcer.Problems())
+	routes := neutron.Routes(neutron.Config{Service: &network.Service{}, Policy: enforcer})
+	require.NoError(t, httpapi.CheckRoutes(routes))
+	known := map[string]bool{}
+	for _, r := range enforcer.Rules() {
+		known[r.Name] = true
+	}
+	for _, r := range routes {
+		for _, name := range r.Rules {
+			require.True(t, known[name], "%s names %s", r.Pattern, name)
+		}
+	}
+}
+
+func TestFieldsOfResources(t *testing.T) {
+	c := newCloud(t)
+	net := c.made("red", "/v2.0/networks", `{"network": {"name": "n"}}`)
+	c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`)
+	port := c.made("red", "/v2.0/ports", `{"port": {"network_id": "`+net+`"}}`)
+
+	keys := func(project, path, name string) []string {
+		status, out := c.do(project, "GET", path, "")
+		require.Equal(t, 200, status)
+		return slices.Sorted(maps.Keys(out[name].(map[string]any)))
+	}
+	member := []string{
+		"admin_state_up", "availability_zone_hints", "availability_zones", "created_at", "description", "id", "mtu", "name",
+		"port_security_enabled", "project_id", "revision_number", "router:external", "shared", "status", "subnets", "tags", "tenant_id", "updated_at",
+	}
+	require.Equal(t, member, keys("red", "/v2.0/networks/"+net, "network"))
+	admin := append(slices.Clone(member), "provider:network_type", "provider:physical_network", "provider:segmentation_id")
+	slices.Sort(admin)
+	require.Equal(t, admin, keys("admin", "/v2.0/networks/"+net, "network"))
+	member = []string{
+		"admin_state_up", "allowed_address_pairs", "binding:vnic_type", "created_at", "description", "device_id", "device_owner",
+		"extra_dhcp_opts", "fixed_ips", "id", "mac_address", "name", "network_id", "port_security_enabled", "project_id",
+		"revision_number", "security_groups", "status", "tags", "tenant_id", "updated_at",
+	}
+	require.Equal(t, member, keys("red", "/v2.0/ports/"+port, "port"))
+	admin = append(slices.Clone(member), "binding:host_id", "binding:profile", "binding:vif_details", "binding:vif_type")
+	slices.Sort(admin)
+	require.Equal(t, admin, keys("admin", "/v2.0/ports/"+port, "port"))
+	require.Equal(t, []string{"id", "name"}, keys("red", "/v2.0/networks/"+net+"?fields=id&fields=name&fields=nope", "network"))
+
+	_, out := c.do("red", "GET", "/v2.0/subnets?network_id="+net, "")
+	require.Equal(t, []string{
+		"allocation_pools", "cidr", "created_at", "description", "dns_nameservers", "enable_dhcp", "gateway_ip", "host_routes", "id", "ip_version",
+		"ipv6_address_mode", "ipv6_ra_mode", "name", "network_id", "project_id", "revision_number", "subnetpool_id", "tags", "tenant_id", "updated_at",
+	}, slices.Sorted(maps.Keys(out["subnets"].([]any)[0].(map[string]any))))
+	s := out["subnets"].([]any)[0].(map[string]any)
+	require.Equal(t, "2026-05-04T03:02:01Z", s["created_at"])
+	require.Equal(t, "10.0.0.1", s["gateway_ip"])
+	require.Equal(t, []any{map[string]any{"start": "10.0.0.2", "end": "10.0.0.254"}}, s["allocation_pools"])
+}
+
+func TestBadInput(t *testing.T) {
+	c := newCloud(t)
+	net := c.made("red", "/v2.0/networks", `{"network": {"name": "n"}}`)
+	sub := c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`)
+	port := c.made("red", "/v2.0/ports", `{"port": {"network_id": "`+net+`", "fixed_ips": [{"ip_address": "10.0.0.5"}]}}`)
+	group := c.made("red", "/v2.0/security-groups", `{"security_group": {"name": "g"}}`)
+	no := "11111111-1111-4111-8111-111111111111"
+	subnet := func(more string) string {
+		return `{"subnet": {"network_id": "` + net + `", "ip_version": 4, ` + more + `}}`
+	}
+	rule := func(more string) string {
+		return `{"security_group_rule": {"security_group_id": "` + group + `", "direction": "ingress", ` + more + `}}`
+	}
+	for _, x := range []struct {
+		method, path, body string
+		status             int
+		kind, message      string
+	}{
+		{"POST", "networks", `{`, 400, "HTTPBadRequest", "Body contains invalid data"},
+		{"POST", "networks", `{}`, 400, "HTTPBadRequest", "Resource body required"},
+		{"POST", "networks", `{"port": {}}`, 400, "HTTPBadRequest", "Unable to find 'network' in request body"},
+		{"POST", "networks", `{"networks": []}`, 400, "HTTPBadRequest", "Resources required"},
+		{"POST", "networks", `{"network": {"nme": "x", "ab": 1}}`, 400, "HTTPBadRequest", "Unrecognized attribute(s) 'ab, nme'"},
+		{"POST", "networks", `{"network": {"id": "` + no + `"}}`, 400, "HTTPBadRequest", "Attribute 'id' not allowed in POST"},
+		{"POST", "networks", `{"network": {"name": 7}}`, 400, "HTTPBadRequest", "Invalid input for name. Reason: '7' is not a valid string."},
+		{"POST", "networks", `{"network": {"admin_state_up": "maybe"}}`, 400, "InvalidInput", "Invalid input for operation: 'maybe' cannot be converted to boolean."},
+		{"POST", "networks", `{"network": {"shared": true}}`, 403, "PolicyNotAuthorized", "(rule:create_network and rule:create_network:shared) is disallowed by policy"},
+		{"POST", "networks", `{"network": {"tenant_id": "blue"}}`, 400, "HTTPBadRequest", "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges"},
+		{"POST", "networks", `{"network": {"mtu": 9000}}`, 400, "InvalidInput", "Invalid input for operation: Requested MTU is too big, maximum is 1450."},
+		{"POST", "networks", `{"network": {"availability_zone_hints": ["mars"]}}`, 404, "AvailabilityZoneNotFound", "AvailabilityZone mars could not be found."},
+		{"PUT", "networks/" + net, `{"network": {"status": "x"}}`, 400, "HTTPBadRequest", "Cannot update read-only attribute status"},
+		{"GET", "networks/" + no, ``, 404, "NetworkNotFound", "Network " + no + " could not be found."},
+		{"DELETE", "networks/" + net, ``, 409, "NetworkInUse", "Unable to complete operation on network " + net + ". There are one or more ports still in use on the network, id for these ports is: " + port + "."},
+		{"GET", "networks?nope=1", ``, 400, "HTTPBadRequest", "['nope'] is invalid attribute for filtering"},
+		{"GET", "networks?sort_key=name", ``, 400, "", "The number of sort_keys and sort_dirs must be same"},
+		{"GET", "networks?limit=-1", ``, 400, "", "Bad limit request: Limit must be an integer 0 or greater and not '-1'."},
+		{"GET", "networks?admin_state_up=x", ``, 400, "InvalidInput", "Invalid input for operation: 'x' cannot be converted to boolean."},
+
+		{"POST", "subnets", `{"subnet": {"cidr": "10.0.0.0/24"}}`, 400, "HTTPBadRequest", "Failed to parse request. Required attribute 'ip_version' not specified"},
+		{"POST", "subnets", subnet(`"cidr": "10.0.0.0/33"`), 400, "HTTPBadRequest", "Invalid input for cidr. Reason: '10.0.0.0/33' is not a valid IP subnet."},
+		{"POST", "subnets", subnet(`"cidr": "10.0.0.128/25"`), 400, "InvalidInput", "Invalid input for operation: Requested subnet with cidr: 10.0.0.128/25 for network: " + net + " overlaps with another subnet."},
+		{"POST", "subnets", subnet(`"cidr": "fd00::/64"`), 400, "InvalidInput", "Invalid input for operation: cidr 'fd00::/64' does not match the ip_version '4'."},
+		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "gateway_ip": "10.1.0.255"`), 400, "InvalidInput", "Invalid input for operation: Gateway is not valid on subnet."},
+		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.9", "end": "10.1.0.5"}]`), 400, "InvalidAllocationPool", "The allocation pool 10.1.0.9-10.1.0.5 is not valid."},
+		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.9", "end": "10.2.0.5"}]`), 400, "OutOfBoundsAllocationPool", "The allocation pool 10.1.0.9-10.2.0.5 spans beyond the subnet cidr 10.1.0.0/24."},
+		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.1", "end": "10.1.0.5"}]`), 409, "GatewayConflictWithAllocationPools", "Gateway ip 10.1.0.1 conflicts with allocation pool 10.1.0.1-10.1.0.5."},
+		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.2", "end": "10.1.0.5"}, {"start": "10.1.0.5", "end": "10.1.0.6"}]`), 409, "OverlappingAllocationPools", "Found overlapping allocation pools: 10.1.0.2-10.1.0.5 10.1.0.5-10.1.0.6 for subnet 10.1.0.0/24."},
+		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/31"`), 400, "InvalidInput", "Invalid input for operation: Subnet has a prefix length that is incompatible with DHCP service enabled."},
+		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "ipv6_ra_mode": "slaac"`), 400, "InvalidInput", "Invalid input for operation: ipv6_ra_mode is not valid when ip_version is 4."},
+		{"POST", "subnets", subnet(`"subnetpool_id": "` + no + `"`), 404, "SubnetPoolNotFound", "Subnet pool " + no + " could not be found."},
+		{"DELETE", "subnets/" + sub, ``, 409, "SubnetInUse", "Unable to complete operation on subnet " + sub + ": One or more ports have an IP allocation from this subnet."},
+
+		{"POST", "ports", `{"port": {"network_id": "` + no + `"}}`, 404, "NetworkNotFound", "Network " + no + " could not be found."},
+		{"POST", "ports", `{"port": {"network_id": "x"}}`, 400, "HTTPBadRequest", "Invalid input for network_id. Reason: 'x' is not a valid UUID."},
+		{"POST", "ports", `{"port": {"network_id": "` + net + `", "mac_address": "zz"}}`, 400, "HTTPBadRequest", "Invalid input for mac_address. Reason: 'zz' is not a valid MAC address."},
+		{"POST", "ports", `{"port": {"network_id": "` + net + `", "fixed_ips": [{"ip_address": "10.0.0.5"}]}}`, 409, "IpAddressAlreadyAllocated", "IP address 10.0.0.5 already allocated in subnet " + sub},
+		{"POST", "ports", `{"port": {"network_id": "` + net + `", "fixed_ips": [{"ip_address": "10.3.0.5"}]}}`, 400, "InvalidIpForNetwork", "IP address 10.3.0.5 is not a valid IP for any of the subnets on the specified network."},
+		{"POST", "ports", `{"port": {"network_id": "` + net + `", "security_groups": ["` + no + `"]}}`, 404, "SecurityGroupNotFound", "Security group " + no + " does not exist"},
+		{"POST", "ports", `{"port": {"network_id": "` + net + `", "binding:host_id": "h"}}`, 403, "PolicyNotAuthorized", "(rule:create_port and rule:create_port:binding:host_id) is disallowed by policy"},
+		{"POST", "ports", `{"port": {"network_id": "` + net + `", "port_security_enabled": false, "allowed_address_pairs": [{"ip_address": "1.2.3.4"}]}}`, 409, "AddressPairAndPortSecurityRequired", "Port Security must be enabled in order to have allowed address pairs on a port."},
+		{"PUT", "ports/" + port, `{"port": {"port_security_enabled": false}}`, 409, "PortSecurityPortHasSecurityGroup", "Port has security group associated. Cannot disable port security or IP address until security group is removed."},
+
+		{"POST", "security-groups", `{"security_group": {"name": "default"}}`, 409, "SecurityGroupDefaultAlreadyExists", "Default security group already exists."},
+		{"POST", "security-group-rules", rule(`"protocol": "tcp", "port_range_min": 9, "port_range_max": 8`), 400, "SecurityGroupInvalidPortRange", "For TCP/UDP protocols, port_range_min must be <= port_range_max"},
+		{"POST", "security-group-rules", rule(`"port_range_min": 9, "port_range_max": 9`), 400, "SecurityGroupProtocolRequiredWithPorts", "Must also specify protocol if port range is given."},
+		{"POST", "security-group-rules", rule(`"protocol": "icmp", "port_range_max": 9`), 400, "SecurityGroupMissingIcmpType", "ICMP code (port-range-max) 9 is provided but ICMP type (port-range-min) is missing."},
+		{"POST", "security-group-rules", rule(`"protocol": "ipv6-icmp"`), 400, "SecurityGroupEthertypeConflictWithProtocol", "Invalid ethertype IPv4 for protocol ipv6-icmp."},
+		{"POST", "security-group-rules", rule(`"remote_ip_prefix": "fd00::/64"`), 400, "SecurityGroupRuleParameterConflict", "Conflicting value ethertype IPv4 for CIDR fd00::/64"},
+		{"POST", "security-group-rules", rule(`"remote_ip_prefix": "10.0.0.0/8", "remote_group_id": "` + group + `"`), 400, "SecurityGroupMultipleRemoteEntites", "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."},
+		{"POST", "security-group-rules", `{"security_group_rule": {"security_group_id": "` + group + `", "direction": "up"}}`, 400, "HTTPBadRequest", "Invalid input for direction. Reason: up is not in ['ingress', 'egress']."},
+		{"PUT", "security-group-rules/" + no, `{"security_group_rule": {}}`, 405, "", ""},
+
+		{"POST", "routers", `{"router": {"external_gateway_info": {"network_id": "` + net + `"}}}`, 400, "BadRequest", "Bad router request: Network " + net + " is not an external network."},
+		{"PUT", "routers/" + no + "/add_router_interface", `{"subnet_id": "` + sub + `"}`, 404, "RouterNotFound", "Router " + no + " could not be found"},
+		{"POST", "floatingips", `{"floatingip": {"floating_network_id": "` + net + `"}}`, 400, "BadRequest", "Bad floatingip request: Network " + net + " is not a valid external network."},
+		{"PUT", "quotas/red", `{"quota": {"port": 5}}`, 403, "PolicyNotAuthorized", "rule:update_quota is disallowed by policy"},
+		{"GET", "quotas/blue", ``, 403, "PolicyNotAuthorized", "rule:get_quota is disallowed by policy"},
+		{"GET", "subnetpools", ``, 404, "HTTPNotFound", ""},
+		{"GET", "extensions/rbac-policies", ``, 404, "HTTPNotFound", ""},
+	} {
+		t.Run(x.method+" "+x.path+" "+x.body, func(t *testing.T) {
+			status, out := c.do("red", x.method, "/v2.0/"+x.path, x.body)
+			require.Equal(t, x.status, status, out)
+			kind, message := fault(out)
+			if x.kind != "" {
+				require.Equal(t, x.kind, kind, message)
+			}
+			if x.message != "" {
+				require.Equal(t, x.message, message)
+			}
+		})
+	}
+	status, _ := c.do("bad", "GET", "/v2.0/networks", "")
+	require.Equal(t, 401, status)
+	status, _ = c.do("viewer", "POST", "/v2.0/networks", `{"network": {}}`)
+	require.Equal(t, 403, status)
+	status, _ = c.do("viewer", "GET", "/v2.0/networks/"+net, "")
+	require.Equal(t, 200, status)
+	status, _ = c.do("blue", "GET", "/v2.0/ports/"+port, "")
+	require.Equal(t, 404, status)
+	status, out := c.do("admin", "PUT", "/v2.0/quotas/red", `{"quota": {"port": 1, "nope": 3}}`)
+	require.Equal(t, 400, status, out)
+	status, _ = c.do("admin", "PUT", "/v2.0/quotas/red", `{"quota": {"port": 1}}`)
+	require.Equal(t, 200, status)
+	status, out = c.do("red", "POST", "/v2.0/ports", `{"port": {"network_id": "`+net+`"}}`)
+	require.Equal(t, 409, status)
+	kind, message := fault(out)
+	require.Equal(t, "OverQuota", kind)
+	require.Equal(t, "Quota exceeded for resources: ['port'].", message)
+}
+
+func TestBulkIsAllOrNothing(t *testing.T) {
+	c := newCloud(t)
+	status, out := c.do("red", "POST", "/v2.0/networks", `{"networks": [{"name": "a"}, {"network": {"name": "b"}}]}`)
+	require.Equal(t, 201, status, out)
+	require.Len(t, out["networks"], 2)
+	net := out["networks"].([]any)[0].(map[string]any)["id"].(string)
+	c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 4, "cidr": "10.0.0.0/29"}}`)
+	port := `{"network_id": "` + net + `"}`
+	status, out = c.do("red", "POST", "/v2.0/ports", `{"ports": [`+port+`,`+port+`,`+port+`,`+port+`,`+port+`,`+port+`]}`)
+	require.Equal(t, 409, status, out)
+	_, out = c.do("red", "GET", "/v2.0/ports", "")
+	require.Empty(t, out["ports"])
+	status, out = c.do("red", "POST", "/v2.0/ports", `{"ports": [`+port+`,`+port+`,`+port+`,`+port+`,`+port+`]}`)
+	require.Equal(t, 201, status, out)
+	require.Len(t, out["ports"], 5)
+}
+
+func TestListsInOrderAndPages(t *testing.T) {
+	c := newCloud(t)
+	for _, name := range []string{"b", "a", "c", "d", "e"} {
+		c.made("red", "/v2.0/networks", `{"network": {"name": "`+name+`"}}`)
+	}
+	names := func(path string) (names string, links []any) {
+		status, out := c.do("red", "GET", path, "")
+		require.Equal(t, 200, status, out)
+		for _, n := range out["networks"].([]any) {
+			names += n.(map[string]any)["name"].(string)
+		}
+		links, _ = out["networks_links"].([]any)
+		return names, links
+	}
+	got, links := names("/v2.0/networks?sort_key=name&sort_dir=desc")
+	require.Equal(t, "edcba", got)
+	require.Nil(t, links)
+	got, links = names("/v2.0/networks?sort_key=name&sort_dir=asc&limit=2")
+	require.Equal(t, "ab", got)
+	require.Equal(t, "next", links[0].(map[string]any)["rel"])
+	got, links = names(links[0].(map[string]any)["href"].(string)[len(c.url):])
+	require.Equal(t, "cd", got)
+	back := ""
+	for _, l := range links {
+		if l.(map[string]any)["rel"] == "previous" {
+			back = l.(map[string]any)["href"].(string)[len(c.url):]
+		}
+	}
+	got, _ = names(back)
+	require.Equal(t, "ab", got)
+	got, _ = names("/v2.0/networks?name=a&name=c&sort_key=name&sort_dir=asc")
+	require.Equal(t, "ac", got)
+	got, _ = names("/v2.0/networks?shared=true")
+	require.Empty(t, got)
+	for i, path := range []string{"ports", "subnets", "routers", "floatingips", "security-groups", "security-group-rules"} {
+		status, out := c.do("red", "GET", fmt.Sprintf("/v2.0/%s?limit=%d&sort_key=id&sort_dir=desc&page_reverse=True", path, i+1), "")
+		require.Equal(t, 200, status, out)
+	}
+}
+
+func TestIfMatch(t *testing.T) {
+	c := newCloud(t)
+	net := c.made("red", "/v2.0/networks", `{"network": {"name": "n"}}`)
+	_, out := c.do("red", "GET", "/v2.0/networks/"+net, "")
+	n := out["network"].(map[string]any)["revision_number"].(float64)
+	status, _ := c.do("red", "PUT", "/v2.0/networks/"+net, `{"network": {"name": "m"}}`, "If-Match", fmt.Sprintf("revision_number=%d", int(n)+1))
+	require.Equal(t, http.StatusPreconditionFailed, status)
+	status, out = c.do("red", "PUT", "/v2.0/networks/"+net, `{"network": {"name": "m"}}`, "If-Match", fmt.Sprintf("revision_number=%d", int(n)))
+	require.Equal(t, 200, status)
+	require.Equal(t, n+1, out["network"].(map[string]any)["revision_number"])
+	status, _ = c.do("red", "DELETE", "/v2.0/networks/"+net, "", "If-Match", fmt.Sprintf("revision_number=%d", int(n)))
+	require.Equal(t, http.StatusPreconditionFailed, status)
+}
+
+func TestVersionsAndResources(t *testing.T) {
+	c := newCloud(t)
+	status, out := c.do("", "GET", "/", "")
+	require.Equal(t, 200, status)
+	require.Equal(t, "v2.0", out["versions"].([]any)[0].(map[string]any)["id"])
+	status, _ = c.do("", "GET", "/v2.0/", "")
+	require.Equal(t, 401, status)
+	status, out = c.do("red", "GET", "/v2.0/", "")
+	require.Equal(t, 200, status)
+	// What is listed exists.
+	for _, r := range out["resources"].([]any) {
+		href := r.(map[string]any)["links"].([]any)[0].(map[string]any)["href"].(string)
+		status, body := c.do("admin", "GET", href[len(c.url):], "")
+		require.Equal(t, 200, status, body)
+		require.Contains(t, body, r.(map[string]any)["collection"])
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	c := newCloud(t)
+	var ids []any
+	for range 2 {
+		status, out := c.do("red", "POST", "/v2.0/networks", `{"network": {"name": "n"}}`, "Idempotency-Key", "k")
+		require.Equal(t, 201, status)
+		ids = append(ids, out["network"].(map[string]any)["id"])
+	}
+	require.Equal(t, ids[0], ids[1])
+}
