@@ -64,6 +64,8 @@ type Agent struct {
 	tracer trace.Tracer
 	images *imageCache
 
+	snapshots *snapshots
+
 	watcher bus.Watcher
 	kick    chan struct{} // something became due
 
@@ -117,8 +119,12 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the agent of host %s: %w", cfg.Host, err)
 	}
+	snaps, err := newSnapshots(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("starting the agent of host %s: %w", cfg.Host, err)
+	}
 	return &Agent{
-		cfg: cfg, id: cfg.IDs.New(), tracer: cfg.Tracer.Tracer("nephos/agent"), images: images,
+		cfg: cfg, id: cfg.IDs.New(), tracer: cfg.Tracer.Tracer("nephos/agent"), images: images, snapshots: snaps,
 		kick: make(chan struct{}, 1), objects: map[string]*object{},
 		pending: map[*object]struct{}{}, byAddr: map[netAddr]string{},
 	}, nil
@@ -136,6 +142,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	defer a.snapshots.close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -213,6 +220,7 @@ func (a *Agent) Close() {
 	if a.watcher != nil {
 		a.watcher.Close()
 	}
+	a.snapshots.close()
 }
 
 // BeatNow sends a heartbeat, for tests that step.

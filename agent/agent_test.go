@@ -2,7 +2,10 @@ package agent_test
 
 import (
 	"context"
+	"crypto/sha512"
+	"encoding/hex"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,9 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"crypto/sha512"
-	"encoding/hex"
 
 	"github.com/stretchr/testify/require"
 
@@ -363,6 +363,43 @@ func TestAGuestThatStopsWhileAWorkerHasItIsReported(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the stop was never reported")
 	}
+}
+
+func TestASnapshotIsSentOnce(t *testing.T) {
+	var got [][]byte
+	status := http.StatusInternalServerError
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		require.Equal(t, http.MethodPut, r.Method)
+		require.EqualValues(t, len(body), r.ContentLength)
+		got = append(got, body)
+		w.WriteHeader(status)
+	}))
+	defer srv.Close()
+	h := newHost(t)
+	h.boot()
+	ask := func(url string) (a driver.SnapshotAnswer, err error) {
+		err = h.fleet.Ask(t.Context(), "host-1", driver.AskSnapshot, driver.SnapshotQuestion{ID: "srv", Disk: "root", URL: url}, &a)
+		return a, err
+	}
+	_, err := ask("file:///etc/passwd")
+	require.ErrorIs(t, err, nephos.ErrInvalid)
+	_, err = ask(srv.URL + "/i?signature=1")
+	require.ErrorContains(t, err, "500")
+
+	status = http.StatusNoContent
+	for _, signature := range []string{"2", "3"} { // the second finds what the first did
+		a, err := ask(srv.URL + "/i?signature=" + signature)
+		require.NoError(t, err)
+		require.True(t, a.Done)
+		require.EqualValues(t, len(got[1]), a.Size)
+	}
+	require.Len(t, got, 2)
+	require.Contains(t, string(got[1]), "disk root of guest srv")
+	left, err := os.ReadDir(filepath.Join(h.dir, "snapshots"))
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func TestRunCarriesOutAndStops(t *testing.T) {

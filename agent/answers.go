@@ -21,6 +21,8 @@ func (s answers) Answer(ctx context.Context, question string, in []byte) ([]byte
 			log, err := s.a.cfg.Hypervisor.ConsoleLog(ctx, q.ID, q.Max)
 			return driver.ConsoleLogAnswer{Log: log}, err
 		})
+	case driver.AskSnapshot:
+		return answer(in, func(q driver.SnapshotQuestion) (driver.SnapshotAnswer, error) { return s.a.snapshot(ctx, q) })
 	case driver.AskDiagnostics:
 		return answer(in, func(q driver.ServerQuestion) (map[string]any, error) {
 			return s.a.cfg.Hypervisor.Diagnostics(ctx, q.ID)

@@ -8,6 +8,8 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
@@ -210,7 +213,15 @@ func reachable(port string) error {
 func TestRealGuests(t *testing.T) {
 	needReal(t)
 	image := guestImage(t)
-	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(image) }))
+	copied := filepath.Join(t.TempDir(), "copy.qcow2")
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			body, err := io.ReadAll(r.Body)
+			assert.NoError(t, errors.Join(err, os.WriteFile(copied, body, 0o600)))
+			return
+		}
+		_, _ = w.Write(image)
+	}))
 	t.Cleanup(served.Close)
 	sum := sha512.Sum512(image)
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -304,6 +315,17 @@ func TestRealGuests(t *testing.T) {
 	h.put(object(t, driver.KindServer, "one", 3, one))
 	require.NotContains(t, guest.run("cat /proc/partitions"), "vdb")
 	require.NoError(t, volumes.Disconnect(t.Context(), volumeID, volume.Connector{AttachmentID: "first", Host: "host"}))
+
+	// A copy of its disk is taken while it runs.
+	var taken driver.SnapshotAnswer
+	for !taken.Done {
+		q := driver.SnapshotQuestion{ID: "one", Disk: "root", URL: served.URL + "/copy"}
+		require.NoError(t, json.Unmarshal(h.order(order{Question: driver.AskSnapshot, In: q}), &taken))
+	}
+	info, err := exec.Command("qemu-img", "info", "-f", "qcow2", copied).CombinedOutput()
+	require.NoError(t, err, "%s", info)
+	require.Contains(t, string(info), "virtual size: 1 GiB")
+	require.NotContains(t, string(info), "backing file")
 
 	// It powers itself off: that is reported, and respected.
 	guest.run("(sleep 1; poweroff) >/dev/null 2>&1 &")

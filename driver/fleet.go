@@ -46,11 +46,17 @@ type ConsoleLogAnswer struct{ Log []byte }
 type ConsoleQuestion struct{ ID, Kind string }
 
 // SnapshotQuestion asks for an independent qcow2 copy of a server's disk,
-// which the agent sends by PUT to the URL.
+// which the agent sends by PUT to the URL. A copy takes longer than a question
+// may: the first question begins it, and one asked again, with the same URL but
+// for its query, tells whether it is done. After an error, which is told once,
+// the next question begins again.
 type SnapshotQuestion struct{ ID, Disk, URL string }
 
-// SnapshotAnswer says what was sent.
-type SnapshotAnswer struct{ Size int64 }
+// SnapshotAnswer says whether the copy was sent, and how many bytes it has.
+type SnapshotAnswer struct {
+	Done bool
+	Size int64
+}
 
 // Observer is what a service does with what it hears from hosts. The calls come
 // one at a time for each host, and again if they return an error.
