@@ -41,14 +41,14 @@ func (tokens) Verify(_ context.Context, token string) (nephos.Caller, error) {
 }
 
 type fixture struct {
-	t      *testing.T
+	t      testing.TB
 	store  *sqlstore.Store
 	server *httptest.Server
 	db     *store.DB
 }
 
 // with runs the test with an API at /placement on a database.
-func with(t *testing.T, db *store.DB) *fixture {
+func with(t testing.TB, db *store.DB) *fixture {
 	t.Helper()
 	enforcer, err := policy.New(policy.Base(), placement.Rules())
 	require.NoError(t, err)
@@ -64,7 +64,8 @@ func with(t *testing.T, db *store.DB) *fixture {
 	return &fixture{t: t, store: s, server: server, db: db}
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
+	t.Helper()
 	return with(t, storetest.Open(t, clock{}, sqlstore.Migrations()))
 }
 
@@ -505,20 +506,17 @@ func TestHostsAreProvidersAndDecisionsHeedTheAPI(t *testing.T) {
 	require.NoError(t, try(2))
 }
 
-// raw sends a query as it is, without a server between.
-func (f *fixture) raw(url string) int {
-	req, err := http.NewRequest(http.MethodGet, url, nil)
+// raw sends a request as it is, without a server between.
+func (f *fixture) raw(method, url, body string) int {
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		return 0
 	}
 	req.Header.Set("X-Auth-Token", "admin")
 	req.Header.Set("OpenStack-API-Version", "placement latest")
+	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	http.StripPrefix("", f.server.Config.Handler).ServeHTTP(w, prefixed(req))
-	return w.Code
-}
-
-func prefixed(req *http.Request) *http.Request {
 	req.URL.Path = "/placement" + req.URL.Path
-	return req
+	f.server.Config.Handler.ServeHTTP(w, req)
+	return w.Code
 }

@@ -117,15 +117,44 @@ func FuzzQueries(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	fix := (*fixture)(nil)
+	fix := newFixture(f)
 	f.Fuzz(func(t *testing.T, query string) {
-		if fix == nil || fix.t != t {
-			fix = newFixture(t)
-		}
 		for _, path := range []string{"/allocation_candidates", "/resource_providers", "/traits", "/usages"} {
 			req := "http://h" + path + "?" + query
-			if a := fix.raw(req); a >= 500 {
+			if a := fix.raw("GET", req, ""); a >= 500 {
 				t.Errorf("%s: %d", req, a)
+			}
+		}
+	})
+}
+
+func FuzzBodies(f *testing.F) {
+	for _, s := range []string{
+		`{"allocations": {"` + rp1 + `": {"resources": {"VCPU": 1}, "generation": 1}}, "project_id": "p", "user_id": "u", "consumer_generation": null, "consumer_type": "A", "mappings": {"": ["x"]}}`,
+		`{"resource_provider_generation": 0, "inventories": {"VCPU": {"total": 1, "allocation_ratio": 1e300}}}`,
+		`{"name": "x", "uuid": "` + rp2 + `", "parent_provider_uuid": null}`,
+		`{"inventories": {"` + rp1 + `": {"resource_provider_generation": 0, "inventories": {}}}, "allocations": {}}`,
+		`{"aggregates": [], "traits": [null], "resource_provider_generation": 9223372036854775808}`, `null`, `[]`,
+	} {
+		f.Add(s)
+	}
+	fix := newFixture(f)
+	fix.provider(rp1, "one", "", nil)
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, op := range [][2]string{
+			{"PUT", "/allocations/" + consumer},
+			{"POST", "/allocations"},
+			{"POST", "/reshaper"},
+			{"POST", "/resource_providers"},
+			{"PUT", "/resource_providers/" + rp1},
+			{"PUT", "/resource_providers/" + rp1 + "/inventories"},
+			{"POST", "/resource_providers/" + rp1 + "/inventories"},
+			{"PUT", "/resource_providers/" + rp1 + "/traits"},
+			{"PUT", "/resource_providers/" + rp1 + "/aggregates"},
+			{"POST", "/resource_classes"},
+		} {
+			if a := fix.raw(op[0], "http://h"+op[1], body); a >= 500 {
+				t.Errorf("%s: %d", op, a)
 			}
 		}
 	})

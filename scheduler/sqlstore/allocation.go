@@ -179,7 +179,7 @@ func (s *Store) setAllocations(ctx context.Context, tx *store.Tx, specs []Alloca
 		}
 	}
 	if len(known) > 0 {
-		if _, err := tx.NewDelete().Model((*allocationRow)(nil)).Where("consumer_uuid IN (?)", bun.In(known)).Exec(ctx); err != nil {
+		if _, err := tx.NewDelete().Model((*allocationRow)(nil)).Where("consumer_uuid IN (?)", bun.List(known)).Exec(ctx); err != nil {
 			return err
 		}
 	}
@@ -197,7 +197,7 @@ func (s *Store) setAllocations(ctx context.Context, tx *store.Tx, specs []Alloca
 		}
 	}
 	_, err = tx.NewRaw(`DELETE FROM placement_consumers WHERE uuid IN (?) AND NOT EXISTS
-		(SELECT 1 FROM placement_allocations a WHERE a.consumer_uuid = placement_consumers.uuid)`, bun.In(consumers)).Exec(ctx)
+		(SELECT 1 FROM placement_allocations a WHERE a.consumer_uuid = placement_consumers.uuid)`, bun.List(consumers)).Exec(ctx)
 	return err
 }
 

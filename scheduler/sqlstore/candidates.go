@@ -57,6 +57,9 @@ const (
 	sharingTrait = "MISC_SHARES_VIA_AGGREGATE"
 	// maxPerTree bounds the candidates of one tree.
 	maxPerTree = 1000
+	// maxSteps bounds the search in one tree: a request can be made that would
+	// take for ever.
+	maxSteps = 100_000
 )
 
 // place is a provider while candidates are sought.
@@ -102,7 +105,7 @@ func (s *Store) Candidates(ctx context.Context, req CandidatesRequest) ([]Candid
 	summaries := map[string]ProviderSummary{}
 	seen := map[string]bool{}
 	for part := range slices.Chunk(roots, chunk) {
-		places, err := loadPlaces(ctx, db, "root_uuid IN (?)", bun.In(part))
+		places, err := loadPlaces(ctx, db, "root_uuid IN (?)", bun.List(part))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -195,7 +198,7 @@ func loadPlaces(ctx context.Context, db bun.IDB, where string, arg any) ([]*plac
 		rows  any
 		order string
 	}{{&inventories, "class"}, {&traits, "trait"}, {&aggregates, "aggregate_uuid"}} {
-		if err := db.NewSelect().Model(load.rows).Where("provider_uuid IN (?)", bun.In(uuids)).Order(load.order).Scan(ctx); err != nil {
+		if err := db.NewSelect().Model(load.rows).Where("provider_uuid IN (?)", bun.List(uuids)).Order(load.order).Scan(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -83,7 +83,7 @@ func (s *Store) checkClasses(ctx context.Context, db bun.IDB, amounts scheduler.
 		return nil
 	}
 	var have []string
-	if err := db.NewSelect().Model((*classRow)(nil)).Column("name").Where("name IN (?)", bun.In(names)).Scan(ctx, &have); err != nil {
+	if err := db.NewSelect().Model((*classRow)(nil)).Column("name").Where("name IN (?)", bun.List(names)).Scan(ctx, &have); err != nil {
 		return err
 	}
 	if unknown := difference(have, names); len(unknown) > 0 {

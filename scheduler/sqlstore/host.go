@@ -148,7 +148,7 @@ func (s *Store) putInventories(ctx context.Context, tx *store.Tx, uuid string, o
 		put = append(put, row)
 	}
 	if len(gone) > 0 {
-		_, err := tx.NewDelete().Model((*inventoryRow)(nil)).Where("provider_uuid = ? AND class IN (?)", uuid, bun.In(gone)).Exec(ctx)
+		_, err := tx.NewDelete().Model((*inventoryRow)(nil)).Where("provider_uuid = ? AND class IN (?)", uuid, bun.List(gone)).Exec(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -202,7 +202,7 @@ func difference(a, b []string) []string {
 func putTraits(ctx context.Context, tx *store.Tx, uuid string, old, traits []string) (bool, error) {
 	lost, won := difference(traits, old), difference(old, traits)
 	if len(lost) > 0 {
-		_, err := tx.NewDelete().Model((*providerTraitRow)(nil)).Where("provider_uuid = ? AND trait IN (?)", uuid, bun.In(lost)).Exec(ctx)
+		_, err := tx.NewDelete().Model((*providerTraitRow)(nil)).Where("provider_uuid = ? AND trait IN (?)", uuid, bun.List(lost)).Exec(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -238,7 +238,7 @@ func putAggregates(ctx context.Context, tx *store.Tx, uuid string, old, aggregat
 	}
 	lost, won := difference(ids(aggregates), ids(old)), difference(ids(old), ids(aggregates))
 	if len(lost) > 0 {
-		_, err := tx.NewDelete().Model((*providerAggregateRow)(nil)).Where("provider_uuid = ? AND aggregate_uuid IN (?)", uuid, bun.In(lost)).Exec(ctx)
+		_, err := tx.NewDelete().Model((*providerAggregateRow)(nil)).Where("provider_uuid = ? AND aggregate_uuid IN (?)", uuid, bun.List(lost)).Exec(ctx)
 		if err != nil {
 			return false, err
 		}

@@ -136,7 +136,7 @@ func (s *Store) dropInventories(ctx context.Context, tx *store.Tx, uuid string, 
 	if len(used) > 0 {
 		return nephos.Errorf(nephos.ErrConflict, "Inventory for '%s' on resource provider '%s' in use.", strings.Join(used, ", "), uuid).WithReason(ReasonInventoryInUse)
 	}
-	_, err = tx.NewDelete().Model((*inventoryRow)(nil)).Where("provider_uuid = ? AND class IN (?)", uuid, bun.In(gone)).Exec(ctx)
+	_, err = tx.NewDelete().Model((*inventoryRow)(nil)).Where("provider_uuid = ? AND class IN (?)", uuid, bun.List(gone)).Exec(ctx)
 	return err
 }
 

@@ -90,19 +90,19 @@ func (s *Store) Providers(ctx context.Context, f ProviderFilter) ([]Provider, er
 	}
 	const inAggregates = "(SELECT provider_uuid FROM placement_provider_aggregates WHERE aggregate_uuid IN (?))"
 	for _, set := range f.MemberOf {
-		q = q.Where("uuid IN "+inAggregates, bun.In(set))
+		q = q.Where("uuid IN "+inAggregates, bun.List(set))
 	}
 	if len(f.NotMemberOf) > 0 {
-		q = q.Where("uuid NOT IN "+inAggregates, bun.In(f.NotMemberOf))
+		q = q.Where("uuid NOT IN "+inAggregates, bun.List(f.NotMemberOf))
 	}
 	var traits []string
 	const withTraits = "(SELECT provider_uuid FROM placement_provider_traits WHERE trait IN (?))"
 	for _, set := range f.Required {
-		q = q.Where("uuid IN "+withTraits, bun.In(set))
+		q = q.Where("uuid IN "+withTraits, bun.List(set))
 		traits = append(traits, set...)
 	}
 	if len(f.Forbidden) > 0 {
-		q = q.Where("uuid NOT IN "+withTraits, bun.In(f.Forbidden))
+		q = q.Where("uuid NOT IN "+withTraits, bun.List(f.Forbidden))
 		traits = append(traits, f.Forbidden...)
 	}
 	if unknown, err := unknownTraits(ctx, db, traits); err != nil {
@@ -247,7 +247,7 @@ func move(ctx context.Context, tx *store.Tx, row *providerRow, parentUUID string
 		below = append(below, children[below[i]]...)
 	}
 	row.ParentUUID, row.RootUUID = parentUUID, root
-	_, err := tx.NewUpdate().Model((*providerRow)(nil)).Set("root_uuid = ?", root).Where("uuid IN (?)", bun.In(below)).Exec(ctx)
+	_, err := tx.NewUpdate().Model((*providerRow)(nil)).Set("root_uuid = ?", root).Where("uuid IN (?)", bun.List(below)).Exec(ctx)
 	return err
 }
 

@@ -24,6 +24,7 @@ type host struct {
 	used             scheduler.Resources
 	consumers        int
 	numIOOps, failed int
+	unfit            bool // not in the snapshot, which cannot take it
 
 	pending scheduler.Resources
 	waiting int
@@ -78,6 +79,9 @@ func (s *Store) observe(uuid string, generation int64, used scheduler.Resources,
 // settle tells the snapshot a host's use: what is committed and what is on its
 // way. The caller holds mu.
 func (s *Store) settle(h *host) {
+	if h.unfit {
+		return
+	}
 	used := h.used
 	if h.waiting > 0 {
 		used = used.Add(h.pending)
@@ -223,7 +227,7 @@ func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all b
 	dirty = slices.DeleteFunc(dirty, func(uuid string) bool { return seen[uuid] })
 	for part := range slices.Chunk(dirty, chunk) {
 		var more []found
-		if err := query().Where("host.provider_uuid IN (?)", bun.In(part)).Scan(ctx, &more); err != nil {
+		if err := query().Where("host.provider_uuid IN (?)", bun.List(part)).Scan(ctx, &more); err != nil {
 			return err
 		}
 		changed = append(changed, more...)
@@ -265,7 +269,7 @@ func (s *Store) loadHosts(ctx context.Context, db bun.IDB, list []found) error {
 	var inventories []inventoryRow
 	var traits []providerTraitRow
 	for _, rows := range []any{&hosts, &inventories, &traits} {
-		if err := db.NewSelect().Model(rows).Where("provider_uuid IN (?)", bun.In(uuids)).Scan(ctx); err != nil {
+		if err := db.NewSelect().Model(rows).Where("provider_uuid IN (?)", bun.List(uuids)).Scan(ctx); err != nil {
 			return err
 		}
 	}
@@ -285,21 +289,33 @@ func (s *Store) loadHosts(ctx context.Context, db bun.IDB, list []found) error {
 		}
 		h, err := undescribe(text[f.ProviderUUID])
 		if err != nil {
-			return fmt.Errorf("host %s: %w", f.HostID, err)
+			s.cfg.Log.Error("reading a host: nothing is scheduled to it", "host", f.HostID, "error", err)
+			h = scheduler.Host{ID: f.HostID}
 		}
+		withoutRatios(&h)
 		h.Traits, h.Generation = traitsOf[f.ProviderUUID], f.Revision+f.Generation
 		h.Inventory, h.Used = map[string]scheduler.Inventory{}, scheduler.Resources{}
 		for _, r := range inventoriesOf[f.ProviderUUID] {
 			h.Inventory[r.Class], h.Used[r.Class] = r.inventory(), r.Used
 		}
-		if err := s.putSnapshot(h, text[f.ProviderUUID], f); err != nil {
-			return err
-		}
+		s.putSnapshot(h, text[f.ProviderUUID], f)
 	}
 	return nil
 }
 
-func (s *Store) putSnapshot(h scheduler.Host, text string, f found) error {
+// withoutRatios drops the allocation ratios that the host's aggregates set: they
+// went into the inventories' rows, where an operator may have changed them.
+func withoutRatios(h *scheduler.Host) {
+	for _, a := range h.Aggregates {
+		for _, key := range []string{"cpu_allocation_ratio", "ram_allocation_ratio", "disk_allocation_ratio"} {
+			delete(a.Metadata, key)
+		}
+	}
+}
+
+// putSnapshot takes in what the rows say of a host. One that the snapshot cannot
+// take, because an operator gave it too much of something, is left out.
+func (s *Store) putSnapshot(h scheduler.Host, text string, f found) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.hosts[h.ID]
@@ -311,10 +327,12 @@ func (s *Store) putSnapshot(h scheduler.Host, text string, f found) error {
 		known.created, known.put, known.generation = f.CreatedAt, 0, -1
 	}
 	if h.Generation < known.put {
-		return nil
+		return
 	}
-	if err := s.snap.Put(h); err != nil {
-		return err
+	err := s.snap.Put(h)
+	if known.unfit = err != nil; known.unfit {
+		s.cfg.Log.Error("nothing is scheduled to a host that is out of bounds", "host", h.ID, "error", err)
+		s.snap.Remove(h.ID)
 	}
 	s.hosts[h.ID], s.byUUID[f.ProviderUUID] = known, h.ID
 	known.put, known.text = h.Generation, text
@@ -324,7 +342,6 @@ func (s *Store) putSnapshot(h scheduler.Host, text string, f found) error {
 		known.generation, known.used, known.consumers = f.Generation, h.Used, f.Consumers
 	}
 	s.settle(known)
-	return nil
 }
 
 // zoneOf is the host's zone, its own or that of its aggregates.

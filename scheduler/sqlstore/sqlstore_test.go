@@ -383,6 +383,53 @@ func TestClaimTransferAndUnits(t *testing.T) {
 	})
 }
 
+func TestWhatAnOperatorSetsHolds(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, c *clock) {
+		s := newStore(t, db, c)
+		good, odd := testHost("good", 1, 4096), testHost("odd", 64, 1<<20)
+		odd.Aggregates = []scheduler.Aggregate{{ID: "1", Metadata: map[string]string{"cpu_allocation_ratio": "16"}}}
+		for _, h := range []scheduler.Host{good, odd} {
+			require.NoError(t, s.PutHost(t.Context(), h))
+		}
+		_, list, err := s.Inventories(t.Context(), sqlstore.ProviderID("odd"))
+		require.NoError(t, err)
+		require.EqualValues(t, 16*64, list[2].Capacity)
+
+		set := func(inv sqlstore.Inventory) {
+			inv.Class, inv.MinUnit, inv.StepSize = scheduler.VCPU, 1, 1
+			_, err := s.UpdateInventory(t.Context(), sqlstore.ProviderID("odd"), nil, inv)
+			require.NoError(t, err)
+		}
+		// The aggregate's ratio no longer counts; neither does the class's default.
+		set(sqlstore.Inventory{Total: 1, Ratio: 0})
+		_, err = schedule(t.Context(), s, "a")
+		require.NoError(t, err)
+		_, err = schedule(t.Context(), s, "b")
+		require.ErrorIs(t, err, nephos.ErrNoCapacity)
+		// The owner's next word is about something else and changes nothing here.
+		odd.FailedBuilds = 1
+		require.NoError(t, s.PutHost(t.Context(), odd))
+		_, err = schedule(t.Context(), s, "b")
+		require.ErrorIs(t, err, nephos.ErrNoCapacity)
+		// A number that the scheduler would refuse does not stop it.
+		set(sqlstore.Inventory{Total: 1, Ratio: 1e9})
+		_, err = schedule(t.Context(), s, "b")
+		require.NoError(t, err)
+		for i := range 300 {
+			name := fmt.Sprintf("CUSTOM_%d", i)
+			_, err := s.CreateClass(t.Context(), name)
+			require.NoError(t, err)
+			_, err = s.AddInventory(t.Context(), sqlstore.ProviderID("odd"), sqlstore.Inventory{Class: name, Total: 1, Ratio: 1})
+			require.NoError(t, err)
+		}
+		_, err = schedule(t.Context(), s, "c")
+		require.ErrorIs(t, err, nephos.ErrNoCapacity)
+		require.NoError(t, db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error { return s.Release(ctx, tx, "a") }))
+		_, err = schedule(t.Context(), s, "c")
+		require.NoError(t, err)
+	})
+}
+
 func TestExplanationsAreBounded(t *testing.T) {
 	db := storetest.Open(t, newClock(), sqlstore.Migrations())
 	s, err := sqlstore.New(sqlstore.Config{Store: db, Clock: newClock(), Explanations: 10})

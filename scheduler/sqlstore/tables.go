@@ -51,13 +51,20 @@ type inventoryRow struct {
 	UpdatedAt    time.Time
 }
 
-// inventory is the row in the scheduler's terms.
+// inventory is the row in the scheduler's terms, with the same capacity.
 func (r inventoryRow) inventory() scheduler.Inventory {
-	return scheduler.Inventory{
-		Total: r.Total, Reserved: r.Reserved, Ratio: r.Ratio,
+	inv := scheduler.Inventory{
+		Total: r.Total, Reserved: r.Reserved, Ratio: min(r.Ratio, maxRatio),
 		MinUnit: r.MinUnit, MaxUnit: r.MaxUnit, StepSize: r.StepSize,
 	}
+	if r.Ratio <= 0 { // to the scheduler, 0 is the default of the class
+		inv.Ratio, inv.Reserved = 1, r.Total
+	}
+	return inv
 }
+
+// maxRatio is the greatest allocation ratio that the scheduler takes.
+const maxRatio = 1e6
 
 type consumerRow struct {
 	bun.BaseModel `bun:"table:placement_consumers,alias:consumer"`

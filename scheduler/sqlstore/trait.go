@@ -70,7 +70,7 @@ func unknownTraits(ctx context.Context, db bun.IDB, names []string) ([]string, e
 		return nil, nil
 	}
 	var have []string
-	if err := db.NewSelect().Model((*traitRow)(nil)).Column("name").Where("name IN (?)", bun.In(names)).Scan(ctx, &have); err != nil {
+	if err := db.NewSelect().Model((*traitRow)(nil)).Column("name").Where("name IN (?)", bun.List(names)).Scan(ctx, &have); err != nil {
 		return nil, err
 	}
 	return difference(have, names), nil

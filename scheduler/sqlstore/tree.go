@@ -18,6 +18,7 @@ type tree struct {
 	by     map[string]*place
 	groups []RequestGroup
 	found  []Candidate
+	steps  int
 
 	// The choice so far.
 	taken  map[string]scheduler.Resources
@@ -70,6 +71,12 @@ func (t *tree) candidates() []Candidate {
 	return t.found
 }
 
+// tired says whether enough was found, or sought.
+func (t *tree) tired() bool {
+	t.steps++
+	return len(t.found) >= maxPerTree || t.steps > maxSteps
+}
+
 // inReach says whether a group may use a provider at all.
 func (t *tree) inReach(g RequestGroup, p *place) bool {
 	if t.req.RootsOnly && p.ParentUUID != "" || slices.ContainsFunc(g.Forbidden, func(n string) bool { return p.traits[n] }) {
@@ -112,7 +119,7 @@ func (t *tree) giveBack(p *place, class string, n int64) {
 
 // group chooses providers for the groups from the i-th on.
 func (t *tree) group(i int) {
-	if len(t.found) >= maxPerTree {
+	if t.tired() {
 		return
 	}
 	if i == len(t.groups) {
@@ -158,7 +165,7 @@ func (t *tree) isTaken(p *place) bool {
 
 // spread chooses a provider for each class of the group without a suffix.
 func (t *tree) spread(i int, g RequestGroup, classes []string, chosen []*place) {
-	if len(t.found) >= maxPerTree {
+	if t.tired() {
 		return
 	}
 	if len(classes) == 0 {
