@@ -316,9 +316,13 @@ func nameAll(ctx context.Context, db bun.IDB, lines []Assignment) error {
 		for id := range ids {
 			list = append(list, id)
 		}
+		if len(list) > maxIn {
+			list = nil
+		}
 		var found []Named
 		err := db.NewRaw(`SELECT t.id, t.name, t.domain_id, COALESCE(d.name, '') AS domain_name FROM ? t
-			LEFT JOIN identity_projects d ON d.id = t.domain_id WHERE t.id IN (?)`, bun.Safe("identity_"+table), bun.List(list)).Scan(ctx, &found)
+			LEFT JOIN identity_projects d ON d.id = t.domain_id WHERE ? OR t.id IN (?)`,
+			bun.Safe("identity_"+table), list == nil, bun.List(append(list, ""))).Scan(ctx, &found)
 		if err != nil {
 			return err
 		}

@@ -65,6 +65,11 @@ func checkImmutableDelete(resource, id string, options map[string]any) error {
 	return nil
 }
 
+func trimmed(s *string) *string {
+	t := strings.TrimSpace(*s)
+	return &t
+}
+
 // set stores the value if there is one.
 func set[T any](at, value *T) {
 	if value != nil {

@@ -128,7 +128,7 @@ func (s *Service) UpdateGroup(ctx context.Context, id string, u GroupUpdate) (Gr
 		return Group{}, err
 	}
 	if u.Name != nil {
-		*u.Name = strings.TrimSpace(*u.Name)
+		u.Name = trimmed(u.Name)
 		if err := checkName("group", *u.Name); err != nil {
 			return Group{}, err
 		}

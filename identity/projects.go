@@ -223,14 +223,15 @@ func (s *Service) UpdateProject(ctx context.Context, id string, u ProjectUpdate)
 
 func (s *Service) updateProject(ctx context.Context, id string, u ProjectUpdate) (Project, error) {
 	if u.Name != nil {
-		*u.Name = strings.TrimSpace(*u.Name)
+		u.Name = trimmed(u.Name)
 		if err := checkName("project", *u.Name); err != nil {
 			return Project{}, err
 		}
 	}
 	if u.Tags != nil {
-		*u.Tags = sortedTags(*u.Tags)
-		if err := checkTags(*u.Tags); err != nil {
+		tags := sortedTags(*u.Tags)
+		u.Tags = &tags
+		if err := checkTags(tags); err != nil {
 			return Project{}, err
 		}
 	}

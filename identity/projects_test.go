@@ -193,3 +193,25 @@ func TestADomainsManagerManagesThatDomain(t *testing.T) {
 		require.ErrorIs(t, err, nephos.ErrForbidden, name)
 	}
 }
+
+func TestAssignmentsCostAConstantNumberOfQueries(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		b := f.bootstrap()
+		ask := func() int64 {
+			ctx, queries := store.CountQueries(f.admin)
+			_, err := f.ListAssignments(ctx, identity.AssignmentFilter{Effective: true, Names: true})
+			require.NoError(t, err)
+			return queries.Load()
+		}
+		before := ask()
+		for i := range 10 {
+			f.user(fmt.Sprint("u", i), "member", b)
+		}
+		require.Equal(t, before, ask())
+		ctx, queries := store.CountQueries(f.admin)
+		users, _, err := f.ListUsers(ctx, identity.UserFilter{}, nephos.Page{})
+		require.NoError(t, err)
+		require.Len(t, users, 11)
+		require.EqualValues(t, 1, queries.Load())
+	})
+}

@@ -72,6 +72,9 @@ func loadDomain(ctx context.Context, db bun.IDB, id string) (Project, error) {
 	return p, nil
 }
 
+// maxIn is how many ids a query names; for more it reads all.
+const maxIn = 5000
+
 // withTags fills the projects' tags by one query for all.
 func withTags(ctx context.Context, db bun.IDB, rows []projectRow) ([]Project, error) {
 	projects := make([]Project, len(rows))
@@ -85,12 +88,17 @@ func withTags(ctx context.Context, db bun.IDB, rows []projectRow) ([]Project, er
 		projects[i].Tags = []string{}
 	}
 	var tags []tagRow
-	if err := db.NewSelect().Model(&tags).Where("tag.project_id IN (?)", bun.List(ids)).Order("tag.tag").Scan(ctx); err != nil {
+	q := db.NewSelect().Model(&tags).Order("tag.tag")
+	if len(ids) <= maxIn {
+		q = q.Where("tag.project_id IN (?)", bun.List(ids))
+	}
+	if err := q.Scan(ctx); err != nil {
 		return nil, err
 	}
 	for _, t := range tags {
-		p := &projects[at[t.ProjectID]]
-		p.Tags = append(p.Tags, t.Tag)
+		if i, ok := at[t.ProjectID]; ok {
+			projects[i].Tags = append(projects[i].Tags, t.Tag)
+		}
 	}
 	return projects, nil
 }

@@ -172,7 +172,7 @@ func (s *Service) UpdateUser(ctx context.Context, id string, u UserUpdate) (User
 		return User{}, err
 	}
 	if u.Name != nil {
-		*u.Name = strings.TrimSpace(*u.Name)
+		u.Name = trimmed(u.Name)
 		if err := checkName("user", *u.Name); err != nil {
 			return User{}, err
 		}

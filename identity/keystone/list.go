@@ -42,10 +42,14 @@ func paging(r *httpapi.Request) (nephos.Page, error) {
 // collection answers a list. Where more follows, it links to the next page,
 // which begins after last.
 func collection(r *httpapi.Request, name string, items any, more bool, last string) *httpapi.Response {
-	q := r.URL.Query()
-	links := map[string]any{"self": r.Link(r.SelfPath(), q), "previous": nil, "next": nil}
+	here := r.Link(r.SelfPath(), nil)
+	if r.URL.RawQuery != "" {
+		here += "?" + r.URL.RawQuery
+	}
+	links := map[string]any{"self": here, "previous": nil, "next": nil}
 	body := map[string]any{name: items, "links": links}
 	if more {
+		q := r.URL.Query()
 		q.Set("marker", last)
 		links["next"] = r.Link(r.SelfPath(), q)
 		body["truncated"] = true
