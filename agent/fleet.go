@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"sync"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/bus"
 	"github.com/nephos-cloud/nephos/driver"
@@ -60,6 +62,11 @@ func (f *Fleet) Observe(o driver.Observer, kinds ...driver.Kind) {
 // Put implements [driver.Fleet].
 func (f *Fleet) Put(ctx context.Context, host string, o driver.Object) error {
 	nephos.OutsideTx(ctx, "driver.Fleet.Put")
+	if o.Trace == "" {
+		carrier := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(ctx, carrier)
+		o.Trace = carrier["traceparent"]
+	}
 	b, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("encoding %s %s for host %s: %w", o.Kind, o.ID, host, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
 )
 
 // The names of the optional interfaces, as [Abilitier] lists them and
@@ -127,11 +128,13 @@ func (s *Store) begin(ctx context.Context, op string, bounded bool) (context.Con
 		ctx, cancel = context.WithTimeoutCause(ctx, s.opts.Timeout, errTimeout)
 	}
 	start := s.opts.Clock.Now()
+	ctx, span := driver.Span(ctx, "blob."+op)
 	return ctx, func(errp *error) {
 		if *errp != nil && context.Cause(ctx) == errTimeout { //nolint:errorlint // our own value
 			*errp = fmt.Errorf("blob %s: %w after %v: %w: %w", op, errTimeout, s.opts.Timeout, nephos.ErrUnavailable, *errp)
 		}
 		cancel()
+		span(*errp)
 		took := s.opts.Clock.Now().Sub(start)
 		if *errp != nil {
 			s.opts.Log.LogAttrs(ctx, slog.LevelDebug, "blob driver call failed", slog.String("store", s.opts.Name),

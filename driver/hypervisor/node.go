@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
 )
 
 // Names of the optional abilities, as [Node.Can], [Node.Abilities] and
@@ -143,7 +144,9 @@ func (n *Node) call(ctx context.Context, name, id string, limit time.Duration, f
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := n.opts.Clock.Now()
+	ctx, end := driver.Span(ctx, "hypervisor."+name)
 	err := f(ctx)
+	end(err)
 	took := n.opts.Clock.Now().Sub(start)
 	if n.opts.Observe != nil {
 		n.opts.Observe(name, took, err)

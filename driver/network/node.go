@@ -7,7 +7,8 @@ import (
 	"slices"
 	"time"
 
-	nephos "github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
 )
 
 // DefaultTimeout bounds one call of a driver when [NodeOptions] does not.
@@ -216,7 +217,9 @@ func (n *Node) do(ctx context.Context, what string, call func(context.Context) e
 	}
 	inner, cancel := context.WithTimeout(ctx, n.timeout)
 	defer cancel()
+	inner, end := driver.Span(inner, "network: "+what)
 	err := call(inner)
+	end(err)
 	switch {
 	case err == nil:
 		return nil

@@ -81,11 +81,13 @@ func (p *Pool) begin(ctx context.Context, op string, bounded bool) (context.Cont
 		ctx, cancel = context.WithTimeoutCause(ctx, p.opts.Timeout, errTimeout)
 	}
 	start := p.opts.Clock.Now()
+	ctx, span := driver.Span(ctx, "volume."+op)
 	return ctx, func(errp *error) {
 		if *errp != nil && context.Cause(ctx) == errTimeout { //nolint:errorlint // our own value
 			*errp = fmt.Errorf("volume %s: %w after %v: %w: %w", op, errTimeout, p.opts.Timeout, nephos.ErrUnavailable, *errp)
 		}
 		cancel()
+		span(*errp)
 		took := p.opts.Clock.Now().Sub(start)
 		if *errp != nil {
 			p.opts.Log.LogAttrs(ctx, slog.LevelDebug, "volume driver call failed", slog.String("pool", p.opts.Name),
