@@ -206,7 +206,12 @@ func (s *Service) subject(ctx context.Context, rule, token string, allowExpired 
 		return nil, e
 	}
 	if isUnauthenticated(err) {
-		return nil, nephos.Errorf(nephos.ErrNotFound, "Could not find token: %s.", clip(token))
+		// The token itself is not repeated: it may be good elsewhere.
+		message := "Failed to validate token"
+		if _, _, e := s.cfg.Keys.open(token); e != nil {
+			message = "Could not recognize Fernet token"
+		}
+		return nil, nephos.Errorf(nephos.ErrNotFound, "%s", message)
 	}
 	return t, err
 }

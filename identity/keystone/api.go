@@ -1,6 +1,8 @@
 package keystone
 
 import (
+	"strings"
+
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity"
 )
@@ -58,7 +60,13 @@ func New(cfg Config) *httpapi.API {
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults = "identity", httpapi.KeystoneFault
 	if cfg.HTTP.AuthURL == "" && cfg.HTTP.AuthURLFunc == nil {
-		cfg.HTTP.AuthURL, cfg.HTTP.AuthURLFunc = cfg.HTTP.PublicURL, cfg.HTTP.PublicURLFunc
+		public, fixed := cfg.HTTP.PublicURLFunc, cfg.HTTP.PublicURL
+		cfg.HTTP.AuthURLFunc = func() string {
+			if public != nil {
+				return strings.TrimRight(public(), "/") + "/v3"
+			}
+			return strings.TrimRight(fixed, "/") + "/v3"
+		}
 	}
 	a := &api{Config: cfg, tokens: newMemo[*identity.Token](2000), catalogs: newMemo[*identity.Catalog](1000)}
 	h := httpapi.New(cfg.HTTP)
