@@ -101,13 +101,13 @@ var floatingIPList = &listing{
 
 // CreateFloatingIPs implements [FloatingIPs].
 func (s *Service) CreateFloatingIPs(ctx context.Context, specs []FloatingIPSpec) ([]FloatingIP, error) {
-	ids := make([]string, len(specs))
+	ids := s.newIDs(len(specs))
 	for i := range specs {
 		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
 		if err != nil {
 			return nil, err
 		}
-		specs[i].ProjectID, ids[i] = owner, s.cfg.IDs.New()
+		specs[i].ProjectID = owner
 		var attributes []string
 		if specs[i].Address.IsValid() {
 			attributes = []string{"floating_ip_address"}
@@ -133,12 +133,11 @@ func (s *Service) CreateFloatingIPs(ctx context.Context, specs []FloatingIPSpec)
 	err := s.retryMAC(func() error {
 		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 			fips = fips[:0]
-			first, ok, err := tx.Once(ctx, "network.create_floatingip", ids[0])
-			if err != nil {
-				return err
-			}
-			if !ok && len(specs) == 1 {
-				fips, err = loadFloatingIPs(ctx, tx, first)
+			again, done, err := repeated(ctx, tx, "create_floatingip", ids,
+				func(ids ...string) ([]FloatingIP, error) { return loadFloatingIPs(ctx, tx, ids...) },
+				func(x FloatingIP) string { return x.ID })
+			if err != nil || done {
+				fips = again
 				return err
 			}
 			for project, n := range countBy(specs, func(f FloatingIPSpec) string { return f.ProjectID }) {

@@ -117,19 +117,15 @@ func (s *Service) CreateNetworks(ctx context.Context, specs []NetworkSpec) ([]Ne
 			return nil, err
 		}
 	}
-	ids := make([]string, len(specs))
-	for i := range ids {
-		ids[i] = s.cfg.IDs.New()
-	}
+	ids := s.newIDs(len(specs))
 	var nets []Network
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		nets = nets[:0]
-		first, ok, err := tx.Once(ctx, "network.create_network", ids[0])
-		if err != nil {
-			return err
-		}
-		if !ok && len(specs) == 1 {
-			nets, err = s.loadNetworks(ctx, tx, first)
+		again, done, err := repeated(ctx, tx, "create_network", ids,
+			func(ids ...string) ([]Network, error) { return s.loadNetworks(ctx, tx, ids...) },
+			func(x Network) string { return x.ID })
+		if err != nil || done {
+			nets = again
 			return err
 		}
 		for project, n := range countBy(specs, func(n NetworkSpec) string { return n.ProjectID }) {

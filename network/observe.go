@@ -155,7 +155,8 @@ func (s *Service) Beat(ctx context.Context, h driver.HostBeat) error {
 		if err != nil {
 			return err
 		}
-		if row.Routes && (!known || !old.Routes) {
+		back := now.Sub(old.BeatAt) > s.cfg.HostTimeout
+		if row.Routes && (!known || !old.Routes || back) {
 			return s.placeWaitingRouters(ctx, tx)
 		}
 		return nil

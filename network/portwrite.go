@@ -19,7 +19,7 @@ const maxPairs = 10
 // CreatePorts implements [Ports].
 func (s *Service) CreatePorts(ctx context.Context, specs []PortSpec) ([]Port, error) {
 	nets := make([]Network, len(specs))
-	ids := make([]string, len(specs))
+	ids := s.newIDs(len(specs))
 	for i := range specs {
 		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
 		if err != nil {
@@ -38,18 +38,16 @@ func (s *Service) CreatePorts(ctx context.Context, specs []PortSpec) ([]Port, er
 		if nets[i].ProjectID != owner && !nets[i].Shared && !s.everywhere(ctx) {
 			return nil, networkNotFound(specs[i].NetworkID)
 		}
-		ids[i] = s.cfg.IDs.New()
 	}
 	var ports []Port
 	err := s.retryMAC(func() error {
 		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 			ports = ports[:0]
-			first, ok, err := tx.Once(ctx, "network.create_port", ids[0])
-			if err != nil {
-				return err
-			}
-			if !ok && len(specs) == 1 {
-				ports, err = loadPorts(ctx, tx, first)
+			again, done, err := repeated(ctx, tx, "create_port", ids,
+				func(ids ...string) ([]Port, error) { return loadPorts(ctx, tx, ids...) },
+				func(x Port) string { return x.ID })
+			if err != nil || done {
+				ports = again
 				return err
 			}
 			for project, n := range countBy(specs, func(p PortSpec) string { return p.ProjectID }) {

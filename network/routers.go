@@ -104,13 +104,13 @@ var routerList = &listing{
 
 // CreateRouters implements [Routers].
 func (s *Service) CreateRouters(ctx context.Context, specs []RouterSpec) ([]Router, error) {
-	ids := make([]string, len(specs))
+	ids := s.newIDs(len(specs))
 	for i := range specs {
 		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
 		if err != nil {
 			return nil, err
 		}
-		specs[i].ProjectID, ids[i] = owner, s.cfg.IDs.New()
+		specs[i].ProjectID = owner
 		if err := s.allow(ctx, owned(owner), "create_router", gatewayRules(specs[i].Gateway)...); err != nil {
 			return nil, err
 		}
@@ -125,12 +125,11 @@ func (s *Service) CreateRouters(ctx context.Context, specs []RouterSpec) ([]Rout
 	err := s.retryMAC(func() error {
 		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 			routers = routers[:0]
-			first, ok, err := tx.Once(ctx, "network.create_router", ids[0])
-			if err != nil {
-				return err
-			}
-			if !ok && len(specs) == 1 {
-				routers, err = s.loadRouters(ctx, tx, first)
+			again, done, err := repeated(ctx, tx, "create_router", ids,
+				func(ids ...string) ([]Router, error) { return s.loadRouters(ctx, tx, ids...) },
+				func(x Router) string { return x.ID })
+			if err != nil || done {
+				routers = again
 				return err
 			}
 			for project, n := range countBy(specs, func(r RouterSpec) string { return r.ProjectID }) {

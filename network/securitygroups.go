@@ -78,7 +78,7 @@ var groupList = &listing{
 
 // CreateSecurityGroups implements [SecurityGroups].
 func (s *Service) CreateSecurityGroups(ctx context.Context, specs []SecurityGroupSpec) ([]SecurityGroup, error) {
-	ids := make([]string, len(specs))
+	ids := s.newIDs(len(specs))
 	for i := range specs {
 		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
 		if err != nil {
@@ -91,17 +91,15 @@ func (s *Service) CreateSecurityGroups(ctx context.Context, specs []SecurityGrou
 		if strings.EqualFold(specs[i].Name, defaultGroupName) {
 			return nil, conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
 		}
-		ids[i] = s.cfg.IDs.New()
 	}
 	var groups []SecurityGroup
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		groups = groups[:0]
-		first, ok, err := tx.Once(ctx, "network.create_security_group", ids[0])
-		if err != nil {
-			return err
-		}
-		if !ok && len(specs) == 1 {
-			groups, err = loadGroups(ctx, tx, first)
+		again, done, err := repeated(ctx, tx, "create_security_group", ids,
+			func(ids ...string) ([]SecurityGroup, error) { return loadGroups(ctx, tx, ids...) },
+			func(x SecurityGroup) string { return x.ID })
+		if err != nil || done {
+			groups = again
 			return err
 		}
 		for project, n := range countBy(specs, func(g SecurityGroupSpec) string { return g.ProjectID }) {

@@ -123,6 +123,7 @@ func (r SecurityGroupRule) Normalized() string {
 
 // CreateSecurityGroupRules implements [SecurityGroupRules].
 func (s *Service) CreateSecurityGroupRules(ctx context.Context, specs []RuleSpec) ([]SecurityGroupRule, error) {
+	ids := s.newIDs(len(specs))
 	rules := make([]SecurityGroupRule, len(specs))
 	seen := map[string]bool{}
 	for i, spec := range specs {
@@ -159,28 +160,34 @@ func (s *Service) CreateSecurityGroupRules(ctx context.Context, specs []RuleSpec
 		if spec.ProjectID == "" {
 			owner = g.ProjectID
 		}
-		r.Meta = s.newMeta(s.cfg.IDs.New(), owner)
+		r.Meta = s.newMeta(ids[i], owner)
 		rules[i] = r
 	}
-	again := ""
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		again = ""
-		first, ok, err := tx.Once(ctx, "network.create_security_group_rule", rules[0].ID)
-		if err != nil {
+		again, done, err := repeated(ctx, tx, "create_security_group_rule", ids,
+			func(ids ...string) ([]SecurityGroupRule, error) { return loadRules(ctx, tx, ids...) },
+			func(r SecurityGroupRule) string { return r.ID })
+		if err != nil || done {
+			rules = again
 			return err
-		}
-		if !ok && len(specs) == 1 {
-			again = first
-			return nil
 		}
 		return s.insertRules(ctx, tx, rules)
 	})
-	if err == nil && again != "" {
-		r, err := s.SecurityGroupRule(ctx, again)
-		return []SecurityGroupRule{r}, err
-	}
 	if err != nil {
 		return nil, err
+	}
+	return rules, nil
+}
+
+// loadRules returns those rules that exist. It checks no policy.
+func loadRules(ctx context.Context, db bun.IDB, ids ...string) ([]SecurityGroupRule, error) {
+	var rows []ruleRow
+	if err := db.NewSelect().Model(&rows).Where("rule.id IN (?)", bun.List(ids)).Scan(ctx); err != nil {
+		return nil, err
+	}
+	rules := make([]SecurityGroupRule, len(rows))
+	for i := range rows {
+		rules[i] = rows[i].whole()
 	}
 	return rules, nil
 }

@@ -159,19 +159,15 @@ func (s *Service) CreateSubnets(ctx context.Context, specs []SubnetSpec) ([]Subn
 			return nil, err
 		}
 	}
-	ids := make([]string, len(specs))
-	for i := range ids {
-		ids[i] = s.cfg.IDs.New()
-	}
+	ids := s.newIDs(len(specs))
 	var subnets []Subnet
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		subnets = subnets[:0]
-		first, ok, err := tx.Once(ctx, "network.create_subnet", ids[0])
-		if err != nil {
-			return err
-		}
-		if !ok && len(specs) == 1 {
-			subnets, err = loadSubnets(ctx, tx, first)
+		again, done, err := repeated(ctx, tx, "create_subnet", ids,
+			func(ids ...string) ([]Subnet, error) { return loadSubnets(ctx, tx, ids...) },
+			func(x Subnet) string { return x.ID })
+		if err != nil || done {
+			subnets = again
 			return err
 		}
 		for project, n := range countBy(specs, func(n SubnetSpec) string { return n.ProjectID }) {
@@ -390,6 +386,14 @@ func (s *Service) DeleteSubnet(ctx context.Context, id string) error {
 		}
 		if err := checkRevision(ctx, subnets[0].Meta); err != nil {
 			return err
+		}
+		if subnets[0].auto() {
+			// Addresses that ports make themselves go with the prefix.
+			_, err := tx.NewRaw("DELETE FROM network_allocations WHERE subnet_id = ? AND port_id NOT IN (SELECT id FROM network_ports WHERE network_id = ? AND device_owner = ?)",
+				id, sub.NetworkID, OwnerRouterInterface).Exec(ctx)
+			if err != nil {
+				return err
+			}
 		}
 		used, err := tx.NewSelect().Table("network_allocations").Where("subnet_id = ?", id).Count(ctx)
 		if err != nil {

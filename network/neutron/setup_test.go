@@ -69,6 +69,13 @@ func newCloud(t testing.TB) *cloud {
 	return &cloud{t: t, url: url, service: s, db: db}
 }
 
+// newServer serves a handler until the test ends.
+func newServer(t testing.TB, h http.Handler) string {
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
 // client is gophercloud's, for the project.
 func (c *cloud) client(project string) *gophercloud.ServiceClient {
 	return &gophercloud.ServiceClient{
@@ -115,4 +122,3 @@ func fault(out map[string]any) (kind, message string) {
 	message, _ = e["message"].(string)
 	return kind, message
 }
-
