@@ -33,7 +33,7 @@ func (s *Service) Bootstrap(ctx context.Context, spec ExternalSpec) (Network, er
 	yes := true
 	n := NetworkSpec{Name: spec.Name, External: &yes, IsDefault: &yes}
 	if spec.PhysicalNetwork != "" {
-		n.Provider = &Provider{NetworkType: TypeFlat, PhysicalNetwork: spec.PhysicalNetwork}
+		n.Provider = &Provider{Type: TypeFlat, PhysicalNetwork: spec.PhysicalNetwork}
 	}
 	nets, err = s.CreateNetworks(ctx, []NetworkSpec{n})
 	if err != nil {

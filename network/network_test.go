@@ -28,7 +28,7 @@ func (w *world) net(ctx context.Context, name, cidr string) (network.Network, ne
 func (w *world) public() (network.Network, network.Subnet) {
 	w.t.Helper()
 	nets, err := w.CreateNetworks(admin(), []network.NetworkSpec{{
-		Name: "public", External: ptr(true), Provider: &network.Provider{NetworkType: "flat", PhysicalNetwork: "physnet1"},
+		Name: "public", External: ptr(true), Provider: &network.Provider{Type: "flat", PhysicalNetwork: "physnet1"},
 	}})
 	require.NoError(w.t, err)
 	subs, err := w.CreateSubnets(admin(), []network.SubnetSpec{{NetworkID: nets[0].ID, IPVersion: 4, CIDR: netip.MustParsePrefix("203.0.113.0/24"), DHCP: ptr(false)}})
@@ -89,12 +89,12 @@ func TestNetworksBelongToProjects(t *testing.T) {
 
 func TestSegmentsAreGivenOutOnce(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		flat := network.NetworkSpec{Provider: &network.Provider{NetworkType: "flat", PhysicalNetwork: "physnet1"}}
+		flat := network.NetworkSpec{Provider: &network.Provider{Type: "flat", PhysicalNetwork: "physnet1"}}
 		_, err := w.CreateNetworks(admin(), []network.NetworkSpec{flat})
 		require.NoError(t, err)
 		_, err = w.CreateNetworks(admin(), []network.NetworkSpec{flat})
 		require.EqualError(t, err, "Unable to create the flat network. Physical network physnet1 is in use.")
-		vlan := network.NetworkSpec{Provider: &network.Provider{NetworkType: "vlan", PhysicalNetwork: "physnet1"}}
+		vlan := network.NetworkSpec{Provider: &network.Provider{Type: "vlan", PhysicalNetwork: "physnet1"}}
 		for want := int64(100); want < 102; want++ {
 			nets, err := w.CreateNetworks(admin(), []network.NetworkSpec{vlan})
 			require.NoError(t, err)

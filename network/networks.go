@@ -47,8 +47,8 @@ func (Network) Status() string { return "ACTIVE" }
 // Provider asks for a network on a given physical network or segment. Zero
 // fields are chosen.
 type Provider struct {
-	NetworkType, PhysicalNetwork string
-	SegmentationID               *int64
+	Type, PhysicalNetwork string
+	SegmentationID        *int64
 }
 
 // NetworkSpec describes a network to create. Nil is the default.
@@ -546,7 +546,7 @@ func providerRules(p *Provider) []string {
 		return nil
 	}
 	var names []string
-	if p.NetworkType != "" {
+	if p.Type != "" {
 		names = append(names, "provider:network_type")
 	}
 	if p.PhysicalNetwork != "" {

@@ -178,3 +178,18 @@ func onNetwork(projectID string, n Network) policy.Target {
 	t["network:tenant_id"], t["network:project_id"], t["shared"] = n.ProjectID, n.ProjectID, n.Shared
 	return t
 }
+
+// Visibility decides which attributes of a resource are shown.
+type Visibility interface {
+	// MaySee reports whether the caller may see an attribute that has a rule of
+	// its own, such as a network's provider:segmentation_id, of a resource of the
+	// project.
+	MaySee(ctx context.Context, resource, attribute, projectID string) bool
+}
+
+var _ Visibility = (*Service)(nil)
+
+// MaySee implements [Visibility].
+func (s *Service) MaySee(ctx context.Context, resource, attribute, projectID string) bool {
+	return s.cfg.Policy.Allowed(ctx, "get_"+resource+":"+attribute, owned(projectID))
+}

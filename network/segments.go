@@ -24,7 +24,7 @@ func (s *Service) takeSegment(ctx context.Context, tx *store.Tx, n *Network, p *
 	if p == nil {
 		p = &Provider{}
 	}
-	n.NetworkType, n.PhysicalNetwork = p.NetworkType, p.PhysicalNetwork
+	n.NetworkType, n.PhysicalNetwork = p.Type, p.PhysicalNetwork
 	if n.NetworkType == "" {
 		if p.PhysicalNetwork != "" || p.SegmentationID != nil {
 			return invalidInput("provider:network_type", "network_type required")
@@ -192,12 +192,12 @@ func (s *Service) insertSegment(ctx context.Context, tx *store.Tx, n *Network) (
 // moveSegment changes a network's segment, which is only done while it has no
 // ports.
 func (s *Service) moveSegment(ctx context.Context, tx *store.Tx, n *Network, p Provider) error {
-	same := (p.NetworkType == "" || p.NetworkType == n.NetworkType) && (p.PhysicalNetwork == "" || p.PhysicalNetwork == n.PhysicalNetwork) &&
+	same := (p.Type == "" || p.Type == n.NetworkType) && (p.PhysicalNetwork == "" || p.PhysicalNetwork == n.PhysicalNetwork) &&
 		(p.SegmentationID == nil || *p.SegmentationID == n.SegmentationID)
 	if same {
 		return nil
 	}
-	if p.NetworkType != "" && p.NetworkType != n.NetworkType || p.PhysicalNetwork != "" && p.PhysicalNetwork != n.PhysicalNetwork || n.NetworkType != TypeVLAN {
+	if p.Type != "" && p.Type != n.NetworkType || p.PhysicalNetwork != "" && p.PhysicalNetwork != n.PhysicalNetwork || n.NetworkType != TypeVLAN {
 		return invalidInput("provider:network_type", "Plugin does not support updating provider attributes")
 	}
 	ports, err := tx.NewSelect().Table("network_ports").Where("network_id = ? AND host <> ''", n.ID).Count(ctx)
@@ -210,7 +210,7 @@ func (s *Service) moveSegment(ctx context.Context, tx *store.Tx, n *Network, p P
 	if _, err := tx.NewRaw("DELETE FROM network_segments WHERE network_id = ?", n.ID).Exec(ctx); err != nil {
 		return err
 	}
-	p.NetworkType, p.PhysicalNetwork = n.NetworkType, n.PhysicalNetwork
+	p.Type, p.PhysicalNetwork = n.NetworkType, n.PhysicalNetwork
 	return s.takeSegment(ctx, tx, n, &p)
 }
 

@@ -1,13 +1,7 @@
 package neutron
 
 import (
-	"log/slog"
-
-	"go.opentelemetry.io/otel/trace"
-
-	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
-	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/network"
 )
 
@@ -23,26 +17,16 @@ type Service interface {
 	network.Quotas
 	network.Tags
 	network.Agents
+	network.Visibility
 }
 
-// Config are the parts of the API. Service, Policy and Verifier are needed.
+// Config are the parts of the API.
 type Config struct {
+	// Service is *network.Service, or an implementation of one's own.
 	Service Service
-	// Policy decides which attributes a caller gets to see.
-	Policy   *policy.Enforcer
-	Verifier httpapi.Verifier
-	// PublicURL is where clients see the API's root; PublicURLFunc, where set, is
-	// asked instead. AuthURL is the Identity API's.
-	PublicURL     string
-	PublicURLFunc func() string
-	AuthURL       string
-	AuthURLFunc   func() string
-
-	Log     *slog.Logger
-	Clock   nephos.Clock
-	IDs     nephos.IDs
-	Metrics *httpapi.Metrics
-	Tracer  trace.TracerProvider
+	// HTTP carries the verifier, the public URL, logs, metrics and traces. Its
+	// Service and Faults are set here.
+	HTTP httpapi.Config
 }
 
 // api is the API's handlers.
@@ -50,11 +34,8 @@ type api struct{ cfg Config }
 
 // New returns the API.
 func New(cfg Config) *httpapi.API {
-	h := httpapi.New(httpapi.Config{
-		Service: "network", Faults: httpapi.NeutronFault, Verifier: cfg.Verifier,
-		PublicURL: cfg.PublicURL, PublicURLFunc: cfg.PublicURLFunc, AuthURL: cfg.AuthURL, AuthURLFunc: cfg.AuthURLFunc,
-		Log: cfg.Log, Clock: cfg.Clock, IDs: cfg.IDs, Metrics: cfg.Metrics, Tracer: cfg.Tracer,
-	})
+	cfg.HTTP.Service, cfg.HTTP.Faults = "network", httpapi.NeutronFault
+	h := httpapi.New(cfg.HTTP)
 	h.Add(Routes(cfg)...)
 	return h
 }

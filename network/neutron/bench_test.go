@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/network/neutron"
@@ -25,7 +26,7 @@ func BenchmarkCreatePort(b *testing.B) {
 	s, err := network.New(network.Config{Store: db, Policy: enforcer, Quotas: map[string]int{"port": -1}})
 	require.NoError(b, err)
 	c := &cloud{t: b, service: s, db: db}
-	srv := newServer(b, neutron.New(neutron.Config{Service: s, Policy: enforcer, Verifier: verifier{}}))
+	srv := newServer(b, neutron.New(neutron.Config{Service: s, HTTP: httpapi.Config{Verifier: verifier{}}}))
 	c.url = srv
 	net := c.made("red", "/v2.0/networks", `{"network": {"name": "n"}}`)
 	c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 4, "cidr": "10.0.0.0/12"}}`)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
-	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/network"
 )
 
@@ -182,9 +181,9 @@ func orNull(s string) any {
 }
 
 // hide takes away the attributes that the caller may not see.
-func (a *api) hide(ctx context.Context, rule string, target policy.Target, m map[string]any, names ...string) {
+func (a *api) hide(ctx context.Context, resource, projectID string, m map[string]any, names ...string) {
 	for _, n := range names {
-		if !a.cfg.Policy.Allowed(ctx, rule+":"+n, target) {
+		if !a.cfg.Service.MaySee(ctx, resource, n, projectID) {
 			delete(m, n)
 		}
 	}

@@ -3,9 +3,8 @@
 // package network.
 //
 //	api := neutron.New(neutron.Config{
-//		Service:  service, // *network.Service, or an implementation of one's own
-//		Policy:   enforcer,
-//		Verifier: verifier,
+//		Service: service, // *network.Service, or an implementation of one's own
+//		HTTP:    httpapi.Config{Verifier: verifier, PublicURL: url},
 //	})
 //	http.ListenAndServe(addr, api)
 //

@@ -3,7 +3,6 @@ package neutron
 import (
 	"context"
 
-	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/network"
 )
 
@@ -47,7 +46,7 @@ func (a *api) network() resource[network.Network] {
 // provider returns what the request says of the segment, nil if nothing.
 func provider(v values) *network.Provider {
 	p := network.Provider{
-		NetworkType: plain[string](v, "provider:network_type"), PhysicalNetwork: plain[string](v, "provider:physical_network"),
+		Type: plain[string](v, "provider:network_type"), PhysicalNetwork: plain[string](v, "provider:physical_network"),
 		SegmentationID: get[int64](v, "provider:segmentation_id"),
 	}
 	if p == (network.Provider{}) {
@@ -69,7 +68,7 @@ func (a *api) renderNetwork(ctx context.Context, n network.Network) map[string]a
 	if n.External {
 		m["is_default"] = n.IsDefault
 	}
-	a.hide(ctx, "get_network", policy.Target{"project_id": n.ProjectID, "tenant_id": n.ProjectID}, m,
+	a.hide(ctx, "network", n.ProjectID, m,
 		"provider:network_type", "provider:physical_network", "provider:segmentation_id")
 	return m
 }

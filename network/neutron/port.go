@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/netip"
 
-	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/network"
 )
 
@@ -135,7 +134,7 @@ func (a *api) renderPort(ctx context.Context, p network.Port) map[string]any {
 	if p.DeviceOwner == network.OwnerFloatingIP {
 		m["status"] = "N/A"
 	}
-	a.hide(ctx, "get_port", policy.Target{"project_id": p.ProjectID, "tenant_id": p.ProjectID}, m,
+	a.hide(ctx, "port", p.ProjectID, m,
 		"binding:vif_type", "binding:vif_details", "binding:host_id", "binding:profile")
 	return m
 }

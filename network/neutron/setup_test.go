@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/network/neutron"
@@ -63,7 +64,7 @@ func newCloud(t testing.TB) *cloud {
 	require.NoError(t, err)
 	srv := httptest.NewUnstartedServer(nil)
 	url := "http://" + srv.Listener.Addr().String()
-	srv.Config.Handler = neutron.New(neutron.Config{Service: s, Policy: enforcer, Verifier: verifier{}, PublicURL: url})
+	srv.Config.Handler = neutron.New(neutron.Config{Service: s, HTTP: httpapi.Config{Verifier: verifier{}, PublicURL: url}})
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return &cloud{t: t, url: url, service: s, db: db}

@@ -19,7 +19,7 @@ func TestEveryRouteNamesARuleThatExists(t *testing.T) {
 	enforcer, err := policy.New(policy.Base(), network.Rules())
 	require.NoError(t, err)
 	require.Empty(t, enforcer.Problems())
-	routes := neutron.Routes(neutron.Config{Service: &network.Service{}, Policy: enforcer})
+	routes := neutron.Routes(neutron.Config{Service: &network.Service{}})
 	require.NoError(t, httpapi.CheckRoutes(routes))
 	known := map[string]bool{}
 	for _, r := range enforcer.Rules() {
