@@ -41,20 +41,21 @@ func (c *Cloud) Admin() nephos.Caller {
 }
 
 func (c *Cloud) makeExternal(ctx context.Context, e External) error {
-	yes := true
-	found, _, err := c.Network.ListNetworks(ctx, networking.NetworkFilter{External: &yes}, nephos.Page{})
+	found, _, err := c.Network.ListNetworks(ctx, networking.Filter{"router:external": {"true"}}, nephos.Page{Limit: 1})
 	if err != nil || len(found) > 0 {
 		return err
 	}
-	n, err := c.Network.CreateNetwork(ctx, networking.NetworkSpec{
-		Name: e.Name, External: true, NetworkType: "flat", PhysicalNetwork: e.Physical,
-	})
+	yes, no := true, false
+	made, err := c.Network.CreateNetworks(ctx, []networking.NetworkSpec{{
+		Name: e.Name, External: &yes, Provider: &networking.Provider{Type: "flat", PhysicalNetwork: e.Physical},
+	}})
 	if err != nil {
 		return err
 	}
-	_, err = c.Network.CreateSubnet(ctx, networking.SubnetSpec{
-		NetworkID: n.ID, Name: e.Name, CIDR: e.CIDR, IPVersion: 4, Gateway: &e.Gateway, Pools: []networking.Pool{{Start: e.First, End: e.Last}},
-	})
+	_, err = c.Network.CreateSubnets(ctx, []networking.SubnetSpec{{
+		NetworkID: made[0].ID, Name: e.Name, CIDR: e.CIDR, IPVersion: 4, DHCP: &no,
+		Gateway: &e.Gateway, Pools: []networking.Pool{{Start: e.First, End: e.Last}},
+	}})
 	return err
 }
 
@@ -77,12 +78,12 @@ func NewExternal(name, physical string, host netip.Prefix) *External {
 
 // customary are the flavors that people expect to find.
 var customary = []compute.FlavorSpec{
-	{ID: "42", Name: "m1.nano", VCPUs: 1, MemoryMiB: 192, RootGiB: 1, Public: true},
-	{ID: "1", Name: "m1.tiny", VCPUs: 1, MemoryMiB: 512, RootGiB: 1, Public: true},
-	{ID: "2", Name: "m1.small", VCPUs: 1, MemoryMiB: 2048, RootGiB: 20, Public: true},
-	{ID: "3", Name: "m1.medium", VCPUs: 2, MemoryMiB: 4096, RootGiB: 40, Public: true},
-	{ID: "4", Name: "m1.large", VCPUs: 4, MemoryMiB: 8192, RootGiB: 80, Public: true},
-	{ID: "5", Name: "m1.xlarge", VCPUs: 8, MemoryMiB: 16384, RootGiB: 160, Public: true},
+	{ID: "42", Name: "m1.nano", VCPUs: 1, MemoryMiB: 192, DiskGiB: 1},
+	{ID: "1", Name: "m1.tiny", VCPUs: 1, MemoryMiB: 512, DiskGiB: 1},
+	{ID: "2", Name: "m1.small", VCPUs: 1, MemoryMiB: 2048, DiskGiB: 20},
+	{ID: "3", Name: "m1.medium", VCPUs: 2, MemoryMiB: 4096, DiskGiB: 40},
+	{ID: "4", Name: "m1.large", VCPUs: 4, MemoryMiB: 8192, DiskGiB: 80},
+	{ID: "5", Name: "m1.xlarge", VCPUs: 8, MemoryMiB: 16384, DiskGiB: 160},
 }
 
 func (c *Cloud) makeFlavors(ctx context.Context) error {

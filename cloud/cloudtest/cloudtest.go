@@ -2,6 +2,7 @@
 // simulated hosts, on a throw-away database, behind a real HTTP listener.
 //
 //	c := cloudtest.New(t, cloudtest.Options{})
+//	provider := c.Provider(t) // gophercloud, logged in as admin
 //
 // Everything ends with the test.
 package cloudtest
@@ -17,7 +18,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/bus"
@@ -43,6 +47,8 @@ type Options struct {
 	Clock nephos.Clock
 	Crash nephos.CrashPoint
 	Log   *slog.Logger
+	// Tracer gets the spans of every request and all that follows from it.
+	Tracer trace.TracerProvider
 	// Stopped leaves the cloud's work undone until [Cloud.Start].
 	Stopped bool
 	// Database is the URL of a database; empty is a SQLite file of the test's.
@@ -99,7 +105,7 @@ func New(t testing.TB, o Options) *Cloud {
 		AdminPassword: AdminPassword, BcryptCost: 4, Flavors: true,
 		External: cloud.NewExternal("public", "public", netip.MustParsePrefix("172.24.4.1/24")),
 		Physical: []networking.PhysicalNetwork{{Name: "public", Flat: true}},
-		Clock:    o.Clock, Log: o.Log, Crash: o.Crash,
+		Clock:    o.Clock, Log: o.Log, Crash: o.Crash, Tracer: o.Tracer,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -148,4 +154,19 @@ func (c *Cloud) Stop() {
 		c.wg.Wait()
 		c.cancel = nil
 	}
+}
+
+// Auth is how the admin logs in.
+func (c *Cloud) Auth() gophercloud.AuthOptions {
+	return gophercloud.AuthOptions{
+		IdentityEndpoint: c.AuthURL, Username: "admin", Password: AdminPassword, DomainName: "Default", TenantName: "admin", AllowReauth: true,
+	}
+}
+
+// Provider returns a gophercloud client, logged in as the admin.
+func (c *Cloud) Provider(t testing.TB) *gophercloud.ProviderClient {
+	t.Helper()
+	p, err := openstack.AuthenticatedClient(t.Context(), c.Auth())
+	require.NoError(t, err)
+	return p
 }
