@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // writeClientFiles writes clouds.yaml and openrc, readable by the owner only,
@@ -34,7 +35,7 @@ export OS_PROJECT_DOMAIN_NAME=Default
 export OS_REGION_NAME=%s
 export OS_IDENTITY_API_VERSION=3
 export OS_INTERFACE=public
-`, filepath.Join(dir, "openrc"), authURL, password, region),
+`, filepath.Join(dir, "openrc"), quote(authURL), quote(password), quote(region)),
 	}
 	for name, text := range files {
 		if err := writeFile(filepath.Join(dir, name), []byte(text)); err != nil {
@@ -43,6 +44,9 @@ export OS_INTERFACE=public
 	}
 	return nil
 }
+
+// quote makes one word of a text for the shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 func writeFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new*") // 0600

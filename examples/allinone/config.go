@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -151,6 +152,12 @@ func (c *config) check() error {
 		return fmt.Errorf("-listen: %w", err)
 	}
 	ip := net.ParseIP(host)
+	if c.publicURL == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return fmt.Errorf("-listen %s is every address of this machine: say by -public-url which one clients shall use", c.listen)
+	}
+	if u, err := url.Parse(c.publicURL); c.publicURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("-public-url %q is not a URL such as https://cloud.example.org", c.publicURL)
+	}
 	loopback := host == "localhost" || ip != nil && ip.IsLoopback()
 	if !loopback && c.cert == "" && !c.insecure {
 		return fmt.Errorf("-listen %s is reachable from other machines: give -tls-cert and -tls-key, or say -insecure", c.listen)

@@ -4,14 +4,11 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -63,25 +60,12 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 	}
 	defer unlock()
 
-	// The address is taken first: a second cloud on it fails before it does anything.
-	listener, err := net.Listen("tcp", c.listen)
+	// Addresses are taken first: a second cloud on one fails before it does anything.
+	doors, err := openDoors(c)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	scheme := "http"
-	if c.cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.cert, c.key)
-		if err != nil {
-			return fmt.Errorf("reading the certificate: %w", err)
-		}
-		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
-		scheme = "https"
-	}
-	public := strings.TrimSuffix(c.publicURL, "/")
-	if public == "" {
-		public = scheme + "://" + listener.Addr().String()
-	}
+	defer doors.close()
 
 	tracer, endTrace, err := openTrace(c.trace)
 	if err != nil {
@@ -126,7 +110,7 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 	}
 	cl, err := cloud.New(ctx, cloud.Config{
 		Store: db, Blobs: blobs, Volumes: volumes, Hosts: hosts, CloudID: cloudID,
-		PublicURL: public, URLs: c.separateURLs(scheme), Region: c.region, Keys: keys,
+		PublicURL: doors.url, URLs: doors.urls, Region: c.region, Keys: keys,
 		AdminPassword: password, Generated: true, PolicyFile: c.policy,
 		External: cloud.NewExternal("public", physical, address),
 		Physical: []networking.PhysicalNetwork{{Name: physical, Flat: true}}, Flavors: true,
@@ -135,15 +119,15 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, c, cl, listener, public, password, log)
+	return serve(ctx, c, cl, doors, password, log)
 }
 
 // serve runs the cloud and its listeners until ctx ends.
-func serve(ctx context.Context, c *config, cl *cloud.Cloud, listener net.Listener, public, password string, log *slog.Logger) error {
+func serve(ctx context.Context, c *config, cl *cloud.Cloud, doors *doors, password string, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	errs := make(chan error, 8)
+	errs := make(chan error, 2+len(doors.more))
 	start := func(f func() error) {
 		wg.Go(func() {
 			if err := f(); err != nil && ctx.Err() == nil {
@@ -153,12 +137,12 @@ func serve(ctx context.Context, c *config, cl *cloud.Cloud, listener net.Listene
 		})
 	}
 	start(func() error { return cl.Run(ctx) })
-	start(func() error { return httpapi.Serve(ctx, listener, cl.Handler(), log) })
-	for name, l := range c.separateListeners() {
-		start(func() error { return listen(ctx, l, cl.API(name), log) })
+	start(func() error { return httpapi.Serve(ctx, doors.main, cl.Handler(), log) })
+	for name, l := range doors.more {
+		start(func() error { return httpapi.Serve(ctx, l, cl.API(name), log) })
 	}
-	authURL := public + "/identity/v3"
-	if u := c.separateURLs("http")["identity"]; u != "" {
+	authURL := doors.url + "/identity/v3"
+	if u := doors.urls["identity"]; u != "" {
 		authURL = u + "/v3"
 	}
 	if err := writeClientFiles(c.data, authURL, c.region, password); err != nil {
@@ -166,7 +150,7 @@ func serve(ctx context.Context, c *config, cl *cloud.Cloud, listener net.Listene
 		wg.Wait()
 		return err
 	}
-	log.Info("ready", "url", public, "clients", filepath.Join(c.data, "clouds.yaml"))
+	log.Info("ready", "url", doors.url, "clients", filepath.Join(c.data, "clouds.yaml"))
 	wg.Wait()
 	close(errs)
 	var all []error
@@ -175,41 +159,6 @@ func serve(ctx context.Context, c *config, cl *cloud.Cloud, listener net.Listene
 	}
 	log.Info("stopped")
 	return errors.Join(all...)
-}
-
-func listen(ctx context.Context, address string, h http.Handler, log *slog.Logger) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	return httpapi.Serve(ctx, l, h, log)
-}
-
-// openstackPorts are those that OpenStack's services have by custom.
-var openstackPorts = map[string]string{
-	"identity": "5000", "image": "9292", "network": "9696", "volume": "8776", "compute": "8774", "placement": "8778",
-}
-
-func (c *config) separateListeners() map[string]string {
-	if !c.ports {
-		return nil
-	}
-	host, main, _ := net.SplitHostPort(c.listen)
-	out := map[string]string{}
-	for name, port := range openstackPorts {
-		if port != main {
-			out[name] = net.JoinHostPort(host, port)
-		}
-	}
-	return out
-}
-
-func (c *config) separateURLs(scheme string) map[string]string {
-	out := map[string]string{}
-	for name, l := range c.separateListeners() {
-		out[name] = scheme + "://" + l
-	}
-	return out
 }
 
 func logger(c *config, out io.Writer) (*slog.Logger, error) {
