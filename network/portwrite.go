@@ -335,7 +335,7 @@ func updatePortRules(u PortUpdate) []string {
 
 // applyPort writes an update of a port.
 func (s *Service) applyPort(ctx context.Context, tx *store.Tx, p *Port, u PortUpdate) error {
-	old := slices.Clone(p.SecurityGroups)
+	old, device := slices.Clone(p.SecurityGroups), p.DeviceID
 	set(&p.Name, u.Name)
 	set(&p.Description, u.Description)
 	set(&p.AdminUp, u.AdminUp)
@@ -399,7 +399,12 @@ func (s *Service) applyPort(ctx context.Context, tx *store.Tx, p *Port, u PortUp
 		}
 		return err
 	}
-	if err := emit(ctx, tx, "port.update", p.Meta, portEvent(*p)); err != nil {
+	event := portEvent(*p)
+	if device != p.DeviceID && device != "" {
+		// The device that has lost the port hears of it, too.
+		event["device_ids"], event["device_owner"] = []string{device}, ""
+	}
+	if err := emit(ctx, tx, "port.update", p.Meta, event); err != nil {
 		return err
 	}
 	return s.portChanged(ctx, tx, *p, append(old, p.SecurityGroups...))

@@ -59,5 +59,9 @@ func Routes(cfg Config) []httpapi.Route {
 	routes = append(routes, a.routerActions()...)
 	routes = append(routes, a.quotaRoutes()...)
 	routes = append(routes, a.tagRoutes()...)
-	return append(routes, a.agentRoutes()...)
+	routes = append(routes, a.agentRoutes()...)
+	for i := range routes {
+		routes[i].Handler = withID(routes[i].Handler)
+	}
+	return routes
 }

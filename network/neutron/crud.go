@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -75,9 +76,13 @@ func list[T any](r *httpapi.Request, res resource[T]) (*httpapi.Response, error)
 	}
 	f := network.Filter{}
 	for name, vs := range r.Query() {
-		if !slices.Contains(notFilters, name) {
-			f[name] = vs
+		if slices.Contains(notFilters, name) {
+			continue
 		}
+		if slices.ContainsFunc(vs, unwritable) || unwritable(name) {
+			return nil, badRequest("The filter %s is not text", clip(strings.ReplaceAll(name, "\x00", ""), 64))
+		}
+		f[name] = vs
 	}
 	items, _, err := res.list(r.Context(), f, p)
 	if err != nil {
@@ -98,6 +103,19 @@ func list[T any](r *httpapi.Request, res resource[T]) (*httpapi.Response, error)
 		body[res.plural+"_links"] = links
 	}
 	return httpapi.OK(body), nil
+}
+
+// unwritable reports text that a database would not take.
+func unwritable(s string) bool { return !utf8.ValidString(s) || strings.ContainsRune(s, 0) }
+
+// withID runs a handler unless the id in the path can be nobody's.
+func withID(h httpapi.Handler) httpapi.Handler {
+	return func(r *httpapi.Request) (*httpapi.Response, error) {
+		if id := r.PathValue("id"); len(id) > 255 || unwritable(id) {
+			return nil, nephos.Errorf(nephos.ErrNotFound, "The resource could not be found.").WithReason("HTTPNotFound")
+		}
+		return h(r)
+	}
 }
 
 var notFilters = []string{"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"}

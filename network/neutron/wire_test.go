@@ -150,6 +150,8 @@ func TestBadInput(t *testing.T) {
 		{"POST", "floatingips", `{"floatingip": {"floating_network_id": "` + net + `"}}`, 400, "BadRequest", "Bad floatingip request: Network " + net + " is not a valid external network."},
 		{"PUT", "quotas/red", `{"quota": {"port": 5}}`, 403, "PolicyNotAuthorized", "rule:update_quota is disallowed by policy"},
 		{"GET", "quotas/blue", ``, 403, "PolicyNotAuthorized", "rule:get_quota is disallowed by policy"},
+		{"GET", "networks?name=a%00b", ``, 400, "HTTPBadRequest", "The filter name is not text"},
+		{"GET", "networks/a%00b", ``, 404, "HTTPNotFound", "The resource could not be found."},
 		{"GET", "subnetpools", ``, 404, "HTTPNotFound", ""},
 		{"GET", "extensions/rbac-policies", ``, 404, "HTTPNotFound", ""},
 	} {
