@@ -277,3 +277,20 @@ func TestCheckPorts(t *testing.T) {
 	_, err = w.CheckPorts(as("red"), nil)
 	require.EqualError(t, err, "Multiple possible networks found, use a Network ID to be more specific.")
 }
+
+func TestManyPortsTellTheirHostsOnce(t *testing.T) {
+	w := sqlite(t, nil)
+	n, _ := w.net(as("red"), "n", "10.0.0.0/24")
+	p, err := w.EnsurePort(service(), "first", network.PortSpec{ProjectID: "red", NetworkID: n.ID, DeviceID: "s", Host: "h1"})
+	require.NoError(t, err)
+	w.obey()
+	for range 20 {
+		w.port(as("red"), network.PortSpec{NetworkID: n.ID})
+		require.NoError(t, w.queue.Settle(context.Background()))
+	}
+	w.settle()
+	sent := w.fleet.take()
+	require.Len(t, sent, 1)
+	require.Equal(t, p.SecurityGroups[0], sent[0].ID)
+	require.Len(t, decode[host.SecurityGroup](t, sent[0].Object).Members, 21)
+}

@@ -340,7 +340,12 @@ func (s *Service) portChanged(ctx context.Context, tx *store.Tx, p Port, groups 
 		if o.Kind == driver.KindPort && told {
 			continue
 		}
-		if err := s.enqueue(ctx, tx, kindOf[o.Kind], o.ID); err != nil {
+		due := time.Time{}
+		if o.Kind == driver.KindSecurityGroup {
+			// Only its members have changed: others may follow.
+			due = tx.Now().Add(s.cfg.Coalesce)
+		}
+		if err := reconcile.Enqueue(ctx, tx, kindOf[o.Kind], o.ID, due); err != nil {
 			return err
 		}
 	}

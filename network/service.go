@@ -45,6 +45,9 @@ type Config struct {
 	// Resend is how long a host may take to report an object before it is sent
 	// again; 0 means five seconds.
 	Resend time.Duration
+	// Coalesce is how long changes of a security group's members are gathered
+	// before the hosts hear of them; 0 means 200 milliseconds.
+	Coalesce time.Duration
 	// BindDeadline is how long a port may take to come up on its host before its
 	// status says ERROR; 0 means two minutes.
 	BindDeadline time.Duration
@@ -103,6 +106,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	if cfg.Resend == 0 {
 		cfg.Resend = 5 * time.Second
+	}
+	if cfg.Coalesce == 0 {
+		cfg.Coalesce = 200 * time.Millisecond
 	}
 	if cfg.BindDeadline == 0 {
 		cfg.BindDeadline = 2 * time.Minute

@@ -145,6 +145,8 @@ func sqlite(t testing.TB, edit func(*network.Config)) *world {
 func (w *world) settle() {
 	w.t.Helper()
 	require.NoError(w.t, w.queue.Settle(context.Background()))
+	w.clock.pass(200 * time.Millisecond) // what is gathered is due
+	require.NoError(w.t, w.queue.Settle(context.Background()))
 }
 
 // obey reports everything that was sent as carried out, until nothing is left.

@@ -2,6 +2,7 @@ package neutron
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,10 @@ func crud[T any](a *api, res resource[T]) []httpapi.Route {
 func list[T any](r *httpapi.Request, res resource[T]) (*httpapi.Response, error) {
 	p, err := r.Page(httpapi.PageOptions{Style: httpapi.Neutron, MaxLimit: 100_000, SortKeys: network.SortKeys(res.singular)})
 	if err != nil {
+		var e *nephos.Error
+		if errors.As(err, &e) && e.Field == "limit" {
+			err = e.WithReason("BadRequest")
+		}
 		return nil, err
 	}
 	f := network.Filter{}
