@@ -88,7 +88,7 @@ func (c *Cloud) makeHandler(context.Context) error {
 		c.apis[name] = api
 		httpapi.Mount(mux, name, api)
 	}
-	mux.Handle("/console", console.New(console.Config{Consoles: c.Compute, Fleet: c.Fleet, PublicURL: c.cfg.PublicURL, Log: c.cfg.Log}))
+	mux.Handle("/console", console.New(console.Config{Consoles: c.Compute, PublicURL: func() string { return c.cfg.PublicURL }, Log: c.cfg.Log}))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.cfg.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /{$}", c.index)
