@@ -1,0 +1,68 @@
+package cinder
+
+import (
+	"github.com/nephos-cloud/nephos/blockstorage"
+	"github.com/nephos-cloud/nephos/httpapi"
+)
+
+// Config are the parts of the API.
+type Config struct {
+	// Service stands behind every interface below that is left nil.
+	Service *blockstorage.Service
+
+	Volumes     blockstorage.Volumes
+	Actions     blockstorage.VolumeActions
+	Legacy      blockstorage.LegacyAttachments
+	Metadata    blockstorage.Metadata
+	Snapshots   blockstorage.Snapshots
+	Attachments blockstorage.Attachments
+	Types       blockstorage.Types
+	Quotas      blockstorage.Quotas
+	Backends    blockstorage.Backends
+
+	// HTTP carries the public URL, the verifier, logs, metrics and traces. Its
+	// Service, Faults and Versions are set here.
+	HTTP httpapi.Config
+}
+
+// api holds what the handlers need.
+type api struct {
+	Config
+}
+
+// New returns the API.
+func New(cfg Config) *httpapi.API {
+	if s := cfg.Service; s != nil {
+		orElse[blockstorage.Volumes](&cfg.Volumes, s)
+		orElse[blockstorage.VolumeActions](&cfg.Actions, s)
+		orElse[blockstorage.LegacyAttachments](&cfg.Legacy, s)
+		orElse[blockstorage.Metadata](&cfg.Metadata, s)
+		orElse[blockstorage.Snapshots](&cfg.Snapshots, s)
+		orElse[blockstorage.Attachments](&cfg.Attachments, s)
+		orElse[blockstorage.Types](&cfg.Types, s)
+		orElse[blockstorage.Quotas](&cfg.Quotas, s)
+		orElse[blockstorage.Backends](&cfg.Backends, s)
+	}
+	cfg.HTTP.Service, cfg.HTTP.Faults = "volume", httpapi.CinderFault
+	cfg.HTTP.Versions = &httpapi.VersionRange{Min: httpapi.MustVersion(minVersion), Max: httpapi.MustVersion(maxVersion)}
+	a := &api{Config: cfg}
+	h := httpapi.New(cfg.HTTP)
+	for _, routes := range [][]httpapi.Route{
+		a.versionRoutes(), a.volumeRoutes(), a.actionRoutes(), a.metadataRoutes(), a.snapshotRoutes(), a.attachmentRoutes(),
+		a.typeRoutes(), a.quotaRoutes(), a.backendRoutes(), a.extensionRoutes(),
+	} {
+		h.Add(routes...)
+	}
+	return h
+}
+
+// orElse sets a part that was not given.
+func orElse[T comparable](part *T, fallback T) {
+	var zero T
+	if *part == zero {
+		*part = fallback
+	}
+}
+
+// at is a pattern below /v3, with the project in the path or without it.
+func at(method, path string) string { return method + " /v3/{project_id?}" + path }

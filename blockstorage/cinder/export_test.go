@@ -1,0 +1,4 @@
+package cinder
+
+// ParsePairs is for tests of the parser.
+var ParsePairs = parsePairs
