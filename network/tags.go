@@ -31,7 +31,7 @@ type Tags interface {
 
 var _ Tags = (*Service)(nil)
 
-// tagged finds the resource for the caller, with what its rules need.
+// taggable finds the resource for the caller, with what its rules need.
 func (s *Service) taggable(ctx context.Context, resource, id string) (Meta, policy.Target, error) {
 	var m Meta
 	var target policy.Target
