@@ -245,3 +245,23 @@ func TestListsCostTheSameHoweverLong(t *testing.T) {
 	}
 	require.Equal(t, few, count())
 }
+
+func TestIdempotencyKeyFindsABulkRequestAgain(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := nephos.WithIdempotency(as("red"), nephos.Idempotency{Key: "k", Digest: "d"})
+		specs := []network.NetworkSpec{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+		first, err := w.CreateNetworks(ctx, specs)
+		require.NoError(t, err)
+		again, err := w.CreateNetworks(ctx, specs)
+		require.NoError(t, err)
+		for i := range first {
+			require.Equal(t, first[i].ID, again[i].ID)
+			require.Equal(t, specs[i].Name, again[i].Name)
+		}
+		for _, n := range first {
+			require.NoError(t, w.DeleteNetwork(as("red"), n.ID))
+		}
+		_, err = w.CreateNetworks(ctx, specs)
+		require.ErrorIs(t, err, nephos.ErrNotFound)
+	})
+}
