@@ -384,7 +384,7 @@ func (s *Service) DetachVolume(ctx context.Context, serverID, volumeID string) e
 		}
 		d := &disks[i]
 		if d.BootIndex != nil && *d.BootIndex == 0 {
-			return nephos.Errorf(nephos.ErrForbidden, "Cannot detach a root device volume")
+			return invalid("Cannot detach a root device volume")
 		}
 		if key = diskKey(d); d.State == diskDetaching {
 			return nil

@@ -5,6 +5,8 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/store"
 )
 
@@ -22,30 +24,38 @@ func (s *Service) connectDisk(ctx context.Context, row *serverRow, d *diskRow) (
 			return ok, err
 		}
 	}
-	a, err := s.cfg.Volumes.EnsureAttachment(ctx, diskKey(d), AttachSpec{VolumeID: d.VolumeID, ServerID: row.ID, Host: row.Host, Mountpoint: d.Device})
+	a, err := s.cfg.Volumes.EnsureAttachment(ctx, diskKey(d), blockstorage.AttachSpec{VolumeID: d.VolumeID, ServerID: row.ID, Host: row.Host, Mountpoint: d.Device})
 	if err != nil {
 		return false, err
 	}
-	d.AttachmentID, d.Format, d.Connection.Connection = a.ID, a.Format, a.Connection
+	if a.Connection == nil {
+		return false, nephos.Errorf(nephos.ErrUnavailable, "connecting volume %s: it is not connected", d.VolumeID)
+	}
+	d.AttachmentID, d.Format, d.Connection.Connection = a.ID, a.Format, *a.Connection
 	return true, nil
 }
 
 // makeVolume makes the volume of a disk that asks for a new one.
 func (s *Service) makeVolume(ctx context.Context, row *serverRow, d *diskRow) (bool, error) {
-	v, err := s.cfg.Volumes.EnsureVolume(ctx, diskKey(d), VolumeSpec{
-		Source: d.Source, SourceID: d.SourceID, SizeGiB: d.SizeGiB, VolumeType: d.VolumeType,
-	})
+	spec := blockstorage.VolumeSpec{SizeGiB: d.SizeGiB, Type: d.VolumeType}
+	switch d.Source {
+	case "image":
+		spec.ImageID = d.SourceID
+	case "snapshot":
+		spec.SnapshotID = d.SourceID
+	}
+	v, err := s.cfg.Volumes.EnsureVolume(ctx, diskKey(d), spec)
 	if err != nil {
 		return false, err
 	}
 	d.VolumeID, d.SizeGiB = v.ID, v.SizeGiB
 	switch v.Status {
-	case "available", "reserved", "attaching", "in-use":
+	case blockstorage.Creating, "downloading":
+		return false, nil
+	case blockstorage.Available, blockstorage.Reserved, blockstorage.Attaching, blockstorage.InUse:
 		return true, nil
-	case "error", "error_deleting", "deleting":
-		return false, invalid("Block Device Mapping is Invalid: volume %s went into status %s.", v.ID, v.Status)
 	}
-	return false, nil
+	return false, invalid("volume %s is in status %s. %s", v.ID, v.Status, v.Reason)
 }
 
 // completeDisks tells the volume service which volumes the guest has by now.

@@ -188,6 +188,7 @@ func (b *boot) record(tx *store.Tx, id string, i int, reservation string) server
 	}
 	row.Metadata, row.NICs, row.Tags = orEmpty(row.Metadata), slices.Clone(b.nics), append([]string{}, row.Tags...)
 	row.VMState, row.TaskState, row.Phase = Building, TaskScheduling, phaseSchedule
+	row.SecurityGroups = append([]string{}, row.SecurityGroups...)
 	row.Wanted.Seed = make([]byte, 32)
 	_, _ = rand.Read(row.Wanted.Seed)
 	row.Tried, row.Revision, row.Generation, row.Power = []string{}, 1, 1, "on"

@@ -175,7 +175,7 @@ func (b *boot) checkPlace(ctx context.Context) error {
 		}
 	}
 	w.Zone, w.ForcedHost, w.ForcedNode, w.RequestedHost, w.RequestedNode = zone, host, node, req.Host, req.Node
-	b.row.Zone, w.Hints = zone, req.Hints
+	b.row.Zone, b.row.PinnedZone, w.Hints = zone, zone, req.Hints
 	if zone != "" && host == "" && node == "" {
 		known, err := b.s.zoneExists(ctx, zone)
 		if err != nil {
@@ -230,6 +230,9 @@ func (b *boot) checkNetworks(ctx context.Context) error {
 		b.nics = append(b.nics, newNIC(fmt.Sprint(i), p))
 	}
 	b.row.Wanted.Groups = req.SecurityGroups
+	if b.row.SecurityGroups = req.SecurityGroups; len(req.SecurityGroups) == 0 && len(plans) > 0 {
+		b.row.SecurityGroups = []string{"default"}
+	}
 	return nil
 }
 

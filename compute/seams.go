@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/image"
 	"github.com/nephos-cloud/nephos/network"
@@ -21,6 +22,9 @@ type ImageSource interface {
 	SignedURL(ctx context.Context, id string, life time.Duration) (string, error)
 }
 
+// PortRequest asks for a card: a port, a network, or the one network there is.
+type PortRequest = network.PortRequest
+
 // Ports is what servers need of networks. The network service satisfies it.
 // Owner keys are ours: an owner's second call finds what the first made.
 type Ports interface {
@@ -37,18 +41,28 @@ type Ports interface {
 }
 
 // BlockDevices is what servers need of volumes. The block storage service
-// satisfies it.
+// satisfies it. Owner keys are ours: an owner's second call finds what the
+// first made.
 type BlockDevices interface {
-	Volume(ctx context.Context, id string) (Volume, error)
+	// Volume returns a volume that the context's caller may see.
+	Volume(ctx context.Context, id string) (blockstorage.Volume, error)
 	// CheckAttach fails unless the caller may attach the volume now.
 	CheckAttach(ctx context.Context, id string) error
-	ReserveVolume(ctx context.Context, ownerKey, volumeID, serverID string) (Attachment, error)
-	EnsureVolume(ctx context.Context, ownerKey string, spec VolumeSpec) (Volume, error)
-	EnsureAttachment(ctx context.Context, ownerKey string, spec AttachSpec) (Attachment, error)
+	// ReserveVolume keeps others from a volume.
+	ReserveVolume(ctx context.Context, ownerKey, volumeID, serverID string) (blockstorage.Attachment, error)
+	// EnsureVolume makes a volume, which is creating at first.
+	EnsureVolume(ctx context.Context, ownerKey string, spec blockstorage.VolumeSpec) (blockstorage.Volume, error)
+	// EnsureAttachment connects a volume to a host.
+	EnsureAttachment(ctx context.Context, ownerKey string, spec blockstorage.AttachSpec) (blockstorage.Attachment, error)
+	// CompleteAttachment says that the guest has the volume.
 	CompleteAttachment(ctx context.Context, ownerKey string) error
+	// BeginDetach says that the guest is giving the volume back.
 	BeginDetach(ctx context.Context, ownerKey string) error
+	// ReleaseAttachment disconnects the volume and gives it back.
 	ReleaseAttachment(ctx context.Context, ownerKey string) error
+	// ReleaseVolume deletes the volume that was made for the owner.
 	ReleaseVolume(ctx context.Context, ownerKey string) error
+	// DeleteVolume deletes a volume in the name of the context's caller.
 	DeleteVolume(ctx context.Context, id string) error
 }
 
@@ -67,23 +81,3 @@ type Claims interface {
 type connectionCopy struct {
 	driver.Connection
 }
-
-// Temporary: the block storage service's types.
-type (
-	Volume struct {
-		ID, Status    string
-		SizeGiB       int
-		Bootable      bool
-		ImageMetadata map[string]string
-	}
-	VolumeSpec struct {
-		Source, SourceID, Name, VolumeType, Zone string
-		SizeGiB                                  int
-	}
-	AttachSpec struct{ VolumeID, ServerID, Host, Mountpoint string }
-	Attachment struct {
-		ID         string
-		Connection driver.Connection
-		Format     string
-	}
-)

@@ -45,42 +45,44 @@ const (
 
 // Server is a server as its project sees it.
 type Server struct {
-	ID            string `bun:",pk"`
-	ProjectID     string
-	UserID        string
-	Name          string
-	Description   *string
-	Hostname      string
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
-	LaunchedAt    *time.Time
-	DeletedAt     *time.Time
-	Deleted       bool
-	VMState       string `bun:"vm_state"`
-	TaskState     string
-	PowerState    int
-	Fault         *Fault
-	ImageID       string // empty: it boots from a volume
-	FlavorID      string
-	Flavor        Flavor // as it was when the server was made
-	KeyName       string
-	Zone          string
-	Metadata      map[string]string
-	Tags          []string
-	GroupID       string // server group, or empty
-	ConfigDrive   string // "True" or empty
-	UserData      string // in base64; lists leave it out unless asked for it
-	AccessIPv4    string `bun:"access_ipv4"`
-	AccessIPv6    string `bun:"access_ipv6"`
-	DiskConfig    string // AUTO or MANUAL
-	ReservationID string
-	LaunchIndex   int
-	RootDevice    string
-	LockedBy      string // owner or admin; empty: not locked
-	LockedReason  string
-	Host          string
-	Node          string
-	NICs          []NIC `bun:"nics"`
+	ID             string `bun:",pk"`
+	ProjectID      string
+	UserID         string
+	Name           string
+	Description    *string
+	Hostname       string
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	LaunchedAt     *time.Time
+	DeletedAt      *time.Time
+	Deleted        bool
+	VMState        string `bun:"vm_state"`
+	TaskState      string
+	PowerState     int
+	Fault          *Fault
+	ImageID        string // empty: it boots from a volume
+	FlavorID       string
+	Flavor         Flavor // as it was when the server was made
+	KeyName        string
+	Zone           string   // where it is; until then where it is wanted
+	PinnedZone     string   // that the user asked for; empty: any
+	SecurityGroups []string // of the cards that were made for it, by the names it was booted with
+	Metadata       map[string]string
+	Tags           []string
+	GroupID        string // server group, or empty
+	ConfigDrive    string // "True" or empty
+	UserData       string // in base64; lists leave it out unless asked for it
+	AccessIPv4     string `bun:"access_ipv4"`
+	AccessIPv6     string `bun:"access_ipv6"`
+	DiskConfig     string // AUTO or MANUAL
+	ReservationID  string
+	LaunchIndex    int
+	RootDevice     string
+	LockedBy       string // owner or admin; empty: not locked
+	LockedReason   string
+	Host           string
+	Node           string
+	NICs           []NIC `bun:"nics"`
 
 	// Disks are the server's volumes, where the operation says that it loads them.
 	Disks []Disk `bun:"-"`

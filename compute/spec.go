@@ -146,7 +146,7 @@ func (s *Service) files(row *serverRow, disks []diskRow) map[string][]byte {
 		ID: row.ID, Name: row.Name, Hostname: row.Hostname, ProjectID: row.ProjectID, Zone: row.Zone, LaunchIndex: row.LaunchIndex,
 		ReservationID: row.ReservationID, FlavorName: row.Flavor.Name, ImageID: row.ImageID, Metadata: row.Metadata,
 		KeyName: row.KeyName, KeyData: row.KeyData, UserData: row.UserData, RootDevice: row.RootDevice, Password: row.Password,
-		Seed: row.Wanted.Seed, SecurityGroups: row.Wanted.Groups,
+		Seed: row.Wanted.Seed, SecurityGroups: row.SecurityGroups,
 	}
 	for _, n := range row.NICs {
 		if n.State == nicDetaching || n.PortID == "" {

@@ -42,6 +42,8 @@ CREATE TABLE compute_servers (
 	key_name VARCHAR(255) NOT NULL,
 	key_data TEXT NOT NULL,
 	zone VARCHAR(255) NOT NULL,
+	pinned_zone VARCHAR(255) NOT NULL,
+	security_groups TEXT NOT NULL,
 	wanted TEXT NOT NULL,
 	metadata TEXT NOT NULL,
 	tags TEXT NOT NULL,

@@ -1,0 +1,350 @@
+package nova
+
+import (
+	"regexp"
+
+	"github.com/nephos-cloud/nephos/compute"
+	"github.com/nephos-cloud/nephos/httpapi"
+)
+
+func (a *api) attachmentRoutes() []httpapi.Route {
+	const server = root + "/servers/{id}"
+	nic := func(name string) []string { return rules("os-attach-interfaces:" + name) }
+	vol := func(name string) []string { return rules("os-volumes-attachments:" + name) }
+	return []httpapi.Route{
+		{Pattern: "GET " + server + "/os-interface", Rules: nic("list"), Handler: a.listInterfaces},
+		{Pattern: "GET " + server + "/os-interface/{port}", Rules: nic("show"), Handler: a.showInterface},
+		{Pattern: "POST " + server + "/os-interface", Rules: nic("create"), Handler: a.attachInterface},
+		{Pattern: "DELETE " + server + "/os-interface/{port}", Rules: nic("delete"), Handler: a.detachInterface},
+		{Pattern: "GET " + server + "/os-volume_attachments", Rules: vol("index"), Handler: a.listVolumes},
+		{Pattern: "GET " + server + "/os-volume_attachments/{volume}", Rules: vol("show"), Handler: a.showVolume},
+		{Pattern: "POST " + server + "/os-volume_attachments", Rules: vol("create"), Handler: a.attachVolume},
+		{Pattern: "PUT " + server + "/os-volume_attachments/{volume}", Rules: append(vol("update"), vol("swap")...), Handler: a.updateVolume},
+		{Pattern: "DELETE " + server + "/os-volume_attachments/{volume}", Rules: vol("delete"), Handler: a.detachVolume},
+	}
+}
+
+type fixedIP struct {
+	SubnetID string `json:"subnet_id,omitempty"`
+	IP       string `json:"ip_address"`
+}
+
+// interfaceBody is a card of the newest microversion.
+type interfaceBody struct {
+	NetID     string            `json:"net_id"`
+	PortID    string            `json:"port_id"`
+	MAC       string            `json:"mac_addr"`
+	PortState string            `json:"port_state"`
+	FixedIPs  []fixedIP         `json:"fixed_ips"`
+	Tag       *nullable[string] `json:"tag,omitempty"`
+}
+
+var interfaceEdits = httpapi.Edits[interfaceBody]{
+	{Version: httpapi.V(2, 70), Apply: func(b *interfaceBody) error { b.Tag = nil; return nil }},
+}
+
+func renderInterface(r *httpapi.Request, n *compute.NIC) (*interfaceBody, error) {
+	b := &interfaceBody{NetID: n.NetworkID, PortID: n.PortID, MAC: n.MAC, PortState: "ACTIVE", FixedIPs: []fixedIP{}, Tag: textOrNull(n.Tag)}
+	if n.State != "" {
+		b.PortState = "DOWN"
+	}
+	for _, addr := range n.Addresses {
+		b.FixedIPs = append(b.FixedIPs, fixedIP{addr.Subnet.ID, addr.IP})
+	}
+	return b, interfaceEdits.Down(r.Version, b)
+}
+
+func (a *api) listInterfaces(r *httpapi.Request) (*httpapi.Response, error) {
+	nics, err := a.Interfaces.ListInterfaces(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*interfaceBody, len(nics))
+	for i := range nics {
+		if out[i], err = renderInterface(r, &nics[i]); err != nil {
+			return nil, err
+		}
+	}
+	return httpapi.OK(map[string]any{"interfaceAttachments": out}), nil
+}
+
+func (a *api) showInterface(r *httpapi.Request) (*httpapi.Response, error) {
+	nic, err := a.Interfaces.Interface(r.Context(), r.PathValue("id"), r.PathValue("port"))
+	if err != nil {
+		return nil, err
+	}
+	return oneInterface(r, &nic)
+}
+
+func oneInterface(r *httpapi.Request, n *compute.NIC) (*httpapi.Response, error) {
+	b, err := renderInterface(r, n)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.OK(map[string]any{"interfaceAttachment": b}), nil
+}
+
+type interfaceSpec struct {
+	NetID    *string    `json:"net_id"`
+	PortID   *string    `json:"port_id"`
+	FixedIPs []fixedReq `json:"fixed_ips"`
+	Tag      *string    `json:"tag"`
+}
+
+type fixedReq struct {
+	IP string `json:"ip_address"`
+}
+
+func (a *api) attachInterface(r *httpapi.Request) (*httpapi.Response, error) {
+	in, body, err := member[interfaceSpec](r, "interfaceAttachment")
+	if err != nil {
+		return nil, err
+	}
+	if err := gate(r, "interfaceAttachment", body["interfaceAttachment"], []property{{"tag", "2.49", ""}}); err != nil {
+		return nil, err
+	}
+	var fixed *string
+	switch n := len(in.FixedIPs); {
+	case n > 1:
+		return nil, badField("fixed_ips", pyRaw(body["interfaceAttachment"]), "the list of addresses is too long")
+	case n == 1:
+		fixed = &in.FixedIPs[0].IP
+	}
+	switch {
+	case in.NetID != nil && in.PortID != nil:
+		return nil, invalid("Must not input both network_id and port_id").WithField("port_id")
+	case fixed != nil && in.NetID == nil:
+		return nil, invalid("Must input network_id when request IP address").WithField("net_id")
+	}
+	if in.NetID != nil {
+		if err := checkUUID("net_id", *in.NetID); err != nil {
+			return nil, err
+		}
+	}
+	network, port := in.NetID, in.PortID
+	if network == nil && port == nil {
+		network = ptr("00000000-0000-0000-0000-000000000000") // any
+	}
+	req, err := portRequest(network, port, fixed, in.Tag)
+	if err != nil {
+		return nil, err
+	}
+	if in.NetID == nil {
+		req.NetworkID = ""
+	}
+	nic, err := a.Interfaces.AttachInterface(r.Context(), r.PathValue("id"), req)
+	if err != nil {
+		return nil, missing(err)
+	}
+	return oneInterface(r, &nic)
+}
+
+// missing turns what a boot calls a bad request, because it names a port or
+// network that is not there, into the 404 that an attachment answers with.
+func missing(err error) error {
+	switch reasonOf(err) {
+	case "PortNotFound", "NetworkNotFound":
+		return httpapi.WithStatus(404, err)
+	case "FixedIpAlreadyInUse":
+		return httpapi.WithStatus(409, err)
+	case "NetworkAmbiguous":
+		return httpapi.WithStatus(400, err)
+	}
+	return err
+}
+
+func (a *api) detachInterface(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := a.Interfaces.DetachInterface(r.Context(), r.PathValue("id"), r.PathValue("port")); err != nil {
+		return nil, err
+	}
+	return httpapi.Accepted(nil), nil
+}
+
+// volumeAttachment is an attachment of the newest microversion.
+type volumeAttachment struct {
+	ID                  *string           `json:"id,omitempty"`
+	VolumeID            string            `json:"volumeId"`
+	ServerID            string            `json:"serverId"`
+	Device              string            `json:"device,omitempty"`
+	Tag                 *nullable[string] `json:"tag,omitempty"`
+	DeleteOnTermination *bool             `json:"delete_on_termination,omitempty"`
+	AttachmentID        *nullable[string] `json:"attachment_id,omitempty"`
+	BDM                 *string           `json:"bdm_uuid,omitempty"`
+}
+
+var volumeEdits = httpapi.Edits[volumeAttachment]{
+	{Version: httpapi.V(2, 89), Apply: func(b *volumeAttachment) error {
+		b.ID, b.AttachmentID, b.BDM = &b.VolumeID, nil, nil
+		return nil
+	}},
+	{Version: httpapi.V(2, 79), Apply: func(b *volumeAttachment) error { b.DeleteOnTermination = nil; return nil }},
+	{Version: httpapi.V(2, 70), Apply: func(b *volumeAttachment) error { b.Tag = nil; return nil }},
+}
+
+func renderVolume(r *httpapi.Request, d *compute.Disk) (*volumeAttachment, error) {
+	b := &volumeAttachment{
+		VolumeID: d.VolumeID, ServerID: d.ServerID, Device: d.Device, Tag: textOrNull(d.Tag),
+		DeleteOnTermination: ptr(d.DeleteOnTermination), AttachmentID: textOrNull(d.AttachmentID), BDM: ptr(d.ID),
+	}
+	return b, volumeEdits.Down(r.Version, b)
+}
+
+func (a *api) listVolumes(r *httpapi.Request) (*httpapi.Response, error) {
+	limit, err := r.Int("limit", 1000, 0, 1<<30)
+	if err != nil {
+		return nil, err
+	}
+	offset, err := r.Int("offset", 0, 0, 1<<30)
+	if err != nil {
+		return nil, err
+	}
+	disks, err := a.Attachments.ListVolumeAttachments(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	disks = disks[min(offset, len(disks)):]
+	disks = disks[:min(limit, len(disks))]
+	out := make([]*volumeAttachment, len(disks))
+	for i := range disks {
+		if out[i], err = renderVolume(r, &disks[i]); err != nil {
+			return nil, err
+		}
+	}
+	return httpapi.OK(map[string]any{"volumeAttachments": out}), nil
+}
+
+func (a *api) showVolume(r *httpapi.Request) (*httpapi.Response, error) {
+	d, err := a.Attachments.VolumeAttachment(r.Context(), r.PathValue("id"), r.PathValue("volume"))
+	if err != nil {
+		return nil, err
+	}
+	return oneVolume(r, &d)
+}
+
+func oneVolume(r *httpapi.Request, d *compute.Disk) (*httpapi.Response, error) {
+	b, err := renderVolume(r, d)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.OK(map[string]any{"volumeAttachment": b}), nil
+}
+
+var deviceForm = regexp.MustCompile(`(^/dev/x{0,1}[a-z]{0,1}d{0,1})([a-z]+)[0-9]*$`)
+
+type volumeSpec struct {
+	VolumeID            *string       `json:"volumeId"`
+	Device              *string       `json:"device"`
+	Tag                 *string       `json:"tag"`
+	DeleteOnTermination *httpapi.Bool `json:"delete_on_termination"`
+	ServerID            *string       `json:"serverId"`
+	ID                  *string       `json:"id"`
+}
+
+func (v *volumeSpec) check() error {
+	if v.VolumeID == nil {
+		return badField("volumeAttachment", "{}", "'volumeId' is a required property")
+	}
+	if err := checkUUID("volumeId", *v.VolumeID); err != nil {
+		return err
+	}
+	if v.Device != nil && *v.Device != "" {
+		if err := checkPattern("device", *v.Device, deviceForm); err != nil {
+			return err
+		}
+	}
+	if v.Tag != nil {
+		return checkTag("tag", *v.Tag)
+	}
+	return nil
+}
+
+func (a *api) attachVolume(r *httpapi.Request) (*httpapi.Response, error) {
+	in, body, err := member[volumeSpec](r, "volumeAttachment")
+	if err != nil {
+		return nil, err
+	}
+	err = gate(r, "volumeAttachment", body["volumeAttachment"], []property{
+		{"tag", "2.49", ""}, {"delete_on_termination", "2.79", ""}, {"serverId", "2.999", ""}, {"id", "2.999", ""},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	req := compute.AttachRequest{VolumeID: *in.VolumeID, Device: orEmpty(in.Device), Tag: orEmpty(in.Tag)}
+	if in.DeleteOnTermination != nil {
+		req.DeleteOnTermination = bool(*in.DeleteOnTermination)
+	}
+	d, err := a.Attachments.AttachVolume(r.Context(), r.PathValue("id"), req)
+	if err != nil {
+		return nil, err
+	}
+	b, err := renderVolume(r, &d)
+	if err != nil {
+		return nil, err
+	}
+	b.ID, b.AttachmentID, b.BDM = &b.VolumeID, nil, nil // as it has always been in this answer
+	return httpapi.OK(map[string]any{"volumeAttachment": b}), nil
+}
+
+// updateVolume changes whether the volume goes with the server. Another volume
+// in its place (a swap) is not built.
+func (a *api) updateVolume(r *httpapi.Request) (*httpapi.Response, error) {
+	in, body, err := member[volumeSpec](r, "volumeAttachment")
+	if err != nil {
+		return nil, err
+	}
+	if !atLeast(r, 85) {
+		err := gate(r, "volumeAttachment", body["volumeAttachment"], []property{
+			{"tag", "2.85", ""}, {"delete_on_termination", "2.85", ""}, {"serverId", "2.85", ""}, {"id", "2.85", ""}, {"device", "2.85", ""},
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	serverID, volumeID := r.PathValue("id"), r.PathValue("volume")
+	if *in.VolumeID != volumeID || !atLeast(r, 85) {
+		return nil, a.refuseSwap(r, serverID, volumeID)
+	}
+	if in.DeleteOnTermination == nil {
+		return nil, a.refuseSwap(r, serverID, volumeID)
+	}
+	d, err := a.Attachments.VolumeAttachment(r.Context(), serverID, volumeID)
+	if err != nil {
+		return nil, err
+	}
+	for field, ok := range map[string]bool{
+		"id": in.ID == nil || *in.ID == volumeID || *in.ID == d.AttachmentID, "serverId": in.ServerID == nil || *in.ServerID == serverID,
+		"device": in.Device == nil || *in.Device == d.Device, "tag": in.Tag == nil || *in.Tag == d.Tag,
+	} {
+		if !ok {
+			return nil, invalid("The %s property is not mutable", field).WithField(field)
+		}
+	}
+	err = a.Attachments.UpdateVolumeAttachment(r.Context(), serverID, volumeID, bool(*in.DeleteOnTermination))
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.Accepted(nil), nil
+}
+
+func (a *api) refuseSwap(r *httpapi.Request, serverID, volumeID string) error {
+	if err := a.Policy.Enforce(r.Context(), "os_compute_api:os-volumes-attachments:swap", nil); err != nil {
+		return err
+	}
+	if _, err := a.Attachments.VolumeAttachment(r.Context(), serverID, volumeID); err != nil {
+		return err
+	}
+	return unsupported("Putting another volume in an attached one's place is not built here.")
+}
+
+func (a *api) detachVolume(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := a.Attachments.DetachVolume(r.Context(), r.PathValue("id"), r.PathValue("volume")); err != nil {
+		return nil, err
+	}
+	return httpapi.Accepted(nil), nil
+}

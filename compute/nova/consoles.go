@@ -1,0 +1,155 @@
+package nova
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/nephos-cloud/nephos/httpapi"
+)
+
+func (a *api) consoleRoutes() []httpapi.Route {
+	const server = root + "/servers/{id}"
+	return []httpapi.Route{
+		{Pattern: "POST " + server + "/remote-consoles", Min: "2.6", Rules: rules("os-remote-consoles"), Handler: a.createConsole},
+		{Pattern: "GET " + server + "/diagnostics", Rules: rules("os-server-diagnostics"), Handler: a.diagnostics},
+		{Pattern: "GET " + server + "/os-server-password", Rules: rules("os-server-password:show"), Handler: a.showPassword},
+		{Pattern: "DELETE " + server + "/os-server-password", Rules: rules("os-server-password:clear"), Handler: a.clearPassword},
+	}
+}
+
+// consoleOutput answers the action os-getConsoleOutput.
+func (a *api) consoleOutput(r *httpapi.Request, id string, body json.RawMessage) (*httpapi.Response, error) {
+	var in struct {
+		Length *httpapi.Int `json:"length"`
+	}
+	if err := r.DecodeValue(body, "os-getConsoleOutput", &in); err != nil {
+		return nil, err
+	}
+	lines := -1
+	if in.Length != nil {
+		// Nova takes -1 for all of it.
+		if *in.Length < -1 {
+			return nil, badField("length", pyRaw(body), "it is less than the minimum of -1")
+		}
+		lines = int(min(*in.Length, 1<<20))
+	}
+	log, err := a.Consoles.ConsoleLog(r.Context(), id, lines)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.OK(map[string]string{"output": cleanLog(log)}), nil
+}
+
+// cleanLog leaves out what an answer in JSON for people's terminals must not
+// carry: control characters but line breaks and tabs, and broken text.
+func cleanLog(log []byte) string {
+	out := make([]rune, 0, len(log))
+	for _, c := range string(log) {
+		switch {
+		case c == '\n' || c == '\t' || c == '\r' || c >= ' ' && c != 0x7f && c != 0xFFFD:
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}
+
+// consoleTypes are Nova's types of console by protocol.
+var consoleTypes = map[string][]string{
+	"vnc": {"novnc", "xvpvnc"}, "serial": {"serial"}, "spice": {"spice-html5"}, "rdp": {"rdp-html5"}, "mks": {"webmks"},
+}
+
+func (a *api) createConsole(r *httpapi.Request) (*httpapi.Response, error) {
+	in, body, err := member[struct {
+		Protocol string `json:"protocol"`
+		Type     string `json:"type"`
+	}](r, "remote_console")
+	if err != nil {
+		return nil, err
+	}
+	if err := required("remote_console", body["remote_console"], "protocol", "type"); err != nil {
+		return nil, err
+	}
+	protocols := []string{"vnc", "spice", "rdp", "serial"}
+	types := []string{"novnc", "xvpvnc", "rdp-html5", "spice-html5", "serial"}
+	if atLeast(r, 8) {
+		protocols, types = append(protocols, "mks"), append(types, "webmks")
+	}
+	if err := checkEnum("protocol", in.Protocol, protocols...); err != nil {
+		return nil, err
+	}
+	if err := checkEnum("type", in.Type, types...); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(consoleTypes[in.Protocol], in.Type) {
+		return nil, invalid("The type %s does not belong to the protocol %s.", in.Type, in.Protocol).WithField("type")
+	}
+	c, err := a.Consoles.CreateConsole(r.Context(), r.PathValue("id"), in.Protocol, in.Type)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.OK(map[string]any{"remote_console": map[string]string{"protocol": c.Protocol, "type": c.Type, "url": c.URL}}), nil
+}
+
+// oldConsole answers the actions that came before remote-consoles.
+func oldConsole(protocol string, types ...string) func(*api, *httpapi.Request, string, json.RawMessage) (*httpapi.Response, error) {
+	return func(a *api, r *httpapi.Request, id string, body json.RawMessage) (*httpapi.Response, error) {
+		var in struct {
+			Type string `json:"type"`
+		}
+		if err := r.DecodeValue(body, protocol, &in); err != nil {
+			return nil, err
+		}
+		if err := checkEnum("type", in.Type, types...); err != nil {
+			return nil, err
+		}
+		c, err := a.Consoles.CreateConsole(r.Context(), id, protocol, in.Type)
+		if err != nil {
+			return nil, err
+		}
+		return httpapi.OK(map[string]any{"console": map[string]string{"type": c.Type, "url": c.URL}}), nil
+	}
+}
+
+func (a *api) diagnostics(r *httpapi.Request) (*httpapi.Response, error) {
+	d, err := a.Consoles.Diagnostics(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	if !atLeast(r, 48) {
+		return httpapi.OK(oldDiagnostics(d)), nil
+	}
+	for key, empty := range map[string]any{
+		"state": nil, "driver": nil, "hypervisor": nil, "hypervisor_os": nil, "uptime": nil, "config_drive": nil, "num_cpus": 0,
+		"num_nics": 0, "num_disks": 0, "cpu_details": []any{}, "nic_details": []any{}, "disk_details": []any{},
+		"memory_details": map[string]any{"maximum": nil, "used": nil},
+	} {
+		if _, ok := d[key]; !ok {
+			d[key] = empty
+		}
+	}
+	return httpapi.OK(d), nil
+}
+
+// oldDiagnostics are the numbers of a guest, which is what drivers told before
+// their names were agreed on.
+func oldDiagnostics(d map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range d {
+		if n, ok := v.(float64); ok {
+			out[k] = n
+		}
+	}
+	return out
+}
+
+func (a *api) showPassword(r *httpapi.Request) (*httpapi.Response, error) {
+	p, err := a.Consoles.ServerPassword(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.OK(map[string]string{"password": p}), nil
+}
+
+func (a *api) clearPassword(r *httpapi.Request) (*httpapi.Response, error) {
+	return nil, a.Consoles.ClearServerPassword(r.Context(), r.PathValue("id"))
+}

@@ -1,0 +1,203 @@
+package nova
+
+import (
+	"encoding/json"
+	"regexp"
+	"strconv"
+
+	"github.com/nephos-cloud/nephos/compute"
+	"github.com/nephos-cloud/nephos/httpapi"
+)
+
+type legacyDisk struct {
+	VirtualName         *string         `json:"virtual_name"`
+	VolumeID            *string         `json:"volume_id"`
+	SnapshotID          *string         `json:"snapshot_id"`
+	VolumeSize          *httpapi.Int    `json:"volume_size"`
+	DeviceName          *string         `json:"device_name"`
+	DeleteOnTermination httpapi.Bool    `json:"delete_on_termination"`
+	NoDevice            json.RawMessage `json:"no_device"`
+	ConnectionInfo      *string         `json:"connection_info"`
+}
+
+type diskSpec struct {
+	legacyDisk
+	SourceType      *string         `json:"source_type"`
+	UUID            *string         `json:"uuid"`
+	ImageID         *string         `json:"image_id"`
+	DestinationType *string         `json:"destination_type"`
+	GuestFormat     *string         `json:"guest_format"`
+	DeviceType      *string         `json:"device_type"`
+	DiskBus         *string         `json:"disk_bus"`
+	BootIndex       json.RawMessage `json:"boot_index"`
+	Tag             *string         `json:"tag"`
+	VolumeType      *string         `json:"volume_type"`
+}
+
+// diskForm is the pattern that Nova holds names of devices against, as it is.
+var diskForm = regexp.MustCompile(`^[a-zA-Z0-9._-r/]*$`)
+
+func orEmpty(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+// readDisks reads the block device mappings of a create.
+func readDisks(r *httpapi.Request, in *serverSpec, raw json.RawMessage, req *compute.BootRequest) error {
+	if len(in.Mapping) > 0 && len(in.MappingV2) > 0 {
+		return invalid("Using different block_device_mapping syntaxes is not allowed in the same request.").WithField("block_device_mapping")
+	}
+	var lists struct {
+		V2 []json.RawMessage `json:"block_device_mapping_v2"`
+	}
+	_ = json.Unmarshal(raw, &lists)
+	for i := range in.MappingV2 {
+		d := &in.MappingV2[i]
+		tags := []property{{"tag", "2.42", ""}, {"volume_type", "2.67", ""}}
+		if r.Version == httpapi.V(2, 32) { // tags of disks existed in this one version, and again from 2.42 on
+			tags = tags[1:]
+		}
+		if err := gate(r, strconv.Itoa(i), lists.V2[i], tags); err != nil {
+			return err
+		}
+		if d.NoDevice != nil && string(d.NoDevice) != "null" && string(d.NoDevice) != "false" {
+			continue
+		}
+		one, err := d.read()
+		if err != nil {
+			return err
+		}
+		req.Disks = append(req.Disks, one)
+	}
+	for i := range in.Mapping {
+		one, ok, err := in.Mapping[i].read(i)
+		if err != nil {
+			return err
+		}
+		if ok {
+			req.Disks = append(req.Disks, one)
+		}
+	}
+	if len(in.Mapping) > 0 && req.ImageID != "" {
+		zero := 0 // the older syntax names only what comes besides the image
+		for i := range req.Disks {
+			req.Disks[i].BootIndex = nil
+		}
+		req.Disks = append([]compute.DiskRequest{{
+			Source: "image", SourceID: req.ImageID, Destination: "local", BootIndex: &zero, DeleteOnTermination: true,
+		}}, req.Disks...)
+	}
+	return nil
+}
+
+func (d *legacyDisk) common() (compute.DiskRequest, error) {
+	out := compute.DiskRequest{Device: orEmpty(d.DeviceName), DeleteOnTermination: bool(d.DeleteOnTermination)}
+	if d.DeviceName != nil {
+		if err := checkLength("device_name", *d.DeviceName, 1, 255); err != nil {
+			return out, err
+		}
+		if err := checkPattern("device_name", *d.DeviceName, diskForm); err != nil {
+			return out, err
+		}
+	}
+	if d.VolumeSize != nil {
+		if n := int64(*d.VolumeSize); n < 1 || n > 0x7FFFFFFF {
+			return out, badField("volume_size", strconv.FormatInt(n, 10), strconv.FormatInt(n, 10)+" is out of range")
+		}
+		out.SizeGiB = int(*d.VolumeSize)
+	}
+	for field, id := range map[string]*string{"volume_id": d.VolumeID, "snapshot_id": d.SnapshotID} {
+		if id != nil {
+			if err := checkUUID(field, *id); err != nil {
+				return out, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// read turns an entry of the older syntax into one of the newer.
+func (d *legacyDisk) read(i int) (compute.DiskRequest, bool, error) {
+	out, err := d.common()
+	if err != nil {
+		return out, false, err
+	}
+	if i == 0 {
+		out.BootIndex = ptr(0)
+	}
+	switch {
+	case d.SnapshotID != nil:
+		out.Source, out.SourceID = "snapshot", *d.SnapshotID
+	case d.VolumeID != nil:
+		out.Source, out.SourceID = "volume", *d.VolumeID
+	case d.NoDevice != nil:
+		return out, false, nil
+	default:
+		return out, false, invalid("Block Device Mapping is Invalid: Unrecognized legacy format.").WithField("block_device_mapping")
+	}
+	out.Destination = "volume"
+	return out, true, nil
+}
+
+func (d *diskSpec) read() (compute.DiskRequest, error) {
+	out, err := d.common()
+	if err != nil {
+		return out, err
+	}
+	out.Source, out.SourceID, out.Destination = orEmpty(d.SourceType), orEmpty(d.UUID), orEmpty(d.DestinationType)
+	out.GuestFormat, out.DeviceType, out.Bus, out.VolumeType = orEmpty(d.GuestFormat), orEmpty(d.DeviceType), orEmpty(d.DiskBus), orEmpty(d.VolumeType)
+	if d.SourceType == nil { // the id alone says what it is of
+		switch {
+		case d.VolumeID != nil:
+			out.Source, out.SourceID = "volume", *d.VolumeID
+		case d.SnapshotID != nil:
+			out.Source, out.SourceID = "snapshot", *d.SnapshotID
+		case d.ImageID != nil:
+			out.Source, out.SourceID = "image", *d.ImageID
+		default:
+			return out, invalid("Block Device Mapping is Invalid: Missing device UUID.").WithField("block_device_mapping_v2")
+		}
+	}
+	if err := checkEnum("source_type", out.Source, "volume", "image", "snapshot", "blank"); err != nil {
+		return out, err
+	}
+	if d.DestinationType != nil {
+		if err := checkEnum("destination_type", out.Destination, "local", "volume"); err != nil {
+			return out, err
+		}
+	}
+	if d.Tag != nil {
+		if err := checkTag("tag", *d.Tag); err != nil {
+			return out, err
+		}
+		out.Tag = *d.Tag
+	}
+	for field, v := range map[string]string{
+		"guest_format": out.GuestFormat, "device_type": out.DeviceType, "disk_bus": out.Bus, "volume_type": out.VolumeType, "uuid": out.SourceID,
+	} {
+		if err := checkLength(field, v, 0, 255); err != nil {
+			return out, err
+		}
+	}
+	out.BootIndex, err = bootIndex(d.BootIndex)
+	return out, err
+}
+
+// bootIndex reads a number, a text of digits, or null.
+func bootIndex(raw json.RawMessage) (*int, error) {
+	if raw == nil || string(raw) == "null" {
+		return nil, nil
+	}
+	s := string(raw)
+	var quoted string
+	if json.Unmarshal(raw, &quoted) == nil {
+		s = quoted
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n > 1<<20 {
+		return nil, badField("boot_index", s, quote(s)+" does not match '^-?[0-9]+$'")
+	}
+	return &n, nil
+}
