@@ -73,7 +73,7 @@ func (b *bench) start(ctx context.Context) (time.Time, error) {
 	if err := os.RemoveAll(b.cloudDir()); err != nil {
 		return time.Time{}, err
 	}
-	b.process = exec.CommandContext(ctx, b.o.allinone, "-data", b.cloudDir(), "-listen", "127.0.0.1:18774", "-drivers", "fake", "-log", "warn")
+	b.process = exec.CommandContext(ctx, b.o.allinone, "-data", b.cloudDir(), "-listen", "127.0.0.1:0", "-drivers", "fake", "-log", "warn")
 	b.process.Stderr = os.Stderr
 	began := time.Now()
 	if err := b.process.Start(); err != nil {

@@ -24,7 +24,14 @@ func (b *bench) startPeer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const address = "127.0.0.1:18700"
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	address := free.Addr().String()
+	if err := free.Close(); err != nil {
+		return err
+	}
 	b.peerURL = "http://" + address
 	b.peer = exec.CommandContext(ctx, self, "-peer", address, "-data", b.o.data)
 	b.peer.Stderr = os.Stderr
