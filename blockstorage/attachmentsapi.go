@@ -18,6 +18,13 @@ func (s *Service) CreateAttachment(ctx context.Context, spec AttachmentSpec) (At
 	if _, ok := nephos.CallerFrom(ctx); !ok {
 		return Attachment{}, s.enforce(ctx, rule, nil)
 	}
+	var to connectTo
+	if spec.Connector != nil {
+		var err error
+		if to, err = connectorOf(spec.Connector); err != nil {
+			return Attachment{}, err
+		}
+	}
 	if spec.Mode == "" {
 		spec.Mode = "null"
 	}
@@ -42,10 +49,6 @@ func (s *Service) CreateAttachment(ctx context.Context, spec AttachmentSpec) (At
 	})
 	if err != nil || spec.Connector == nil {
 		return a.Attachment, err
-	}
-	to, err := connectorOf(spec.Connector)
-	if err != nil {
-		return Attachment{}, err
 	}
 	out, err := s.connect(ctx, a.ID, to)
 	if err != nil {

@@ -120,6 +120,9 @@ func (s *Service) checkCreateQuota(ctx context.Context, tx *store.Tx, projectID 
 	if l := limits["per_volume_gigabytes"]; add.volumes > 0 && l >= 0 && add.gigabytes > l {
 		return nephos.Errorf(nephos.ErrQuota, "VolumeSizeExceedsLimit: Requested volume size %dG is larger than maximum allowed limit %dG.", add.gigabytes, l)
 	}
+	if unlimited(limits, t) {
+		return nil // nothing to count for
+	}
 	used, err := usageOf(ctx, tx, projectID)
 	if err != nil {
 		return err
@@ -142,6 +145,16 @@ func (s *Service) checkExtendQuota(ctx context.Context, tx *store.Tx, row volume
 	}
 	more := sizeGiB - row.SizeGiB
 	return overs(limits, used, usage{gigabytes: more}, Type{ID: row.TypeID, Name: row.TypeName}, more)
+}
+
+// unlimited reports whether no quota bounds what the project has.
+func unlimited(limits map[string]int, t Type) bool {
+	for _, r := range []string{"volumes", "gigabytes", "snapshots"} {
+		if limits[r] >= 0 || limits[r+"_"+t.Name] >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // overs finds the first quota that is exceeded, in Cinder's order and words.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -24,8 +23,9 @@ import (
 
 // clock is a time that only the test moves.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu        sync.Mutex
+	now       time.Time
+	impatient bool // who waits for a time need not
 }
 
 func newClock() *clock { return &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 678_000, time.UTC)} }
@@ -42,7 +42,22 @@ func (c *clock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func (c *clock) After(time.Duration) <-chan time.Time { return nil }
+func (c *clock) After(time.Duration) <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.impatient {
+		return nil
+	}
+	fired := make(chan time.Time)
+	close(fired)
+	return fired
+}
+
+func (c *clock) setImpatient(b bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.impatient = b
+}
 
 // images is an image service that keeps its state in memory.
 type images struct {
@@ -50,7 +65,8 @@ type images struct {
 	ids   nephos.IDs
 	all   map[string]image.Image
 	bytes map[string][]byte
-	slow  chan struct{} // where set, Open's body ends only when it is closed
+	slow  chan struct{} // where set, Open waits until it is closed
+	opens int
 }
 
 func (i *images) put(img image.Image, body []byte) image.Image {
@@ -83,6 +99,9 @@ func (i *images) Open(ctx context.Context, id string) (image.Image, io.ReadClose
 	if err != nil {
 		return img, nil, err
 	}
+	i.mu.Lock()
+	i.opens++
+	i.mu.Unlock()
 	if i.slow != nil {
 		<-i.slow
 	}
@@ -249,5 +268,3 @@ func sqlite(t testing.TB) *fixture {
 }
 
 func ptr[T any](v T) *T { return &v }
-
-func cloned(m map[string]volume.Connector) map[string]volume.Connector { return maps.Clone(m) }

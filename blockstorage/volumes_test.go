@@ -147,14 +147,54 @@ func TestACopyLongerThanALeaseRunsOnce(t *testing.T) {
 	img := f.images.put(image.Image{Status: image.Active, DiskFormat: "raw", ContainerFormat: "bare"}, []byte("x"))
 	v, err := f.CreateVolume(f.user, blockstorage.VolumeSpec{ImageID: img.ID, SizeGiB: 1})
 	require.NoError(t, err)
-	done := make(chan error, 1)
-	go func() { done <- f.queue.Settle(t.Context()) }()
-	// Somebody deletes it, by force, while the copy is under way.
-	for f.volume(v.ID).Status == "" {
+	step := func() {
+		t.Helper()
+		ran, err := f.queue.Step(t.Context())
+		require.NoError(t, err)
+		require.True(t, ran)
 	}
-	require.NoError(t, f.PurgeVolume(f.admin, v.ID, blockstorage.DeleteOptions{Force: true}))
+	f.clock.setImpatient(true)
+	step()
+	step()
+	f.status(v.ID, blockstorage.Creating)
+	first := f.queue
+
+	// Another process keeps away as long as the claim holds.
+	f.start(nil)
+	f.clock.setImpatient(false)
+	step()
+	due, ok, err := f.queue.NextDue(t.Context())
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, 90*time.Second, due.Sub(f.clock.Now()))
+
 	close(f.images.slow)
-	require.NoError(t, <-done)
+	f.clock.Advance(90 * time.Second)
+	ran, err := first.Step(t.Context())
+	require.NoError(t, err)
+	require.True(t, ran)
+	f.finish()
+	f.status(v.ID, blockstorage.Available)
+	require.Equal(t, 1, f.images.opens)
+}
+
+func TestADeleteWaitsForTheCopyThatIsUnderWay(t *testing.T) {
+	f := sqlite(t)
+	f.images.slow = make(chan struct{})
+	img := f.images.put(image.Image{Status: image.Active, DiskFormat: "raw", ContainerFormat: "bare"}, []byte("x"))
+	v, err := f.CreateVolume(f.user, blockstorage.VolumeSpec{ImageID: img.ID, SizeGiB: 1})
+	require.NoError(t, err)
+	f.clock.setImpatient(true)
+	ran, err := f.queue.Step(t.Context())
+	require.NoError(t, err)
+	require.True(t, ran)
+	require.NoError(t, f.PurgeVolume(f.admin, v.ID, blockstorage.DeleteOptions{Force: true}))
+	ran, err = f.queue.Step(t.Context())
+	require.NoError(t, err)
+	require.True(t, ran)
+	f.status(v.ID, blockstorage.Deleting)
+	f.clock.setImpatient(false)
+	close(f.images.slow)
 	f.finish()
 	f.empty()
 }

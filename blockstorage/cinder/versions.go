@@ -43,9 +43,6 @@ func snapshotEdits() httpapi.Edits[object] {
 	}
 }
 
-// listEdits is the history of lists that can count.
-func listEdits() httpapi.Edits[object] { return httpapi.Edits[object]{without("3.45", "count")} }
-
 // serviceEdits is the history of a service's entry.
 func serviceEdits() httpapi.Edits[object] {
 	return httpapi.Edits[object]{without("3.7", "cluster"), without("3.49", "backend_state")}

@@ -145,6 +145,8 @@ func TestBadInputIsRefused(t *testing.T) {
 		}
 	}
 	require.Len(t, s.do("member", "", "GET", "/v3/volumes", "").get("volumes"), 1, "nothing was half done")
+	require.Equal(t, "available", s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "status"))
+	require.Empty(t, s.do("member", "3.27", "GET", "/v3/attachments", "").get("attachments"))
 	s.do("admin", "", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {"status": "sleepy"}}`).want(400)
 	s.do("admin", "", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {}}`).
 		fault(400, "badRequest", "Must specify 'status', 'attach_status' or 'migration_status' for update.")
