@@ -102,7 +102,12 @@ func (s *Service) releaseDisk(ctx context.Context, d *diskRow, andVolume bool) e
 	case d.Source != "volume":
 		return s.cfg.Volumes.ReleaseVolume(ctx, diskKey(d))
 	case d.VolumeID != "":
-		return ignoreGone(s.cfg.Volumes.DeleteVolume(ctx, d.VolumeID))
+		err := s.cfg.Volumes.DeleteVolume(ctx, d.VolumeID)
+		if err != nil && final(err) { // it has snapshots, say: the server goes all the same
+			s.cfg.Log.Warn("a volume that was to go with its server stays", "volume", d.VolumeID, "error", err)
+			return nil
+		}
+		return err
 	}
 	return nil
 }

@@ -1,10 +1,12 @@
 package compute_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/agent"
+	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/bus"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/driver"
@@ -24,6 +27,8 @@ import (
 	fakehv "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
 	netdriver "github.com/nephos-cloud/nephos/driver/network"
 	fakenet "github.com/nephos-cloud/nephos/driver/network/fake"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	fakevol "github.com/nephos-cloud/nephos/driver/volume/fake"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/image"
 	"github.com/nephos-cloud/nephos/network"
@@ -69,6 +74,8 @@ type testCloud struct {
 	hosts   []*testHost
 	images  *testImages
 	network *network.Service
+	volumes *blockstorage.Service
+	volst   *fakevol.State
 	claims  *sqlstore.Store
 	service *compute.Service
 	queue   *reconcile.Queue
@@ -97,7 +104,7 @@ const (
 )
 
 func migrations() []store.Migrations {
-	return []store.Migrations{compute.Migrations(), network.Migrations(), sqlstore.Migrations()}
+	return []store.Migrations{compute.Migrations(), network.Migrations(), sqlstore.Migrations(), blockstorage.Migrations()}
 }
 
 func newCloud(t testing.TB, hosts int, config func(*compute.Config)) *testCloud {
@@ -106,9 +113,9 @@ func newCloud(t testing.TB, hosts int, config func(*compute.Config)) *testCloud 
 }
 
 func newCloudOn(t testing.TB, db *store.DB, clock *testClock, hosts int, config func(*compute.Config)) *testCloud {
-	c := &testCloud{t: t, clock: clock, db: db, bus: bus.NewMemory(clock), config: config, images: newImages(t)}
+	c := &testCloud{t: t, clock: clock, db: db, bus: bus.NewMemory(clock), config: config, images: newImages(t), volst: &fakevol.State{}}
 	var err error
-	c.policy, err = policy.New(policy.Base(), compute.Rules(), network.Rules())
+	c.policy, err = policy.New(policy.Base(), compute.Rules(), network.Rules(), blockstorage.Rules())
 	require.NoError(t, err)
 	for i := range hosts {
 		name := "host-" + string(rune('1'+i))
@@ -140,8 +147,13 @@ func (c *testCloud) startController() {
 	require.NoError(c.t, err)
 	c.claims, err = sqlstore.New(sqlstore.Config{Store: c.db, Clock: c.clock})
 	require.NoError(c.t, err)
+	pool, err := volume.NewPool(c.t.Context(), fakevol.New(fakevol.Config{State: c.volst, Clock: c.clock}), volume.PoolOptions{})
+	require.NoError(c.t, err)
+	c.volumes, err = blockstorage.New(blockstorage.Config{Store: c.db, Policy: c.policy, Pool: pool, Clock: c.clock, Images: c.images, Crash: crash})
+	require.NoError(c.t, err)
 	cfg := compute.Config{
-		Store: c.db, Policy: c.policy, Clock: c.clock, Fleet: c.fleet, Claims: c.claims, Images: c.images, Ports: c.network, Crash: crash,
+		Store: c.db, Policy: c.policy, Clock: c.clock, Fleet: c.fleet, Claims: c.claims, Images: c.images, Ports: c.network, Volumes: c.volumes, Crash: crash,
+		ConsoleURL: func() string { return "http://cloud.test/console" },
 	}
 	if c.config != nil {
 		c.config(&cfg)
@@ -150,6 +162,9 @@ func (c *testCloud) startController() {
 	require.NoError(c.t, err)
 	c.queue = reconcile.New(reconcile.Config{Store: c.db, Clock: c.clock, Crash: crash})
 	for _, k := range c.service.Kinds() {
+		c.queue.Add(k)
+	}
+	for _, k := range c.volumes.Kinds() {
 		c.queue.Add(k)
 	}
 	for _, k := range c.network.Kinds() {
@@ -354,6 +369,26 @@ func (c *testCloud) empty() {
 	}
 }
 
+// volume makes a volume that is ready.
+func (c *testCloud) volume(image bool) blockstorage.Volume {
+	c.t.Helper()
+	spec := blockstorage.VolumeSpec{SizeGiB: 1}
+	if image {
+		spec.ImageID = c.images.id
+	}
+	v, err := c.volumes.CreateVolume(c.user(), spec)
+	require.NoError(c.t, err)
+	c.settle()
+	return c.volumeNow(v.ID)
+}
+
+func (c *testCloud) volumeNow(id string) blockstorage.Volume {
+	c.t.Helper()
+	v, err := c.volumes.Volume(c.user(), id)
+	require.NoError(c.t, err)
+	return v
+}
+
 // testImages is an image service with one image.
 type testImages struct {
 	id    string
@@ -380,6 +415,11 @@ func (i *testImages) Image(_ context.Context, id string) (image.Image, error) {
 		return image.Image{}, nephos.Errorf(nephos.ErrNotFound, "No image found with ID %s", id)
 	}
 	return i.image, nil
+}
+
+func (i *testImages) Open(ctx context.Context, id string) (image.Image, io.ReadCloser, error) {
+	img, err := i.Image(ctx, id)
+	return img, io.NopCloser(bytes.NewReader(i.body)), err
 }
 
 func (i *testImages) SignedURL(_ context.Context, id string, _ time.Duration) (string, error) {

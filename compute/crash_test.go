@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/reconcile"
@@ -121,5 +122,60 @@ func TestCrashWalkInterface(t *testing.T) {
 		require.NoError(t, c.service.DeleteServer(c.user(), id, false))
 		c.settle()
 		c.empty()
+	})
+}
+
+func TestCrashWalkVolume(t *testing.T) {
+	var id, vol string
+	walk(t, 1, func(c *testCloud) { id, vol = c.running().ID, c.volume(false).ID }, func(c *testCloud) {
+		_, err := c.service.AttachVolume(c.user(), id, compute.AttachRequest{VolumeID: vol})
+		require.NoError(t, err)
+		c.settle()
+		require.NoError(t, c.service.DetachVolume(c.user(), id, vol))
+		c.settle()
+	}, func(c *testCloud) {
+		s := c.server(id)
+		require.Equal(t, compute.Active, s.VMState)
+		require.Len(t, c.guests(id)[0].Disks, 1+len(s.Disks))
+		status := c.volumeNow(vol).Status
+		if len(s.Disks) == 1 {
+			require.Equal(t, blockstorage.InUse, status)
+		} else {
+			require.Equal(t, blockstorage.Available, status)
+		}
+		require.NoError(t, c.service.DeleteServer(c.user(), id, false))
+		c.settle()
+		require.Equal(t, blockstorage.Available, c.volumeNow(vol).Status)
+		require.Empty(t, c.volst.Attachments(vol))
+		c.empty()
+	})
+}
+
+func TestCrashWalkBootFromVolume(t *testing.T) {
+	var id string
+	wait := func(c *testCloud) {
+		for range 3 {
+			c.settle()
+			c.clock.advance(timeStep)
+		}
+		c.settle()
+	}
+	walk(t, 2, func(c *testCloud) {}, func(c *testCloud) {
+		zero := 0
+		id = c.boot(compute.BootRequest{Disks: []compute.DiskRequest{{
+			Source: "image", SourceID: c.images.id, Destination: "volume", BootIndex: &zero, SizeGiB: 1, DeleteOnTermination: true,
+		}}}).ID
+		wait(c)
+	}, func(c *testCloud) {
+		wait(c)
+		s := c.server(id)
+		require.Equal(t, compute.Active, s.VMState, "%+v", s.Fault)
+		require.Len(t, c.guests(id), 1)
+		require.NoError(t, c.service.DeleteServer(c.user(), id, false))
+		wait(c)
+		c.empty()
+		n, err := c.db.Reader().NewSelect().Table("blockstorage_volumes").Where("status <> 'deleted'").Count(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, n)
 	})
 }

@@ -1,0 +1,80 @@
+package compute_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos/blockstorage"
+	"github.com/nephos-cloud/nephos/compute"
+)
+
+func TestVolumesComeAndGo(t *testing.T) {
+	c := newCloud(t, 1, nil)
+	s := c.running()
+	v := c.volume(false)
+	d, err := c.service.AttachVolume(c.user(), s.ID, compute.AttachRequest{VolumeID: v.ID})
+	require.NoError(t, err)
+	require.Equal(t, "/dev/vdb", d.Device)
+	require.Equal(t, blockstorage.Reserved, c.volumeNow(v.ID).Status)
+	_, err = c.service.AttachVolume(c.user(), s.ID, compute.AttachRequest{VolumeID: v.ID})
+	require.ErrorContains(t, err, "status must be 'available'")
+	c.settle()
+	require.Equal(t, blockstorage.InUse, c.volumeNow(v.ID).Status)
+	require.Equal(t, []string{"root", v.ID}, c.guests(s.ID)[0].Disks)
+	require.Len(t, c.server(s.ID).Disks, 1)
+
+	require.NoError(t, c.service.DetachVolume(c.user(), s.ID, v.ID))
+	require.Equal(t, blockstorage.Detaching, c.volumeNow(v.ID).Status)
+	c.settle()
+	require.Equal(t, blockstorage.Available, c.volumeNow(v.ID).Status)
+	require.Equal(t, []string{"root"}, c.guests(s.ID)[0].Disks)
+	require.Empty(t, c.server(s.ID).Disks)
+	_, err = c.service.VolumeAttachment(c.user(), s.ID, v.ID)
+	require.ErrorContains(t, err, "is not attached")
+}
+
+func TestBootFromANewVolume(t *testing.T) {
+	c := newCloud(t, 1, nil)
+	zero := 0
+	s := c.boot(compute.BootRequest{Disks: []compute.DiskRequest{{
+		Source: "image", SourceID: c.images.id, Destination: "volume", BootIndex: &zero, SizeGiB: 1, DeleteOnTermination: true,
+	}, {Source: "blank", Destination: "volume", SizeGiB: 2}}})
+	for range 5 {
+		c.settle()
+		c.clock.advance(timeStep)
+	}
+	c.settle()
+	s = c.server(s.ID)
+	require.Equal(t, compute.Active, s.VMState, "%+v", s.Fault)
+	require.Empty(t, s.ImageID)
+	require.Len(t, s.Disks, 2)
+	require.Equal(t, blockstorage.InUse, c.volumeNow(s.Disks[0].VolumeID).Status)
+
+	require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false))
+	for range 5 {
+		c.settle()
+		c.clock.advance(timeStep)
+	}
+	c.settle()
+	_, err := c.volumes.Volume(c.user(), s.Disks[0].VolumeID)
+	require.Error(t, err, "it goes with the server")
+	require.Equal(t, blockstorage.Available, c.volumeNow(s.Disks[1].VolumeID).Status)
+	c.empty()
+}
+
+func TestBootFromAVolume(t *testing.T) {
+	c := newCloud(t, 1, nil)
+	v := c.volume(true)
+	zero := 0
+	disks := []compute.DiskRequest{{Source: "volume", SourceID: v.ID, BootIndex: &zero}}
+	s := c.boot(compute.BootRequest{Disks: disks})
+	c.settle()
+	require.Equal(t, compute.Active, c.server(s.ID).VMState, "%+v", c.server(s.ID).Fault)
+	_, err := c.service.Boot(c.user(), compute.BootRequest{Name: "two", FlavorID: c.flavor(1, 64, 1), Disks: disks})
+	require.ErrorContains(t, err, "Invalid volume")
+	require.ErrorContains(t, c.service.DetachVolume(c.user(), s.ID, v.ID), "Cannot detach a root device volume")
+	require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false))
+	c.settle()
+	require.Equal(t, blockstorage.Available, c.volumeNow(v.ID).Status)
+}
