@@ -87,7 +87,7 @@ func TestComputeMakesAVolumeOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, v.ID, w.ID)
 		_, err = f.EnsureAttachment(f.compute, "s1/root", blockstorage.AttachSpec{VolumeID: v.ID, ServerID: "s1", Host: "h"})
-		require.ErrorIs(t, err, nephos.ErrInvalid, "it is not there yet")
+		require.ErrorIs(t, err, nephos.ErrConflict, "it is not there yet")
 		f.settle()
 		_, err = f.EnsureAttachment(f.compute, "s1/root", blockstorage.AttachSpec{VolumeID: v.ID, ServerID: "s1", Host: "h"})
 		require.NoError(t, err)

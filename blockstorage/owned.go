@@ -174,10 +174,16 @@ func (s *Service) EnsureAttachment(ctx context.Context, ownerKey string, spec At
 	var vol volumeRow
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var err error
-		if a, err = s.reserveOwned(ctx, tx, ownerKey, spec.VolumeID, spec.ServerID); err != nil {
+		if vol, err = s.loadVolume(ctx, tx, spec.VolumeID); err != nil {
 			return err
 		}
-		vol, err = s.loadVolume(ctx, tx, spec.VolumeID)
+		if _, ok, err := attachmentOf(ctx, tx, ownerKey); err != nil || !ok && passing(vol.Status) {
+			if err == nil {
+				err = nephos.Errorf(nephos.ErrConflict, "volume %s is %s", vol.ID, vol.Status)
+			}
+			return err
+		}
+		a, err = s.reserveOwned(ctx, tx, ownerKey, spec.VolumeID, spec.ServerID)
 		return err
 	})
 	if err != nil {
@@ -190,6 +196,15 @@ func (s *Service) EnsureAttachment(ctx context.Context, ownerKey string, spec At
 	out, err := s.connect(ctx, a.ID, to)
 	out.Format = cmp.Or(vol.Format, "raw")
 	return out, err
+}
+
+// passing reports whether a status ends by itself.
+func passing(status string) bool {
+	switch status {
+	case Creating, Extending, Reverting, Uploading, Detaching:
+		return true
+	}
+	return false
 }
 
 // CompleteAttachment says that the owner's guest has the volume. Done again, it

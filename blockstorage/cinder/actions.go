@@ -159,7 +159,7 @@ func (a *api) notBuilt(rule string) func(r *httpapi.Request, id string, in objec
 		if !a.Backends.Allowed(r.Context(), rule, v.ProjectID) {
 			return nil, denied(rule)
 		}
-		return httpapi.NotBuilt(nil, "POST /")[0].Handler(r)
+		return unbuilt(r)
 	}
 }
 

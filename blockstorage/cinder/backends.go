@@ -9,15 +9,29 @@ import (
 
 func (a *api) backendRoutes() []httpapi.Route {
 	hosts := []string{"volume_extension:hosts"}
-	routes := []httpapi.Route{
+	return []httpapi.Route{
 		{Pattern: at("GET", "/os-availability-zone"), Rules: []string{"volume:get_all"}, Handler: a.listZones},
 		{Pattern: at("GET", "/os-services"), Rules: []string{"volume_extension:services:index"}, Handler: a.listServices},
 		{Pattern: at("GET", "/scheduler-stats/get_pools"), Rules: []string{"scheduler_extension:scheduler_stats:get_pools"}, Handler: a.listPools},
 		{Pattern: at("GET", "/os-hosts"), Rules: hosts, Handler: a.listHosts},
 		{Pattern: at("GET", "/os-hosts/{host}"), Rules: hosts, Handler: a.showHost},
 		{Pattern: at("GET", "/resource_filters"), Min: "3.33", Rules: []string{"volume:get_all"}, Handler: a.listFilters},
+		{Pattern: at("PUT", "/os-services/{action}"), Rules: []string{"volume_extension:services:update"}, Handler: a.updateService},
 	}
-	return append(routes, httpapi.NotBuilt([]string{"volume_extension:services:update"}, at("PUT", "/os-services/{action}"))...)
+}
+
+// updateService is not built: there is one host, which cannot be disabled.
+func (a *api) updateService(r *httpapi.Request) (*httpapi.Response, error) {
+	const rule = "volume_extension:services:update"
+	if !a.Backends.Allowed(r.Context(), rule, r.Caller().ProjectID) {
+		return nil, denied(rule)
+	}
+	return unbuilt(r)
+}
+
+// unbuilt answers 501.
+func unbuilt(r *httpapi.Request) (*httpapi.Response, error) {
+	return httpapi.NotBuilt(nil, "")[0].Handler(r)
 }
 
 func (a *api) listZones(r *httpapi.Request) (*httpapi.Response, error) {
