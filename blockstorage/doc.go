@@ -15,6 +15,15 @@
 // error_extending or error_deleting, with the reason in [Volume.Reason]; what
 // was half made in the pool is given back.
 //
+// # Events
+//
+// Every change is an event of the service "blockstorage": volume.create,
+// volume.available, volume.update, volume.extend, volume.delete, volume.deleted
+// and volume.error carry status, size in GiB, the servers that have the volume
+// and the reason of a failure; snapshot.* likewise; attachment.create, .update,
+// .attach and .delete carry volume_id, server_id, host and status. Compute tells
+// guests of volume.extend.
+//
 // # Attachments
 //
 // There is one state machine, whoever drives it:

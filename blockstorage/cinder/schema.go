@@ -1,7 +1,6 @@
 package cinder
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -13,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
-	"github.com/nephos-cloud/nephos/httpapi"
 )
 
 // property describes a value in a request, as the JSON schemas of the API do.
@@ -121,64 +119,6 @@ func body(name string, p property) property {
 // strict is an object with just these members, of which some are needed.
 func strict(props map[string]property, required ...string) property {
 	return property{types: typeObject, props: props, required: required}
-}
-
-const (
-	maxDepth = 32
-	maxQuote = 512
-)
-
-// decode reads a request's body, checks it and returns it.
-func decode(r *httpapi.Request, p property) (object, error) {
-	raw, err := r.Tree()
-	if err != nil {
-		return nil, err
-	}
-	all := make(object, len(raw))
-	for k, v := range raw {
-		if all[k], err = parse(v); err != nil {
-			return nil, err
-		}
-	}
-	if err := p.check("", all); err != nil {
-		return nil, err
-	}
-	return all, nil
-}
-
-func malformed(cause error) error {
-	return &nephos.Error{Kind: nephos.ErrInvalid, Field: "body", Message: "Malformed request body", Cause: cause}
-}
-
-// parse reads one JSON value, whose texts a database can keep.
-func parse(raw json.RawMessage) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, malformed(err)
-	}
-	if !utf8.Valid(raw) || !keepable(v, 0) {
-		return nil, malformed(nil)
-	}
-	return v, nil
-}
-
-// keepable refuses values that nest too deep or hold NUL.
-func keepable(v any, depth int) bool {
-	switch v := v.(type) {
-	case string:
-		return !strings.ContainsRune(v, 0)
-	case []any:
-		return depth < maxDepth && !slices.ContainsFunc(v, func(e any) bool { return !keepable(e, depth+1) })
-	case object:
-		for k, e := range v {
-			if depth >= maxDepth || strings.ContainsRune(k, 0) || !keepable(e, depth+1) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // check holds a value against the property. The path's last part is named.
@@ -342,59 +282,4 @@ func clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxQuote], "") + "…"
-}
-
-// repr writes a JSON value as Python would, which is how the API quotes it.
-func repr(v any) string {
-	var b strings.Builder
-	writeRepr(&b, v)
-	return clip(b.String())
-}
-
-func writeRepr(b *strings.Builder, v any) {
-	if b.Len() > maxQuote {
-		return
-	}
-	switch v := v.(type) {
-	case nil:
-		b.WriteString("None")
-	case bool:
-		if v {
-			b.WriteString("True")
-		} else {
-			b.WriteString("False")
-		}
-	case json.Number:
-		b.WriteString(clip(v.String()))
-	case string:
-		quote := "'"
-		if strings.Contains(v, "'") && !strings.Contains(v, `"`) {
-			quote = `"`
-		}
-		v = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(clip(v))
-		if quote == "'" {
-			v = strings.ReplaceAll(v, "'", `\'`)
-		}
-		b.WriteString(quote + v + quote)
-	case []any:
-		b.WriteByte('[')
-		for i, e := range v {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			writeRepr(b, e)
-		}
-		b.WriteByte(']')
-	case object:
-		b.WriteByte('{')
-		for i, k := range slices.Sorted(maps.Keys(v)) {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			writeRepr(b, k)
-			b.WriteString(": ")
-			writeRepr(b, v[k])
-		}
-		b.WriteByte('}')
-	}
 }
