@@ -1,7 +1,5 @@
 package nova
 
-import "slices"
-
 // The parameter types that the Compute API's resources share.
 
 func bound(n int64) *int64 { return &n }
@@ -72,9 +70,4 @@ func metadata(types ...string) schema {
 	return schema{types: []string{"object"}, keys: &keyset{
 		pattern: match(`^[a-zA-Z0-9-_:. ]{1,255}$`), value: schema{types: types, maxLen: 255},
 	}}
-}
-
-// without returns the properties but those named.
-func without(props []prop, names ...string) []prop {
-	return slices.DeleteFunc(slices.Clone(props), func(p prop) bool { return slices.Contains(names, p.name) })
 }
