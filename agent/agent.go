@@ -89,6 +89,7 @@ type object struct {
 	stirred bool   // the guest changed while a worker had it
 
 	server  *hypervisor.Server // of kind server, decoded
+	decoded *byte              // where what it was decoded from begins
 	port    *network.Port      // of kind port
 	binding *network.Binding   // of kind port, once plugged
 	moments []driver.Moment    // reached and not yet reported

@@ -123,13 +123,10 @@ func (a *Agent) carryServer(ctx context.Context, d driver.Object, o *object) (st
 		}
 		return "", os.RemoveAll(a.serverDir(d.ID))
 	}
-	var s hypervisor.Server
-	if err := json.Unmarshal(d.Spec, &s); err != nil {
-		return "", nephos.Errorf(nephos.ErrInvalid, "reading server %s: %w", d.ID, err)
+	s, err := a.decodeServer(d, o)
+	if err != nil {
+		return "", err
 	}
-	a.mu.Lock()
-	o.server = &s
-	a.mu.Unlock()
 	spec := s.Spec
 	spec.CloudID, spec.Revision = a.cfg.CloudID, d.Revision
 	done := int64(-1)
@@ -181,6 +178,25 @@ func (a *Agent) carryServer(ctx context.Context, d driver.Object, o *object) (st
 		a.reach(o, "running")
 	}
 	return string(guest.State), nil
+}
+
+// decodeServer decodes the server's spec, once for each that comes: a server that
+// waits for its ports is looked at again and again.
+func (a *Agent) decodeServer(d driver.Object, o *object) (hypervisor.Server, error) {
+	a.mu.Lock()
+	if o.server != nil && len(d.Spec) > 0 && o.decoded == &d.Spec[0] {
+		defer a.mu.Unlock()
+		return *o.server, nil
+	}
+	a.mu.Unlock()
+	var s hypervisor.Server
+	if err := json.Unmarshal(d.Spec, &s); err != nil {
+		return s, nephos.Errorf(nephos.ErrInvalid, "reading server %s: %w", d.ID, err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o.server, o.decoded = &s, &d.Spec[0]
+	return s, nil
 }
 
 // rebooted reports whether a guest that was started stopped because its host
