@@ -2,6 +2,8 @@ package compute
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/nephos-cloud/nephos/network"
 )
@@ -29,6 +31,73 @@ func (s *Service) connectNIC(ctx context.Context, row *serverRow, n *NIC) error 
 			n.Addresses = append(n.Addresses, Address{IP: f.IP.String(), Subnet: Subnet{ID: f.SubnetID}})
 		}
 	}
+	return nil
+}
+
+// subnetsGood is how long what is known of a subnet is good for a boot: many
+// servers are booted on few subnets.
+const subnetsGood = 5 * time.Second
+
+// subnetCache remembers subnets for a moment.
+type subnetCache struct {
+	mu sync.Mutex
+	by map[string]seenSubnet
+}
+
+type seenSubnet struct {
+	Subnet
+	at time.Time
+}
+
+// describe fills in the subnets of addresses; false when it knows one of them no
+// more.
+func (c *subnetCache) describe(now time.Time, nics []NIC) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range nics {
+		if nics[i].Plan.PortID != "" {
+			return false // somebody else's port may have floating addresses
+		}
+		for j := range nics[i].Addresses {
+			a := &nics[i].Addresses[j]
+			known, ok := c.by[a.Subnet.ID]
+			if !ok || now.Sub(known.at) > subnetsGood {
+				return false
+			}
+			a.Subnet = known.Subnet
+		}
+	}
+	return true
+}
+
+func (c *subnetCache) remember(now time.Time, nics []NIC) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil || len(c.by) > 1000 {
+		c.by = map[string]seenSubnet{}
+	}
+	for _, n := range nics {
+		for _, a := range n.Addresses {
+			c.by[a.Subnet.ID] = seenSubnet{a.Subnet, now}
+		}
+	}
+}
+
+// describe fills in what the network service knows of a server's cards.
+func (s *Service) describe(ctx context.Context, row *serverRow) error {
+	if len(row.NICs) == 0 {
+		return nil
+	}
+	now := s.cfg.Clock.Now()
+	if s.subnets.describe(now, row.NICs) {
+		return nil
+	}
+	views, err := s.cfg.Ports.PortsOf(ctx, row.ID)
+	if err != nil {
+		return err
+	}
+	describeNICs(row.NICs, views)
+	s.subnets.remember(now, row.NICs)
 	return nil
 }
 

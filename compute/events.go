@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/store"
@@ -99,7 +101,20 @@ func (s *Service) refresh(ctx context.Context, ids []string) error {
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	for chunk := range slices.Chunk(ids, 200) {
-		views, err := s.cfg.Ports.PortsOf(ctx, chunk...)
+		var rows []serverRow
+		err := s.cfg.Store.Reader().NewSelect().Model(&rows).Column("id", "nics").
+			Where("server.id IN (?) AND NOT server.deleted AND server.phase IN (?, ?)", bun.In(chunk), phaseLive, phaseWait).Scan(ctx)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		known := make([]string, len(rows))
+		for i := range rows {
+			known[i] = rows[i].ID
+		}
+		views, err := s.cfg.Ports.PortsOf(ctx, known...)
 		if err != nil {
 			return err
 		}
@@ -107,8 +122,11 @@ func (s *Service) refresh(ctx context.Context, ids []string) error {
 		for _, v := range views {
 			by[v.DeviceID] = append(by[v.DeviceID], v)
 		}
-		for _, id := range chunk {
-			if err := s.refreshServer(ctx, id, by[id]); err != nil {
+		for i := range rows {
+			if changed, _ := updatedNICs(rows[i].NICs, by[rows[i].ID]); changed == nil {
+				continue
+			}
+			if err := s.refreshServer(ctx, rows[i].ID, by[rows[i].ID]); err != nil {
 				return err
 			}
 		}
@@ -117,16 +135,9 @@ func (s *Service) refresh(ctx context.Context, ids []string) error {
 }
 
 func (s *Service) refreshServer(ctx context.Context, id string, views []network.PortView) error {
-	row, err := loadServer(ctx, s.cfg.Store.Reader(), id)
-	if err != nil || row.Phase != phaseLive && row.Phase != phaseWait {
-		return ignoreGone(err)
-	}
-	if changed, _ := updatedNICs(row.NICs, views); changed == nil {
-		return nil
-	}
 	return ignoreGone(s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		row, err := loadServer(ctx, tx, id)
-		if err != nil {
+		if err != nil || row.Phase != phaseLive && row.Phase != phaseWait {
 			return err
 		}
 		nics, gone := updatedNICs(row.NICs, views)

@@ -26,7 +26,7 @@ func (s *Service) Reported(ctx context.Context, r driver.Report) error {
 		if r.Deleted {
 			return s.buried(ctx, tx, r)
 		}
-		row, err := loadServer(ctx, tx, r.ID)
+		row, err := loadObserved(ctx, tx, r.ID)
 		if errors.Is(err, nephos.ErrNotFound) {
 			return nil
 		}
@@ -46,7 +46,7 @@ func (s *Service) buried(ctx context.Context, tx *store.Tx, r driver.Report) err
 	if err != nil {
 		return err
 	}
-	row, err := loadServer(ctx, tx, r.ID)
+	row, err := loadObserved(ctx, tx, r.ID)
 	if errors.Is(err, nephos.ErrNotFound) {
 		return nil
 	}

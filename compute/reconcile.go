@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/reconcile"
 	"github.com/nephos-cloud/nephos/store"
@@ -27,18 +29,18 @@ var errSuperseded = errors.New("the server is in another phase by now")
 // outcome is a commit of its own, so that a crash between two of them is as if
 // the next had been another wake-up.
 func (s *Service) stepServer(ctx context.Context, it *reconcile.Item) (reconcile.Next, error) {
-	var row serverRow
-	for {
-		var err error
-		if row, err = loadServer(ctx, s.cfg.Store.Reader(), it.ID); err != nil {
-			if errors.Is(err, nephos.ErrNotFound) {
-				return reconcile.Done(), nil
-			}
-			return reconcile.Next{}, err
+	row, err := loadServer(ctx, s.cfg.Store.Reader(), it.ID)
+	if err != nil {
+		if errors.Is(err, nephos.ErrNotFound) {
+			return reconcile.Done(), nil
 		}
+		return reconcile.Next{}, err
+	}
+	for {
 		sctx := row.served(ctx)
 		phase := row.Phase
 		var next reconcile.Next
+		var err error
 		switch phase {
 		case phaseSchedule:
 			err = s.schedule(sctx, it, &row)
@@ -83,6 +85,32 @@ func (s *Service) giveUpServer(ctx context.Context, it *reconcile.Item, cause er
 		return s.superseded(s.abort(ctx, it, &row, fmt.Sprintf("Build of instance %s aborted: %v", row.ID, cause), ""))
 	}
 	return s.stepServer(ctx, it)
+}
+
+// guard holds a row against what is stored now, reading no more than that takes:
+// what others may have changed since the step began is taken over.
+func (row *serverRow) guard(ctx context.Context, tx *store.Tx) error {
+	var cur []struct {
+		bun.BaseModel `bun:"table:compute_servers,alias:server"`
+
+		Phase, Host                        string
+		Revision, SeenRevision, Generation int64
+		PowerState                         int
+		Power                              string
+		Fault                              *Fault
+		Deadline                           *time.Time
+	}
+	err := tx.NewSelect().Model(&cur).Where("server.id = ? AND NOT server.deleted", row.ID).Scan(ctx)
+	if err != nil {
+		return err
+	}
+	if len(cur) == 0 || cur[0].Phase != row.Phase || cur[0].Host != row.Host {
+		return errSuperseded
+	}
+	c := cur[0]
+	row.Revision, row.SeenRevision, row.Generation, row.PowerState, row.Power = c.Revision, c.SeenRevision, c.Generation, c.PowerState, c.Power
+	row.Fault, row.Deadline = c.Fault, c.Deadline
+	return nil
 }
 
 // current loads the row again inside a transaction and refuses unless it is

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,16 +30,20 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 		Consumer: sqlstore.Consumer{ID: row.ID, ProjectID: row.ProjectID, UserID: row.UserID, Type: "INSTANCE"},
 		Seed:     seedOf(row.ID), Alternates: 3,
 	}
+	before := *row // the transaction may run again
 	_, err = s.cfg.Claims.Schedule(ctx, req, o, func(ctx context.Context, tx *store.Tx, host scheduler.HostRef) error {
-		cur, err := current(ctx, tx, row)
-		if err != nil {
+		*row = before
+		if err := row.guard(ctx, tx); err != nil {
 			return err
 		}
-		if err := checkGroup(ctx, tx, &cur, req.Group, host.ID); err != nil {
+		cur := row
+		if err := checkGroup(ctx, tx, cur, req.Group, host.ID); err != nil {
 			return err
 		}
-		if _, err := tx.NewRaw("DELETE FROM compute_tombstones WHERE host = ? AND server_id = ?", host.ID, row.ID).Exec(ctx); err != nil {
-			return err
+		if slices.Contains(row.Tried, host.ID) {
+			if _, err := tx.NewRaw("DELETE FROM compute_tombstones WHERE host = ? AND server_id = ?", host.ID, row.ID).Exec(ctx); err != nil {
+				return err
+			}
 		}
 		cur.Host, cur.Node, cur.Phase, cur.TaskState = host.ID, host.Name, phaseConnect, TaskNetworking
 		if cur.Zone = host.Zone; cur.Zone == "" {
@@ -48,6 +53,9 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 		cur.Deadline = &deadline
 		return cur.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "deadline")
 	})
+	if err != nil {
+		*row = before
+	}
 	if errors.Is(err, nephos.ErrNoCapacity) {
 		message := "No valid host was found. " + strings.TrimPrefix(err.Error(), "No valid host was found. ")
 		if len(row.Tried) > 0 {
@@ -56,7 +64,9 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 				message += " Last error: " + row.Fault.Message
 			}
 		}
-		_, err = s.abort(ctx, it, row, message, "")
+		if _, err = s.abort(ctx, it, row, message, ""); err == nil {
+			err = errSuperseded // by the release of what there is
+		}
 	}
 	return err
 }
@@ -167,12 +177,8 @@ func (s *Service) connect(ctx context.Context, it *reconcile.Item, row *serverRo
 			return s.connectFailed(ctx, it, row, err)
 		}
 	}
-	if len(row.NICs) > 0 {
-		views, err := s.cfg.Ports.PortsOf(ctx, row.ID)
-		if err != nil {
-			return reconcile.Next{}, err
-		}
-		describeNICs(row.NICs, views)
+	if err := s.describe(ctx, row); err != nil {
+		return reconcile.Next{}, err
 	}
 	s.cfg.Crash.Here("compute connected ports")
 	for i := range disks {
@@ -194,18 +200,20 @@ func (s *Service) connect(ctx context.Context, it *reconcile.Item, row *serverRo
 		s.cfg.Crash.Here("compute placed")
 	}
 	late := false
+	before := *row
 	err = it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		cur, err := current(ctx, tx, row)
-		if err != nil {
+		*row = before
+		if err := row.guard(ctx, tx); err != nil {
 			return err
 		}
+		cur := row
 		if row.Wanted.Volumes {
 			if err := saveDisks(ctx, tx, disks); err != nil {
 				return err
 			}
 		}
 		now := tx.Now()
-		cur.NICs, cur.TaskState = row.NICs, TaskBlockDevices
+		cur.TaskState = TaskBlockDevices
 		late = cur.Deadline != nil && now.After(*cur.Deadline)
 		next := reconcile.Again(now.Add(volumePoll))
 		if ready {

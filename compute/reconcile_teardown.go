@@ -64,7 +64,9 @@ func (s *Service) teardown(ctx context.Context, it *reconcile.Item, row *serverR
 		}
 		switch row.Phase {
 		case phaseUnplace:
-			return s.tryNext(ctx, tx, &cur, disks)
+			err = s.tryNext(ctx, tx, &cur, disks)
+			*row = cur // for the step to go on with
+			return err
 		case phaseRelease:
 			err = s.failed(ctx, tx, &cur, disks)
 		default:

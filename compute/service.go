@@ -76,6 +76,7 @@ type Service struct {
 	// passwordKey makes the passwords that a boot answers with.
 	passwordKey [32]byte
 	published   atomic.Bool // all hosts, to the scheduler
+	subnets     subnetCache
 }
 
 // New returns a service on a database that was migrated with [Migrations].

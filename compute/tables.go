@@ -139,6 +139,25 @@ func loadServer(ctx context.Context, db bun.IDB, id string) (serverRow, error) {
 	return rows[0], nil
 }
 
+// observedColumns are those that a host's report may have to do with.
+var observedColumns = []string{
+	"id", "project_id", "user_id", "name", "vm_state", "task_state", "power_state", "fault", "host", "nics", "wanted", "tried", "failures",
+	"phase", "check_at", "deadline", "revision", "seen_revision", "generation", "power", "reboot", "action", "launched_at", "password",
+}
+
+// loadObserved is [loadServer] without what a report has nothing to do with.
+func loadObserved(ctx context.Context, db bun.IDB, id string) (serverRow, error) {
+	var rows []serverRow
+	err := db.NewSelect().Model(&rows).Column(observedColumns...).Where("server.id = ? AND NOT server.deleted", id).Scan(ctx)
+	if err != nil {
+		return serverRow{}, err
+	}
+	if len(rows) == 0 {
+		return serverRow{}, serverNotFound(id)
+	}
+	return rows[0], nil
+}
+
 // save writes the columns named, and the time of the change.
 func (row *serverRow) save(ctx context.Context, tx *store.Tx, columns ...string) error {
 	row.UpdatedAt = tx.Now()
