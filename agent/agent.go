@@ -153,7 +153,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	wg.Go(func() { a.followHypervisor(ctx) })
+	events := a.watchHypervisor(ctx) // before anything can start a guest
+	wg.Go(func() { a.followHypervisor(ctx, events) })
 	wg.Go(func() { a.followNetwork(ctx) })
 
 	seats := make(chan struct{}, a.cfg.Workers)

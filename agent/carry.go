@@ -312,16 +312,20 @@ func (a *Agent) reach(o *object, moment string) {
 
 func (a *Agent) serverDir(id string) string { return filepath.Join(a.cfg.Dir, "servers", id) }
 
-// followHypervisor reports guests that change by themselves.
-func (a *Agent) followHypervisor(ctx context.Context) {
-	for ctx.Err() == nil {
-		events, err := a.cfg.Hypervisor.Events(ctx)
-		if err != nil {
-			if !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
-				a.cfg.Log.Error("following the hypervisor", "error", err)
-			}
-			return
-		}
+// watchHypervisor subscribes to guests that change by themselves; nil when the
+// hypervisor tells of none.
+func (a *Agent) watchHypervisor(ctx context.Context) <-chan hypervisor.Event {
+	events, err := a.cfg.Hypervisor.Events(ctx)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
+		a.cfg.Log.Error("following the hypervisor", "error", err)
+	}
+	return events
+}
+
+// followHypervisor reports guests that change by themselves. When the events
+// break off it subscribes again and looks at every guest, for what was missed.
+func (a *Agent) followHypervisor(ctx context.Context, events <-chan hypervisor.Event) {
+	for events != nil {
 		for e := range events {
 			if e.Guest {
 				a.reportGuest(ctx, e)
@@ -329,7 +333,16 @@ func (a *Agent) followHypervisor(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+			return
 		case <-a.cfg.Clock.After(time.Second):
+		}
+		events = a.watchHypervisor(ctx)
+		guests, err := a.cfg.Hypervisor.List(ctx)
+		if err != nil {
+			a.cfg.Log.Error("listing guests", "error", err)
+		}
+		for _, g := range guests {
+			a.reportGuest(ctx, hypervisor.Event{ID: g.ID, State: g.State, At: a.cfg.Clock.Now(), Guest: true})
 		}
 	}
 }
