@@ -93,8 +93,11 @@ func (spec *FlavorSpec) check() error {
 		name      string
 		value, lo int
 	}{
-		{"ram", spec.MemoryMiB, 1}, {"vcpus", spec.VCPUs, 1}, {"disk", spec.DiskGiB, 0},
-		{"ephemeral", spec.EphemeralGB, 0}, {"swap", spec.SwapMiB, 0},
+		{"ram", spec.MemoryMiB, 1},
+		{"vcpus", spec.VCPUs, 1},
+		{"disk", spec.DiskGiB, 0},
+		{"ephemeral", spec.EphemeralGB, 0},
+		{"swap", spec.SwapMiB, 0},
 	} {
 		if a.value < a.lo {
 			return invalid("Invalid input received: %s must be >= %d", a.name, a.lo).WithField(a.name)

@@ -28,7 +28,9 @@ const (
 // extraSpecs is the table of the Compute API's extra specs.
 func extraSpecs() []extraSpec {
 	list := []extraSpec{
-		{name: "accel:device_profile"}, {name: "aggregate_instance_extra_specs:.+"}, {name: "vmware:(hw_version|storage_policy)"},
+		{name: "accel:device_profile"},
+		{name: "aggregate_instance_extra_specs:.+"},
+		{name: "vmware:(hw_version|storage_policy)"},
 		{name: "capabilities:(id|uuid|service_id|host|vcpus|memory_mb|local_gb|vcpus_used|memory_mb_used|local_gb_used|" +
 			"hypervisor_type|hypervisor_version|hypervisor_hostname|free_ram_mb|free_disk_gb|current_workload|running_vms|" +
 			"disk_available_least|host_ip|mapped|cpu_allocation_ratio|ram_allocation_ratio|disk_allocation_ratio|" +

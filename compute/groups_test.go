@@ -72,7 +72,9 @@ func TestServerGroupsAreListed(t *testing.T) {
 func TestBadServerGroups(t *testing.T) {
 	c := sqliteCatalog(t, nil)
 	for _, spec := range []compute.GroupSpec{
-		{Policy: scheduler.Affinity}, {Name: "g", Policy: "friendship"}, {Name: "g"},
+		{Policy: scheduler.Affinity},
+		{Name: "g", Policy: "friendship"},
+		{Name: "g"},
 		{Name: "g", Policy: scheduler.Affinity, MaxServerPerHost: ref(1)},
 		{Name: "g", Policy: scheduler.AntiAffinity, MaxServerPerHost: ref(0)},
 	} {

@@ -1,14 +1,13 @@
 package compute_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"context"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"

@@ -138,8 +138,10 @@ func TestExternalEvents(t *testing.T) {
 	s := c.running()
 	waiting := c.boot(compute.BootRequest{})
 	codes, err := c.service.ExternalEvents(c.admin(), []compute.ExternalEvent{
-		{ServerID: s.ID, Name: "network-vif-plugged"}, {ServerID: "nosuch", Name: "network-changed"},
-		{ServerID: s.ID, Name: "volume-extended"}, {ServerID: waiting.ID, Name: "network-changed"},
+		{ServerID: s.ID, Name: "network-vif-plugged"},
+		{ServerID: "nosuch", Name: "network-changed"},
+		{ServerID: s.ID, Name: "volume-extended"},
+		{ServerID: waiting.ID, Name: "network-changed"},
 	})
 	require.NoError(t, err)
 	require.Equal(t, []int{200, 404, 400, 422}, codes)

@@ -181,10 +181,15 @@ func (a *api) showFlavor(r *httpapi.Request) (*httpapi.Response, error) {
 func flavorSchema(r *httpapi.Request) *schema {
 	s := schema{types: []string{"object"}, required: []string{"name", "ram", "vcpus", "disk"}, props: []prop{
 		{"name", name255()},
-		{"id", schema{types: []string{"string", "number", "null"}, minLen: 1, maxLen: 255,
-			pattern: matchAs(`^[a-zA-Z0-9._-]([a-zA-Z0-9. _-]*[a-zA-Z0-9._-])?$`, "^(?! )[a-zA-Z0-9. _-]+(?<! )$")}},
-		{"ram", wholeNumber(1)}, {"vcpus", wholeNumber(1)}, {"disk", wholeNumber(0)},
-		{"OS-FLV-EXT-DATA:ephemeral", wholeNumber(0)}, {"swap", wholeNumber(0)},
+		{"id", schema{
+			types: []string{"string", "number", "null"}, minLen: 1, maxLen: 255,
+			pattern: matchAs(`^[a-zA-Z0-9._-]([a-zA-Z0-9. _-]*[a-zA-Z0-9._-])?$`, "^(?! )[a-zA-Z0-9. _-]+(?<! )$"),
+		}},
+		{"ram", wholeNumber(1)},
+		{"vcpus", wholeNumber(1)},
+		{"disk", wholeNumber(0)},
+		{"OS-FLV-EXT-DATA:ephemeral", wholeNumber(0)},
+		{"swap", wholeNumber(0)},
 		{"rxtx_factor", schema{types: []string{"number", "string"}, pattern: match(`^[0-9]+(\.[0-9]+)?$`)}},
 		{"os-flavor-access:is_public", boolean()},
 	}}

@@ -26,7 +26,8 @@ func externalEventSchema(r *httpapi.Request) *schema {
 	}
 	event := schema{types: []string{"object"}, required: []string{"server_uuid", "name"}, props: []prop{
 		{"server_uuid", schema{types: []string{"string"}, format: isUUID}},
-		{"name", oneOfNames(names...)}, {"status", oneOfNames("failed", "completed", "in-progress")},
+		{"name", oneOfNames(names...)},
+		{"status", oneOfNames("failed", "completed", "in-progress")},
 		{"tag", text(0, 255)},
 	}}
 	return only("events", schema{types: []string{"array"}, items: &event, minItems: 1})
