@@ -9,17 +9,20 @@ import (
 )
 
 func newNIC(key string, p network.PortPlan) NIC {
-	return NIC{Key: key, Plan: p, Tag: p.Tag, NetworkID: p.NetworkID, Network: p.NetworkName, MTU: p.MTU, Addresses: []Address{}}
+	return NIC{Key: key, Plan: &p, Tag: p.Tag, NetworkID: p.NetworkID, Network: p.NetworkName, MTU: p.MTU, Addresses: []Address{}}
 }
 
 // connectNIC makes or takes the card's port, bound to the server's host.
 func (s *Service) connectNIC(ctx context.Context, row *serverRow, n *NIC) error {
 	spec := network.PortSpec{
-		PortID: n.Plan.PortID, ProjectID: row.ProjectID, NetworkID: n.Plan.NetworkID, DeviceID: row.ID,
-		DeviceOwner: "compute:" + row.Zone, SecurityGroups: n.Plan.SecurityGroups, Host: row.Host, Hostname: row.Hostname,
+		ProjectID: row.ProjectID, NetworkID: n.NetworkID, DeviceID: row.ID,
+		DeviceOwner: "compute:" + row.Zone, Host: row.Host, Hostname: row.Hostname,
 	}
-	if n.Plan.FixedIP.IsValid() {
-		spec.FixedIPs = &[]network.FixedIP{{IP: n.Plan.FixedIP}}
+	if n.Plan != nil {
+		spec.PortID, spec.SecurityGroups = n.Plan.PortID, n.Plan.SecurityGroups
+		if n.Plan.FixedIP.IsValid() {
+			spec.FixedIPs = &[]network.FixedIP{{IP: n.Plan.FixedIP}}
+		}
 	}
 	port, err := s.cfg.Ports.EnsurePort(ctx, nicKey(row.ID, n), spec)
 	if err != nil {
@@ -55,7 +58,7 @@ func (c *subnetCache) describe(now time.Time, nics []NIC) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range nics {
-		if nics[i].Plan.PortID != "" {
+		if nics[i].Plan == nil || nics[i].Plan.PortID != "" {
 			return false // somebody else's port may have floating addresses
 		}
 		for j := range nics[i].Addresses {

@@ -180,6 +180,9 @@ func (s *Service) connect(ctx context.Context, it *reconcile.Item, row *serverRo
 	if err := s.describe(ctx, row); err != nil {
 		return reconcile.Next{}, err
 	}
+	for i := range row.NICs {
+		row.NICs[i].Plan = nil
+	}
 	s.cfg.Crash.Here("compute connected ports")
 	for i := range disks {
 		ok, err := s.connectDisk(ctx, row, &disks[i])

@@ -88,7 +88,7 @@ func mergePorts(cur *serverRow, made []NIC) {
 			if m.Key == n.Key && n.PortID == "" && m.PortID != "" {
 				state := n.State
 				*n = m
-				n.State = state
+				n.State, n.Plan = state, nil
 			}
 		}
 	}

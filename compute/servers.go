@@ -108,15 +108,16 @@ type Fault struct {
 // follows the network service's events.
 type NIC struct {
 	Key       string // ours, unique in the server: the owner key of its port ends with it
-	PortID    string // empty until it has been made
-	MAC       string
-	MTU       int
+	PortID    string `json:",omitempty"` // empty until it has been made
+	MAC       string `json:",omitempty"`
+	MTU       int    `json:",omitempty"`
 	NetworkID string
 	Network   string // name
-	Tag       string
+	Tag       string `json:",omitempty"`
 	Addresses []Address
-	State     string           // "", attaching, detaching
-	Plan      network.PortPlan // what is to be made or taken
+	State     string `json:",omitempty"` // attaching, detaching; empty: plugged
+	// Plan is what is to be made or taken, until it has been.
+	Plan *network.PortPlan `json:",omitempty"`
 }
 
 // The states of a card; empty is plugged.

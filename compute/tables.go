@@ -53,6 +53,14 @@ type serverView struct {
 	Server
 }
 
+// listView is a serverView whose flavor is decoded later: many servers have the
+// same.
+type listView struct {
+	bun.BaseModel `bun:"table:compute_servers,alias:server"`
+	Server
+	FlavorText string `bun:"flavor_text,scanonly"`
+}
+
 // imageCopy is what a server keeps of its image.
 type imageCopy struct {
 	Format     string            `json:",omitempty"`

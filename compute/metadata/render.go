@@ -47,10 +47,13 @@ type Address struct {
 
 // Subnet is what a guest needs to know of an address's subnet.
 type Subnet struct {
-	ID, CIDR, Gateway, IPv6Mode string
-	DHCP                        bool
-	DNS                         []string
-	Routes                      []Route
+	ID       string   `json:",omitempty"`
+	CIDR     string   `json:",omitempty"`
+	Gateway  string   `json:",omitempty"` // empty: none
+	IPv6Mode string   `json:",omitempty"`
+	DHCP     bool     `json:",omitempty"`
+	DNS      []string `json:",omitempty"`
+	Routes   []Route  `json:",omitempty"`
 }
 
 // Route is a static route.
