@@ -205,7 +205,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	}
 	c.BlockStorage, err = blockstorage.New(blockstorage.Config{
 		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
-		Pool: cfg.Volumes, Images: c.Image,
+		Pool: cfg.Volumes, Images: c.Image, Sink: c.Image,
 	})
 	if err != nil {
 		return err
@@ -216,7 +216,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	}
 	c.Compute, err = compute.New(compute.Config{
 		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
-		Fleet: c.Fleet, Claims: c.Claims, Images: c.Image, Ports: c.Network, Volumes: c.BlockStorage,
+		Fleet: c.Fleet, Claims: c.Claims, Images: c.Image, Ports: c.Network, Volumes: c.BlockStorage, Projects: c.Identity,
 		ConsoleURL: func() string { return cfg.PublicURL + "/console" }, Crash: cfg.Crash,
 	})
 	if err != nil {
@@ -265,6 +265,7 @@ func (c *Cloud) Run(ctx context.Context) error {
 	defer cancel()
 	failed := make(chan error, len(c.Agents)+1)
 	wg.Go(func() { c.Queue.Run(ctx) })
+	wg.Go(func() { c.Compute.Run(ctx) })
 	wg.Go(func() { failed <- c.Fleet.Run(ctx) })
 	for _, a := range c.Agents {
 		wg.Go(func() { failed <- a.Run(ctx) })
