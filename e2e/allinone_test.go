@@ -32,8 +32,12 @@ func needE2E(t *testing.T) {
 	}
 }
 
-// built is the program, built once for all tests.
+// built is the program, built once for all tests, or the one that the
+// environment names.
 var built = sync.OnceValues(func() (string, error) {
+	if program := os.Getenv(programEnv); program != "" {
+		return program, nil
+	}
 	dir, err := os.MkdirTemp("", "nephos-e2e-bin")
 	if err != nil {
 		return "", err
@@ -47,9 +51,11 @@ var built = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
+const programEnv = "NEPHOS_E2E_ALLINONE"
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if os.Getenv("NEPHOS_E2E") == "1" {
+	if os.Getenv("NEPHOS_E2E") == "1" && os.Getenv(programEnv) == "" {
 		if program, err := built(); err == nil {
 			_ = os.RemoveAll(filepath.Dir(program))
 		}
@@ -77,7 +83,13 @@ func newCloud(t *testing.T, dir string, args ...string) *cloud {
 		c.kill()
 		if t.Failed() {
 			log, _ := os.ReadFile(c.logFile())
-			t.Logf("the end of the cloud's log:\n%s", log[max(0, len(log)-8000):])
+			var lines []string // without the many polls
+			for line := range strings.Lines(string(log)) {
+				if !strings.Contains(line, " DBG ") && !strings.Contains(line, "status=20") {
+					lines = append(lines, line)
+				}
+			}
+			t.Logf("the end of the cloud's log:\n%s", strings.Join(lines[max(0, len(lines)-40):], ""))
 		}
 	})
 	c.start()

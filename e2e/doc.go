@@ -4,5 +4,6 @@
 // them, kills the cloud under them, and looks for what is left behind.
 //
 // The tests need NEPHOS_E2E=1; those with guests need root, QEMU and
-// /dev/net/tun too.
+// /dev/net/tun too. NEPHOS_E2E_ALLINONE names a program to test instead of
+// building it.
 package e2e
