@@ -38,7 +38,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
-	_ "modernc.org/sqlite" // the database/sql driver named sqlite
+	"modernc.org/sqlite"
 
 	"github.com/jackc/pgx/v5"
 
@@ -125,10 +125,15 @@ func (db *DB) openSQLite(ctx context.Context, path string, noSync bool) error {
 		}, extra...)}
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 	}
-	w, err := sql.Open("sqlite", dsn())
+	writer, err := sqlite.NewConnector(dsn())
 	if err != nil {
 		return err
 	}
+	reader, err := sqlite.NewConnector(dsn("query_only(1)"))
+	if err != nil {
+		return err
+	}
+	w := sql.OpenDB(connector{writer})
 	w.SetMaxOpenConns(1)
 	if err := w.PingContext(ctx); err != nil {
 		w.Close()
@@ -138,11 +143,7 @@ func (db *DB) openSQLite(ctx context.Context, path string, noSync bool) error {
 		w.Close()
 		return err
 	}
-	r, err := sql.Open("sqlite", dsn("query_only(1)"))
-	if err != nil {
-		w.Close()
-		return err
-	}
+	r := sql.OpenDB(connector{reader})
 	n := max(4, runtime.NumCPU())
 	r.SetMaxOpenConns(n)
 	r.SetMaxIdleConns(n)
