@@ -35,6 +35,7 @@ type config struct {
 	logLevel  string
 	logJSON   bool
 	trace     string
+	profile   string
 
 	origin map[string]string // flag: default, file, environment or flag
 }
@@ -78,6 +79,7 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 	fs.StringVar(&c.logLevel, "log", "info", "`level`: debug, info, warn or error")
 	fs.BoolVar(&c.logJSON, "log-json", false, "log JSON instead of text")
 	fs.StringVar(&c.trace, "trace", "", "append OpenTelemetry spans to this `file`, one JSON object a line")
+	fs.StringVar(&c.profile, "profile", "", "serve Go's profiles of this program at /debug/pprof/ on this loopback `host:port`")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -147,6 +149,9 @@ func (c *config) check() error {
 	if (c.cert == "") != (c.key == "") {
 		return errors.New("-tls-cert and -tls-key go together")
 	}
+	if c.profile != "" && !onLoopback(c.profile) {
+		return fmt.Errorf("-profile %q: profiles tell secrets, so they are served on loopback only, such as 127.0.0.1:6060", c.profile)
+	}
 	host, _, err := net.SplitHostPort(c.listen)
 	if err != nil {
 		return fmt.Errorf("-listen: %w", err)
@@ -163,4 +168,10 @@ func (c *config) check() error {
 		return fmt.Errorf("-listen %s is reachable from other machines: give -tls-cert and -tls-key, or say -insecure", c.listen)
 	}
 	return nil
+}
+
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }

@@ -67,6 +67,11 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 	}
 	defer doors.close()
 
+	stopProfiles, err := serveProfiles(ctx, c.profile, log)
+	if err != nil {
+		return err
+	}
+	defer stopProfiles()
 	tracer, endTrace, err := openTrace(c.trace)
 	if err != nil {
 		return err
