@@ -1,12 +1,14 @@
 package compute_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/compute"
+	"github.com/nephos-cloud/nephos/network"
 )
 
 func TestVolumesComeAndGo(t *testing.T) {
@@ -77,4 +79,30 @@ func TestBootFromAVolume(t *testing.T) {
 	require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false))
 	c.settle()
 	require.Equal(t, blockstorage.Available, c.volumeNow(v.ID).Status)
+}
+
+func TestAddressesFollowTheNetwork(t *testing.T) {
+	c := newCloud(t, 1, nil)
+	s := c.running()
+	yes := true
+	ext, err := c.network.CreateNetworks(c.admin(), []network.NetworkSpec{{Name: "public", External: &yes}})
+	require.NoError(t, err)
+	_, err = c.network.CreateSubnets(c.admin(), []network.SubnetSpec{{NetworkID: ext[0].ID, IPVersion: 4, CIDR: netip.MustParsePrefix("192.0.2.0/24")}})
+	require.NoError(t, err)
+	routers, err := c.network.CreateRouters(c.user(), []network.RouterSpec{{Name: "r", Gateway: &network.GatewaySpec{NetworkID: ext[0].ID}}})
+	require.NoError(t, err)
+	_, err = c.network.AddRouterInterface(c.user(), routers[0].ID, network.InterfaceRequest{SubnetID: s.NICs[0].Addresses[0].Subnet.ID})
+	require.NoError(t, err)
+	fips, err := c.network.CreateFloatingIPs(c.user(), []network.FloatingIPSpec{{NetworkID: ext[0].ID, PortID: s.NICs[0].PortID}})
+	require.NoError(t, err)
+	c.settle()
+	require.Equal(t, []string{fips[0].Address.String()}, c.server(s.ID).NICs[0].Addresses[0].Floating)
+	require.NoError(t, c.network.DeleteFloatingIP(c.user(), fips[0].ID))
+	c.settle()
+	require.Empty(t, c.server(s.ID).NICs[0].Addresses[0].Floating)
+
+	require.NoError(t, c.network.DeletePort(c.user(), s.NICs[0].PortID))
+	c.settle()
+	require.Empty(t, c.server(s.ID).NICs, "a card goes with its port")
+	require.Empty(t, c.guests(s.ID)[0].NICs)
 }
