@@ -15,6 +15,10 @@ import (
 // Step runs exactly one due item and reports whether there was one. It is how
 // tests drive a cloud deterministically.
 func (q *Queue) Step(ctx context.Context) (bool, error) {
+	due, ok, err := q.NextDue(ctx)
+	if err != nil || !ok || due.After(q.cfg.Clock.Now()) {
+		return false, err
+	}
 	items, err := q.claim(ctx, 1)
 	if err != nil || len(items) == 0 {
 		return false, err
@@ -36,13 +40,19 @@ func (q *Queue) Settle(ctx context.Context) error {
 // is none.
 func (q *Queue) NextDue(ctx context.Context) (time.Time, bool, error) {
 	var due sql.NullInt64
-	err := q.cfg.Store.Reader().NewRaw(
-		"SELECT min(CASE WHEN lease > due THEN lease ELSE due END) FROM work WHERE kind IN (?)", bun.List(q.names())).Scan(ctx, &due)
+	kinds := bun.List(q.names())
+	err := q.cfg.Store.Reader().NewRaw(`SELECT min(at) FROM (
+		SELECT min(due) AS at FROM work WHERE lease = 0 AND `+ofKinds+` UNION ALL
+		SELECT min(CASE WHEN lease > due THEN lease ELSE due END) AS at FROM work WHERE lease > 0 AND `+ofKinds+`) AS next`, kinds, kinds).Scan(ctx, &due)
 	if err != nil || !due.Valid {
 		return time.Time{}, false, err
 	}
 	return time.UnixMicro(due.Int64).UTC(), true, nil
 }
+
+// ofKinds matches the kinds without telling the database to find them by an
+// index: it shall go by what is due.
+const ofKinds = "kind || '' IN (?)"
 
 // Run works until ctx ends, then waits for the steps that are under way.
 func (q *Queue) Run(ctx context.Context) {
@@ -52,33 +62,23 @@ func (q *Queue) Run(ctx context.Context) {
 	defer wg.Wait()
 	seats := make(chan struct{}, q.cfg.Workers)
 	freed := make(chan struct{}, 1)
+	start := func(it *Item) {
+		seats <- struct{}{}
+		wg.Go(func() {
+			defer func() {
+				<-seats
+				select {
+				case freed <- struct{}{}:
+				default:
+				}
+			}()
+			if err := q.run(ctx, it); err != nil && ctx.Err() == nil && !errors.Is(err, ErrLeaseLost) {
+				q.cfg.Log.Error("doing work", "kind", it.Kind, "id", it.ID, "error", err)
+			}
+		})
+	}
 	for ctx.Err() == nil {
 		free := cap(seats) - len(seats)
-		var items []*Item
-		var err error
-		if free > 0 {
-			if items, err = q.claim(ctx, free); err != nil && ctx.Err() == nil {
-				q.cfg.Log.Error("claiming work", "error", err)
-			}
-		}
-		for _, it := range items {
-			seats <- struct{}{}
-			wg.Go(func() {
-				defer func() {
-					<-seats
-					select {
-					case freed <- struct{}{}:
-					default:
-					}
-				}()
-				if err := q.run(ctx, it); err != nil && ctx.Err() == nil && !errors.Is(err, ErrLeaseLost) {
-					q.cfg.Log.Error("doing work", "kind", it.Kind, "id", it.ID, "error", err)
-				}
-			})
-		}
-		if len(items) > 0 && len(items) == free {
-			continue // there may be more, as soon as a seat is free
-		}
 		if free == 0 {
 			select {
 			case <-ctx.Done():
@@ -87,10 +87,23 @@ func (q *Queue) Run(ctx context.Context) {
 			continue
 		}
 		sleep := time.Minute
+		due, ok, err := q.NextDue(ctx)
+		if now := q.cfg.Clock.Now(); err == nil && ok && !due.After(now) {
+			var items []*Item
+			if items, err = q.claim(ctx, free); len(items) > 0 {
+				for _, it := range items {
+					start(it)
+				}
+				continue
+			}
+		} else if ok {
+			sleep = min(max(due.Sub(now), time.Millisecond), sleep)
+		}
 		if err != nil {
+			if ctx.Err() == nil {
+				q.cfg.Log.Error("claiming work", "error", err)
+			}
 			sleep = time.Second
-		} else if due, ok, err := q.NextDue(ctx); err == nil && ok {
-			sleep = min(max(due.Sub(q.cfg.Clock.Now()), time.Millisecond), sleep)
 		}
 		select {
 		case <-ctx.Done():
@@ -108,26 +121,22 @@ func (q *Queue) names() []string {
 	return names
 }
 
-// claim leases at most n due items. The common empty look costs no write.
+// claim leases at most n due items.
 func (q *Queue) claim(ctx context.Context, n int) ([]*Item, error) {
 	now := q.cfg.Clock.Now()
-	names := bun.List(q.names())
-	var any []int
-	err := q.cfg.Store.Reader().NewRaw("SELECT 1 FROM work WHERE due <= ? AND lease <= ? AND kind IN (?) LIMIT 1",
-		now.UnixMicro(), now.UnixMicro(), names).Scan(ctx, &any)
-	if err != nil || len(any) == 0 {
-		return nil, err
-	}
 	var rows []workRow
-	err = q.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err := q.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		rows = rows[:0]
+		if _, err := tx.NewRaw("UPDATE work SET lease = 0 WHERE lease > 0 AND lease <= ?", now.UnixMicro()).Exec(ctx); err != nil {
+			return err
+		}
 		lock := ""
 		if tx.Postgres() {
 			lock = "FOR UPDATE SKIP LOCKED"
 		}
 		return tx.NewRaw(`UPDATE work SET lease = ?, epoch = epoch + 1 WHERE (kind, id) IN
-			(SELECT kind, id FROM work WHERE due <= ? AND lease <= ? AND kind IN (?) ORDER BY due, kind, id LIMIT ? ?)
-			RETURNING *`, now.Add(q.cfg.Lease).UnixMicro(), now.UnixMicro(), now.UnixMicro(), names, n, bun.Safe(lock)).Scan(ctx, &rows)
+			(SELECT kind, id FROM work WHERE lease = 0 AND due <= ? AND `+ofKinds+` ORDER BY due, kind, id LIMIT ? ?)
+			RETURNING *`, now.Add(q.cfg.Lease).UnixMicro(), now.UnixMicro(), bun.List(q.names()), n, bun.Safe(lock)).Scan(ctx, &rows)
 	})
 	if err != nil {
 		return nil, err

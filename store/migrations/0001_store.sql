@@ -48,4 +48,4 @@ CREATE TABLE work (
 	PRIMARY KEY (kind, id)
 );
 
-CREATE INDEX work_due ON work (due);
+CREATE INDEX work_due ON work (lease, due, kind, id);
