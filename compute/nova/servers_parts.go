@@ -220,10 +220,10 @@ func (a *api) showTopology(r *httpapi.Request) (*httpapi.Response, error) {
 
 // listServerMigrations tells that no server is on its way.
 func (a *api) listServerMigrations(r *httpapi.Request) (*httpapi.Response, error) {
-	if err := a.Policy.Enforce(r.Context(), "os_compute_api:servers:migrations:index", nil); err != nil {
+	if _, err := a.Servers.Server(r.Context(), r.PathValue("id")); err != nil {
 		return nil, err
 	}
-	if _, err := a.Servers.Server(r.Context(), r.PathValue("id")); err != nil {
+	if err := a.Policy.Enforce(r.Context(), "os_compute_api:servers:migrations:index", nil); err != nil {
 		return nil, err
 	}
 	return httpapi.OK(map[string]any{"migrations": []any{}}), nil
