@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -101,6 +102,9 @@ func pick(ctx context.Context, tx *store.Tx, p *Port, subnets []Subnet, want Fix
 	case want.SubnetID != "":
 		i := slices.IndexFunc(subnets, func(s Subnet) bool { return s.ID == want.SubnetID })
 		if i < 0 {
+			if n, err := tx.NewSelect().Table("network_subnets").Where("id = ?", want.SubnetID).Count(ctx); err != nil || n == 0 {
+				return want, cmp.Or(err, subnetNotFound(want.SubnetID))
+			}
 			return want, invalidInput("fixed_ips", "Failed to create port on network %s, because fixed_ips included invalid subnet %s", p.NetworkID, want.SubnetID)
 		}
 		sub = subnets[i]
@@ -160,7 +164,8 @@ func usable(s Subnet, a netip.Addr) bool {
 	if a.Is4() && s.CIDR.Bits() < 31 {
 		return a != s.CIDR.Addr() && a != lastAddr(s.CIDR)
 	}
-	return a.Is4() || s.CIDR.Bits() >= 127 || a != s.CIDR.Addr()
+	// The router anycast address is its router's only.
+	return a.Is4() || s.CIDR.Bits() >= 127 || a != s.CIDR.Addr() || a == s.Gateway
 }
 
 // eui64 is the address that a card makes for itself on a /64, RFC 4291.

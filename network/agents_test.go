@@ -54,6 +54,6 @@ func TestAvailability(t *testing.T) {
 	w.port(as("red"), network.PortSpec{NetworkID: n.ID})
 	all, err := w.ListAvailability(admin())
 	require.NoError(t, err)
-	require.Equal(t, "18446744073709551867", all[0].Total) // 253 and 2^64-2
+	require.Equal(t, "18446744073709551868", all[0].Total) // 253 and 2^64-2
 	require.Equal(t, "2", all[0].Used)
 }

@@ -74,12 +74,6 @@ func overQuota(resources ...string) error {
 	return nephos.Errorf(nephos.ErrQuota, "Quota exceeded for resources: ['%s'].", strings.Join(resources, "', '")).WithReason("OverQuota")
 }
 
-// notYours is what somebody hears who would change what is visible to all but
-// not theirs: no more than that it is not there to be changed.
-func notYours() error {
-	return nephos.Errorf(nephos.ErrNotFound, "The resource could not be found.").WithReason("HTTPNotFound")
-}
-
 func notFoundOn(reason, format string, args ...any) error {
 	return nephos.Errorf(nephos.ErrNotFound, format, args...).WithReason(reason)
 }

@@ -278,7 +278,7 @@ func (s *Service) mapFloatingIP(ctx context.Context, tx *store.Tx, f *FloatingIP
 		return err
 	}
 	if len(routers) == 0 {
-		return notFoundOn("ExternalGatewayForFloatingIPNotFound", "External network %s is not reachable from subnet %s. Therefore, cannot associate Port %s with a Floating IP.", f.NetworkID, a.SubnetID, portID)
+		return notFoundOn("ExternalGatewayForFloatingIPNotFound", "External network %s is not reachable from subnet %s.  Therefore, cannot associate Port %s with a Floating IP.", f.NetworkID, a.SubnetID, portID)
 	}
 	mapping := portID + "/" + a.IP.String() + "/" + f.NetworkID[:min(8, len(f.NetworkID))]
 	f.PortID, f.FixedAddress, f.RouterID, f.Mapping, f.Status = portID, a.IP, routers[0], &mapping, StatusDown

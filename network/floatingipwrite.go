@@ -14,7 +14,7 @@ func (s *Service) UpdateFloatingIP(ctx context.Context, id string, u FloatingIPU
 	if err != nil {
 		return f, err
 	}
-	if err := s.change(ctx, f.ProjectID, owned(f.ProjectID), "update_floatingip"); err != nil {
+	if err := s.allow(ctx, owned(f.ProjectID), "update_floatingip"); err != nil {
 		return f, err
 	}
 	if u.PortID != nil {
@@ -109,7 +109,7 @@ func (s *Service) DeleteFloatingIP(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.change(ctx, f.ProjectID, owned(f.ProjectID), "delete_floatingip"); err != nil {
+	if err := s.allow(ctx, owned(f.ProjectID), "delete_floatingip"); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -135,7 +135,7 @@ func TestFreeAddressesAreExactlyThoseNotTaken(t *testing.T) {
 
 func TestDefaultPools(t *testing.T) {
 	for cidr, want := range map[string]string{
-		"10.0.0.0/24": "10.0.0.2-10.0.0.254", "10.0.0.0/30": "10.0.0.2-10.0.0.2", "fd00::/64": "fd00::2-fd00::ffff:ffff:ffff:ffff",
+		"10.0.0.0/24": "10.0.0.2-10.0.0.254", "10.0.0.0/30": "10.0.0.2-10.0.0.2", "fd00::/64": "fd00::1-fd00::ffff:ffff:ffff:ffff",
 	} {
 		spec := SubnetSpec{CIDR: netip.MustParsePrefix(cidr), IPVersion: 4}
 		if spec.CIDR.Addr().Is6() {

@@ -66,7 +66,7 @@ func TestNetworksBelongToProjects(t *testing.T) {
 		require.Equal(t, red.Revision+1, n.Revision)
 		_, err = w.Network(as("blue"), red.ID)
 		require.NoError(t, err)
-		require.ErrorIs(t, w.DeleteNetwork(as("blue"), red.ID), nephos.ErrNotFound)
+		require.ErrorIs(t, w.DeleteNetwork(as("blue"), red.ID), nephos.ErrForbidden) // seen, but not theirs
 		list, more, err := w.ListNetworks(as("blue"), nil, nephos.Page{Limit: 1})
 		require.NoError(t, err)
 		require.Len(t, list, 1)

@@ -200,9 +200,6 @@ func (s *Service) insertNetwork(ctx context.Context, tx *store.Tx, id string, sp
 
 // onlyDefault refuses a second default external network.
 func (s *Service) onlyDefault(ctx context.Context, tx *store.Tx, n Network) error {
-	if !n.External {
-		return nil
-	}
 	var others []string
 	err := tx.NewSelect().Table("network_networks").Column("id").Where("is_default = TRUE AND external = TRUE AND id <> ?", n.ID).Limit(1).Scan(ctx, &others)
 	if err != nil || len(others) == 0 {

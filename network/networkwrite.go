@@ -32,7 +32,7 @@ func (s *Service) UpdateNetwork(ctx context.Context, id string, u NetworkUpdate)
 		}
 	}
 	attributes = append(attributes, providerRules(u.Provider)...)
-	if err := s.change(ctx, n.ProjectID, networkTarget(n), "update_network", attributes...); err != nil {
+	if err := s.allow(ctx, networkTarget(n), "update_network", attributes...); err != nil {
 		return n, err
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -136,7 +136,7 @@ func (s *Service) DeleteNetwork(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.change(ctx, n.ProjectID, networkTarget(n), "delete_network"); err != nil {
+	if err := s.allow(ctx, networkTarget(n), "delete_network"); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

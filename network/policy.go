@@ -76,6 +76,7 @@ func Rules() []policy.Rule {
 		"update_router:external_gateway_info", "update_router:external_gateway_info:network_id")
 	attributes(checkAdmin, "create_router:external_gateway_info:enable_snat", "create_router:external_gateway_info:external_fixed_ips",
 		"update_router:external_gateway_info:enable_snat", "update_router:external_gateway_info:external_fixed_ips")
+	attributes(checkAdmin, "get_router:distributed", "get_router:ha")
 	for _, name := range []string{"add_router_interface", "remove_router_interface", "add_extraroutes", "remove_extraroutes"} {
 		rules = append(rules, rule(name, checkMember, "Change what a router connects.", "PUT /routers/{id}/"+name))
 	}
@@ -130,16 +131,6 @@ func (s *Service) allow(ctx context.Context, target policy.Target, name string, 
 	return &nephos.Error{Kind: nephos.ErrForbidden, Message: text + " is disallowed by policy", Reason: "PolicyNotAuthorized", Cause: err}
 }
 
-// change is allow for an update or delete of what exists: to somebody else's
-// project the refusal reads as if there were nothing.
-func (s *Service) change(ctx context.Context, owner string, target policy.Target, name string, attributes ...string) error {
-	err := s.allow(ctx, target, name, attributes...)
-	if err != nil && errors.Is(err, nephos.ErrForbidden) && caller(ctx).ProjectID != owner {
-		return notYours()
-	}
-	return err
-}
-
 // everywhere reports whether the caller sees all projects' resources.
 func (s *Service) everywhere(ctx context.Context) bool {
 	return s.cfg.Policy.Allowed(ctx, "context_is_admin", nil) || s.cfg.Policy.Allowed(ctx, "service_api", nil) ||
@@ -156,7 +147,7 @@ func (s *Service) ownerOf(ctx context.Context, named string) (string, error) {
 	if !s.everywhere(ctx) {
 		return "", &nephos.Error{
 			Kind: nephos.ErrInvalid, Reason: "HTTPBadRequest", Field: "project_id",
-			Message: "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges",
+			Message: "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc privileges",
 		}
 	}
 	return named, nil

@@ -313,7 +313,7 @@ func (s *Service) DeletePort(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.change(ctx, p.ProjectID, portTarget(p, n), "delete_port"); err != nil {
+	if err := s.allow(ctx, portTarget(p, n), "delete_port"); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -18,7 +18,7 @@ func (s *Service) UpdatePort(ctx context.Context, id string, u PortUpdate) (Port
 	if u.DeviceOwner != nil {
 		target["device_owner"] = *u.DeviceOwner
 	}
-	if err := s.change(ctx, p.ProjectID, target, "update_port", updatePortRules(u)...); err != nil {
+	if err := s.allow(ctx, target, "update_port", updatePortRules(u)...); err != nil {
 		return p, err
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -216,7 +217,7 @@ func checkPairs(p Port) error {
 			}
 		}
 		if slices.Contains(p.AllowedPairs[:i], a) {
-			return invalidInput("allowed_address_pairs", "Request contains duplicate address pair: mac_address %s ip_address %s", a.MAC, pairText(a.IP))
+			return invalid("DuplicateAddressPairInRequest", "Request contains duplicate address pair: mac_address %s ip_address %s.", cmp.Or(a.MAC, "None"), pairText(a.IP))
 		}
 	}
 	return nil
@@ -234,7 +235,7 @@ func pairText(p netip.Prefix) string {
 func (s *Service) groupsFor(ctx context.Context, tx *store.Tx, p *Port, named *[]string) ([]string, error) {
 	if !p.PortSecurity {
 		if named != nil && len(*named) > 0 {
-			return nil, invalidInput("security_groups", "Port security must be enabled and port must have an IP address in order to use security groups")
+			return nil, invalid("PortSecurityAndIPRequiredForSecurityGroups", "Port security must be enabled and port must have an IP address in order to use security groups.")
 		}
 		return nil, nil
 	}

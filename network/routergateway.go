@@ -129,7 +129,7 @@ func (s *Service) moveGateway(ctx context.Context, tx *store.Tx, r *Router, g Ga
 		}
 		return s.openGateway(ctx, tx, r, g)
 	}
-	set(&r.SNAT, g.SNAT)
+	r.SNAT = or(g.SNAT, true)
 	if g.FixedIPs == nil {
 		return nil
 	}

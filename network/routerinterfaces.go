@@ -16,7 +16,7 @@ func (s *Service) AddRouterInterface(ctx context.Context, id string, req Interfa
 	if err != nil {
 		return out, err
 	}
-	if err := s.change(ctx, r.ProjectID, owned(r.ProjectID), "add_router_interface"); err != nil {
+	if err := s.allow(ctx, owned(r.ProjectID), "add_router_interface"); err != nil {
 		return out, err
 	}
 	if (req.SubnetID == "") == (req.PortID == "") {
@@ -125,7 +125,7 @@ func (s *Service) RemoveRouterInterface(ctx context.Context, id string, req Inte
 	if err != nil {
 		return out, err
 	}
-	if err := s.change(ctx, r.ProjectID, owned(r.ProjectID), "remove_router_interface"); err != nil {
+	if err := s.allow(ctx, owned(r.ProjectID), "remove_router_interface"); err != nil {
 		return out, err
 	}
 	if req.SubnetID == "" && req.PortID == "" {
@@ -265,7 +265,7 @@ func (s *Service) editRoutes(ctx context.Context, id, rule string, edit func([]R
 	if err != nil {
 		return r, err
 	}
-	if err := s.change(ctx, r.ProjectID, owned(r.ProjectID), rule); err != nil {
+	if err := s.allow(ctx, owned(r.ProjectID), rule); err != nil {
 		return r, err
 	}
 	err = s.withRouter(ctx, id, func(ctx context.Context, tx *store.Tx, now *Router) error {

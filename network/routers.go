@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"net/netip"
+	"strings"
 
 	"github.com/uptrace/bun"
 
@@ -223,7 +224,7 @@ func (s *Service) UpdateRouter(ctx context.Context, id string, u RouterUpdate) (
 	if err != nil {
 		return r, err
 	}
-	if err := s.change(ctx, r.ProjectID, owned(r.ProjectID), "update_router", gatewayRules(u.Gateway)...); err != nil {
+	if err := s.allow(ctx, owned(r.ProjectID), "update_router", gatewayRules(u.Gateway)...); err != nil {
 		return r, err
 	}
 	if err := s.checkGateway(ctx, u.Gateway); err != nil {
@@ -287,7 +288,7 @@ func (s *Service) DeleteRouter(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.change(ctx, r.ProjectID, owned(r.ProjectID), "delete_router"); err != nil {
+	if err := s.allow(ctx, owned(r.ProjectID), "delete_router"); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -302,12 +303,13 @@ func (s *Service) DeleteRouter(ctx context.Context, id string) error {
 		if err := checkRevision(ctx, r.Meta); err != nil {
 			return err
 		}
-		n, err := tx.NewSelect().Table("network_ports").Where("device_id = ? AND device_owner = ?", id, OwnerRouterInterface).Count(ctx)
+		var ports []string
+		err = tx.NewSelect().Table("network_ports").Column("id").Where("device_id = ? AND device_owner = ?", id, OwnerRouterInterface).OrderExpr("id").Limit(100).Scan(ctx, &ports)
 		if err != nil {
 			return err
 		}
-		if n > 0 {
-			return conflict("RouterInUse", "Router %s still has ports", id)
+		if len(ports) > 0 {
+			return conflict("RouterInUse", "Router %s has ports still attached: %s", id, strings.Join(ports, ", "))
 		}
 		if err := s.closeGateway(ctx, tx, &r); err != nil {
 			return err

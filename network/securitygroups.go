@@ -241,7 +241,7 @@ func (s *Service) UpdateSecurityGroup(ctx context.Context, id string, u Security
 	if err != nil {
 		return g, err
 	}
-	if err := s.change(ctx, g.ProjectID, owned(g.ProjectID), "update_security_group"); err != nil {
+	if err := s.allow(ctx, owned(g.ProjectID), "update_security_group"); err != nil {
 		return g, err
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -295,7 +295,7 @@ func (s *Service) DeleteSecurityGroup(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.change(ctx, g.ProjectID, owned(g.ProjectID), "delete_security_group"); err != nil {
+	if err := s.allow(ctx, owned(g.ProjectID), "delete_security_group"); err != nil {
 		return err
 	}
 	if g.DefaultOf != nil && !s.everywhere(ctx) {

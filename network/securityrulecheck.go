@@ -54,7 +54,7 @@ func ruleOf(spec RuleSpec) (SecurityGroupRule, error) {
 		}
 		p, err := parsePrefix(spec.RemotePrefix)
 		if err != nil {
-			return r, badAttribute("remote_ip_prefix", "'%s' is not a valid IP subnet", spec.RemotePrefix)
+			return r, invalid("InvalidCIDR", "Invalid CIDR %s given as IP prefix.", spec.RemotePrefix)
 		}
 		if p.Addr().Is4() != (r.Ethertype == "IPv4") {
 			return r, invalid("SecurityGroupRuleParameterConflict", "Conflicting value ethertype %s for CIDR %s", r.Ethertype, p)
@@ -79,7 +79,7 @@ func protocolNames() string {
 		names = append(names, "'"+n+"'")
 	}
 	slices.Sort(names)
-	return "[" + strings.Join(names, ", ") + "]"
+	return "[None, " + strings.Join(names, ", ") + "]"
 }
 
 // settleProtocol holds protocol and ethertype against each other.
@@ -90,7 +90,7 @@ func (r *SecurityGroupRule) settleProtocol() error {
 		}
 		return nil
 	}
-	if strings.HasPrefix(r.Protocol, "ipv6-") || r.Protocol == "icmpv6" {
+	if strings.HasPrefix(r.Protocol, "ipv6-") || r.Protocol == "icmpv6" || r.Protocol == "58" {
 		return invalid("SecurityGroupEthertypeConflictWithProtocol", "Invalid ethertype %s for protocol %s.", r.Ethertype, r.Protocol)
 	}
 	return nil
@@ -129,8 +129,11 @@ func (r *SecurityGroupRule) checkPorts() error {
 		if lo == nil || hi == nil || *lo > *hi {
 			return invalid("SecurityGroupInvalidPortRange", "For TCP/UDP protocols, port_range_min must be <= port_range_max")
 		}
+		if *lo == 1 && *hi == 65535 {
+			r.PortMin, r.PortMax = nil, nil // every port there is
+		}
 		return nil
 	}
 	return invalid("SecurityGroupInvalidProtocolForPort", "Ports cannot be specified for protocol %s. Ports are only supported for %s.",
-		r.Protocol, "tcp, udp, sctp, dccp, udplite, icmp, ipv6-icmp")
+		strconv.Itoa(number), "DCCP, SCTP, TCP, UDP, UDPLITE")
 }

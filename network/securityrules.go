@@ -130,7 +130,7 @@ func (s *Service) CreateSecurityGroupRules(ctx context.Context, specs []RuleSpec
 			return nil, err
 		}
 		if len(specs) > 1 && spec.GroupID != specs[0].GroupID {
-			return nil, invalidInput("security_group_id", "Only allowed to update rules for one security profile at a time")
+			return nil, invalid("SecurityGroupNotSingleGroupRules", "Only allowed to update rules for one security profile at a time")
 		}
 		if seen[r.Sameness] {
 			return nil, conflict("DuplicateSecurityGroupRuleInPost", "Duplicate Security Group Rule in POST.")
@@ -281,7 +281,7 @@ func (s *Service) DeleteSecurityGroupRule(ctx context.Context, id string) error 
 	if err != nil {
 		return err
 	}
-	if err := s.change(ctx, r.ProjectID, owned(r.ProjectID), "delete_security_group_rule"); err != nil {
+	if err := s.allow(ctx, owned(r.ProjectID), "delete_security_group_rule"); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -197,8 +197,11 @@ func (s *Service) moveSegment(ctx context.Context, tx *store.Tx, n *Network, p P
 	if same {
 		return nil
 	}
-	if p.Type != "" && p.Type != n.NetworkType || p.PhysicalNetwork != "" && p.PhysicalNetwork != n.PhysicalNetwork || n.NetworkType != TypeVLAN {
-		return invalidInput("provider:network_type", "Plugin does not support updating provider attributes")
+	if p.Type != "" && p.Type != n.NetworkType || p.PhysicalNetwork != "" && p.PhysicalNetwork != n.PhysicalNetwork {
+		return invalidInput("provider:network_type", "Plugin does not support updating the following provider network attributes: provider:network_type, provider:physical_network")
+	}
+	if n.NetworkType != TypeVLAN {
+		return invalidInput("provider:segmentation_id", "Only VLAN type networks can be updated.")
 	}
 	ports, err := tx.NewSelect().Table("network_ports").Where("network_id = ? AND host <> ''", n.ID).Count(ctx)
 	if err != nil {

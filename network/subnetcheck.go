@@ -24,13 +24,13 @@ func checkSubnetSpec(spec *SubnetSpec) error {
 		return invalidInput("cidr", "0 is not allowed as CIDR prefix length")
 	}
 	if spec.Gateway == nil {
-		gw := spec.CIDR.Addr()
-		if next := gw.Next(); spec.CIDR.Contains(next) {
+		gw := spec.CIDR.Addr() // of IPv6 the router anycast address, as Neutron has it
+		if next := gw.Next(); gw.Is4() && spec.CIDR.Contains(next) {
 			gw = next
 		}
 		spec.Gateway = &gw
 	}
-	given := spec.Pools != nil
+	given := len(spec.Pools) > 0
 	if !given && spec.CIDR.IsValid() {
 		spec.Pools = defaultPools(spec.CIDR, *spec.Gateway)
 	}
@@ -120,7 +120,10 @@ func checkSubnet(s *Subnet, pools, dhcp bool) error {
 	}
 	for i, r := range s.Routes {
 		if slices.Contains(s.Routes[:i], r) {
-			return badAttribute("host_routes", "Duplicate hostroute '%s'", r.Destination)
+			return badAttribute("host_routes", "Duplicate hostroute '{'destination': '%s', 'nexthop': '%s'}'", r.Destination, r.NextHop)
+		}
+		if err := sameVersion(s, r.NextHop, "nexthop", r.NextHop.String()); err != nil {
+			return err
 		}
 		if r.Destination.Addr().Is4() != r.NextHop.Is4() || r.NextHop.Is4() != (s.IPVersion == 4) {
 			return invalidInput("host_routes", "Invalid route: {'destination': '%s', 'nexthop': '%s'}", r.Destination, r.NextHop)
@@ -210,7 +213,7 @@ func checkPools(s *Subnet) error {
 	}
 	for _, p := range s.Pools {
 		if p.Start.Is4() != p.End.Is4() || p.Start.Is4() != s.CIDR.Addr().Is4() || p.End.Less(p.Start) || p.Start.Zone()+p.End.Zone() != "" {
-			return invalid("InvalidAllocationPool", "The allocation pool %s is not valid.", p)
+			return invalid("InvalidAllocationPool", "The allocation pool {'start': '%s', 'end': '%s'} is not valid.", p.Start, p.End)
 		}
 		first, last := s.CIDR.Addr(), lastAddr(s.CIDR)
 		if s.CIDR.Addr().Is4() && s.CIDR.Bits() < 31 {

@@ -13,7 +13,7 @@ func (s *Service) UpdateSubnet(ctx context.Context, id string, u SubnetUpdate) (
 	if err != nil {
 		return sub, err
 	}
-	if err := s.change(ctx, sub.ProjectID, onNetwork(sub.ProjectID, n), "update_subnet"); err != nil {
+	if err := s.allow(ctx, onNetwork(sub.ProjectID, n), "update_subnet"); err != nil {
 		return sub, err
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -78,7 +78,7 @@ func (s *Service) DeleteSubnet(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.change(ctx, sub.ProjectID, onNetwork(sub.ProjectID, n), "delete_subnet"); err != nil {
+	if err := s.allow(ctx, onNetwork(sub.ProjectID, n), "delete_subnet"); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 
@@ -27,6 +28,11 @@ type Tags interface {
 	AddTag(ctx context.Context, resource, id, tag string) error
 	// RemoveTag is ErrNotFound for a tag that is not there.
 	RemoveTag(ctx context.Context, resource, id, tag string) error
+}
+
+// collectionOf names resources as errors do.
+var collectionOf = map[string]string{
+	"network": "networks", "subnet": "subnets", "port": "ports", "security_group": "security-groups", "router": "routers", "floatingip": "floatingips",
 }
 
 var _ Tags = (*Service)(nil)
@@ -67,7 +73,7 @@ func (s *Service) taggable(ctx context.Context, resource, id string) (Meta, poli
 		return m, nil, nephos.NotFound("resource", resource)
 	}
 	if err != nil {
-		var e error = nephos.Errorf(nephos.ErrNotFound, "Resource %s %s could not be found.", resource, id).WithReason("TagResourceNotFound")
+		var e error = nephos.Errorf(nephos.ErrNotFound, "Resource %s %s could not be found.", collectionOf[resource], id).WithReason("TagResourceNotFound")
 		if caller(ctx).UserID == "" && s.signedIn(ctx) != nil {
 			e = err
 		}
@@ -112,11 +118,11 @@ func (s *Service) RemoveTag(ctx context.Context, resource, id, tag string) error
 }
 
 func (s *Service) editTags(ctx context.Context, resource, id string, edit func([]string) ([]string, error)) error {
-	m, target, err := s.taggable(ctx, resource, id)
+	_, target, err := s.taggable(ctx, resource, id)
 	if err != nil {
 		return err
 	}
-	if err := s.change(ctx, m.ProjectID, target, "update_"+resource); err != nil {
+	if err := s.allow(ctx, target, "update_"+resource); err != nil {
 		return err
 	}
 	table := listings[resource].table
@@ -157,8 +163,8 @@ func checkTags(tags []string) error {
 		return badAttribute("tags", "The number of tags exceeds the maximum %d", maxTags)
 	}
 	for _, t := range tags {
-		if t == "" || len(t) > maxTagLen {
-			return badAttribute("tags", "'%s' must have 1 to %d characters", t, maxTagLen)
+		if utf8.RuneCountInString(t) > maxTagLen {
+			return invalidInput("tags", "'%s' exceeds maximum length of %d", t, maxTagLen)
 		}
 	}
 	return nil

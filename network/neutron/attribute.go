@@ -3,6 +3,7 @@ package neutron
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"regexp"
@@ -32,7 +33,7 @@ func needed(c converter) attribute { return attribute{post: true, required: true
 func standard(more map[string]attribute) map[string]attribute {
 	attributes := map[string]attribute{
 		"id": readOnly(), "created_at": readOnly(), "updated_at": readOnly(), "revision_number": readOnly(), "tags": readOnly(),
-		"tenant_id": onPost(text(255)), "project_id": onPost(text(255)), "description": both(text(255)),
+		"tenant_id": onPost(owner), "project_id": onPost(owner), "description": both(text(255)),
 	}
 	for n, a := range more {
 		attributes[n] = a
@@ -65,6 +66,16 @@ func (v values) project() string {
 	return plain[string](v, "tenant_id")
 }
 
+// owner takes the project that a new resource belongs to. What is no name of a
+// project is not the caller's, and so refused in the same words.
+func owner(_ string, v any) (any, error) {
+	s, ok := v.(string)
+	if !ok || s == "" || len(s) > 255 {
+		return nil, badRequest("Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc privileges")
+	}
+	return s, nil
+}
+
 func badRequest(format string, args ...any) error {
 	return nephos.Errorf(nephos.ErrInvalid, format, args...).WithReason("HTTPBadRequest")
 }
@@ -88,14 +99,21 @@ const maxBulk = 1000
 
 // decode reads a request's body: one item, or several under the plural.
 func decode(r *httpapi.Request, singular, plural string, attributes map[string]attribute, create bool) (items []values, bulk bool, err error) {
+	missing := badRequest("Unable to find '%s' in request body", singular)
+	if raw, err := r.Raw(); err == nil && len(raw) == 0 {
+		return nil, false, missing
+	}
 	tree, err := r.Tree()
 	if err != nil {
 		return nil, false, err
 	}
-	if len(tree) == 0 {
-		return nil, false, badRequest("Resource body required")
-	}
-	if raw, ok := tree[plural]; ok && create {
+	if raw, ok := tree[plural]; ok {
+		if !create {
+			return nil, true, badRequest("Bulk operation not supported")
+		}
+		if string(raw) == "{}" {
+			return nil, true, badRequest("Resources required")
+		}
 		var list []json.RawMessage
 		if err := json.Unmarshal(raw, &list); err != nil {
 			return nil, true, badRequest("Body contains invalid data")
@@ -109,7 +127,7 @@ func decode(r *httpapi.Request, singular, plural string, attributes map[string]a
 		for _, raw := range list {
 			item, err := decodeItem(raw, singular)
 			if err != nil {
-				return nil, true, err
+				return nil, true, badRequest("Object '%s' contains invalid data", singular)
 			}
 			v, err := convert(item, attributes, create)
 			if err != nil {
@@ -121,7 +139,7 @@ func decode(r *httpapi.Request, singular, plural string, attributes map[string]a
 	}
 	raw, ok := tree[singular]
 	if !ok || string(raw) == "null" {
-		return nil, false, badRequest("Unable to find '%s' in request body", singular)
+		return nil, false, missing
 	}
 	item, err := decodeItem(raw, "")
 	if err != nil {
@@ -172,6 +190,9 @@ func convert(item map[string]any, attributes map[string]attribute, create bool) 
 		case create && !a.post:
 			return nil, badRequest("Attribute '%s' not allowed in POST", name)
 		case !create && !a.put:
+			if name == "project_id" {
+				name = "tenant_id"
+			}
 			return nil, badRequest("Cannot update read-only attribute %s", name)
 		}
 		v, err := a.convert(name, item[name])
@@ -198,6 +219,18 @@ func sorted[V any](m map[string]V) []string {
 // show writes a value into a message.
 func show(v any) string {
 	switch v := v.(type) {
+	case string:
+		return clip(v, 300)
+	case []string:
+		return clip("['"+strings.Join(v, "', '")+"']", 300)
+	}
+	return clip(python(v), 300)
+}
+
+// python writes a decoded JSON value as Python would, whose notation the API's
+// messages are in.
+func python(v any) string {
+	switch v := v.(type) {
 	case nil:
 		return "None"
 	case bool:
@@ -206,13 +239,21 @@ func show(v any) string {
 		}
 		return "False"
 	case string:
-		return clip(v, 128)
+		return "'" + v + "'"
+	case []any:
+		parts := make([]string, len(v))
+		for i, e := range v {
+			parts[i] = python(e)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case map[string]any:
+		parts := make([]string, 0, len(v))
+		for _, k := range sorted(v) {
+			parts = append(parts, "'"+k+"': "+python(v[k]))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return clip(string(b), 128)
+	return fmt.Sprint(v)
 }
 
 func clip(s string, n int) string {
@@ -222,12 +263,9 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// text takes strings of at most n characters; null is the empty one.
+// text takes strings of at most n characters.
 func text(n int) converter {
 	return func(name string, v any) (any, error) {
-		if v == nil {
-			v = ""
-		}
 		s, ok := v.(string)
 		if !ok {
 			return nil, invalidValue(name, "'%s' is not a valid string", show(v))
@@ -264,16 +302,33 @@ func boolean(name string, v any) (any, error) {
 	return nil, invalidInput(name, "'%s' cannot be converted to boolean", show(v))
 }
 
-// integer takes whole numbers, also as text.
+// textOrNone is text that takes null as the empty one.
+func textOrNone(n int) converter {
+	return func(name string, v any) (any, error) {
+		if v == nil {
+			return "", nil
+		}
+		return text(n)(name, v)
+	}
+}
+
+// integer takes whole numbers, also as text. Of other numbers it takes the whole
+// part.
 func integer(lo, hi int64) converter {
 	return func(name string, v any) (any, error) {
 		s, ok := v.(string)
 		if n, isNumber := v.(json.Number); isNumber {
 			s, ok = n.String(), true
+			if f, err := n.Float64(); err == nil && strings.ContainsAny(s, ".eE") && math.Abs(f) < 1<<53 {
+				s = strconv.FormatInt(int64(f), 10)
+			}
 		}
 		n, err := strconv.ParseInt(s, 10, 64)
 		if !ok || err != nil {
 			return nil, invalidInput(name, "'%s' is not an integer", show(v))
+		}
+		if n < lo && lo == 0 {
+			return nil, invalidValue(name, "'%d' should be non-negative", n)
 		}
 		if n < lo {
 			return nil, invalidValue(name, "'%d' is too small - must be at least '%d'", n, lo)
@@ -324,7 +379,7 @@ func address(name string, v any) (any, error) {
 
 // addressOrNone takes null as the invalid address.
 func addressOrNone(name string, v any) (any, error) {
-	if v == nil || v == "" {
+	if v == nil {
 		return netip.Addr{}, nil
 	}
 	return address(name, v)
@@ -333,11 +388,24 @@ func addressOrNone(name string, v any) (any, error) {
 func cidr(name string, v any) (any, error) {
 	s, _ := v.(string)
 	p, err := netip.ParsePrefix(s)
+	if a, e := netip.ParseAddr(s); e == nil && a.Zone() == "" {
+		p, err = netip.PrefixFrom(a, a.BitLen()), nil
+	}
 	if err != nil || p.Addr().Is4In6() {
-		if a, e := netip.ParseAddr(s); e == nil {
-			return nil, invalidValue(name, "'%s' isn't a recognized IP subnet cidr, '%s/%d' is recommended", s, a, a.BitLen())
-		}
-		return nil, invalidValue(name, "'%s' is not a valid IP subnet", show(v))
+		return nil, invalidInput(name, "%s is not in a CIDR format", show(v))
+	}
+	return p, nil
+}
+
+// destination takes the block that a route leads to.
+func destination(name string, v any) (any, error) {
+	s, _ := v.(string)
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Addr().Is4In6() {
+		return nil, invalidValue(name, "'%s' is not a valid CIDR", show(v))
+	}
+	if p != p.Masked() {
+		return nil, invalidValue(name, "'%s' is not a recognized CIDR, '%s' is recommended", show(v), p.Masked())
 	}
 	return p, nil
 }
@@ -364,11 +432,19 @@ func oneOf(texts ...string) converter {
 
 // listOf takes lists; null is the empty one.
 func listOf[T any](c converter) converter {
+	return listFor[T]("", c)
+}
+
+// listFor takes lists of what: lists that take no null.
+func listFor[T any](what string, c converter) converter {
 	return func(name string, v any) (any, error) {
-		if v == nil {
+		if v == nil && what == "" {
 			return []T{}, nil
 		}
 		list, ok := v.([]any)
+		if !ok && what != "" {
+			return nil, invalidValue(name, "Invalid data format for %s: '%s'", what, show(v))
+		}
 		if !ok {
 			return nil, invalidValue(name, "'%s' is not a list", show(v))
 		}
@@ -384,6 +460,26 @@ func listOf[T any](c converter) converter {
 			out = append(out, x.(T))
 		}
 		return out, nil
+	}
+}
+
+// pair takes objects with exactly the two keys and makes something of them.
+func pair(first, second string, keys map[string]converter, build func(name string, v values) (any, error)) converter {
+	return func(name string, v any) (any, error) {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil, invalidValue(name, "Invalid input. '%s' must be a dictionary with keys: ['%s', '%s']", show(v), first, second)
+		}
+		_, one := m[first]
+		_, two := m[second]
+		if !one || !two || len(m) != 2 {
+			provided := "set()"
+			if len(m) > 0 {
+				provided = "{'" + strings.Join(sorted(m), "', '") + "'}"
+			}
+			return nil, invalidValue(name, "Validation of dictionary's keys failed. Expected keys: {'%s', '%s'} Provided keys: %s", first, second, clip(provided, 300))
+		}
+		return object("", keys, build)(name, v)
 	}
 }
 

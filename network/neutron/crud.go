@@ -79,6 +79,9 @@ func list[T any](r *httpapi.Request, res resource[T]) (*httpapi.Response, error)
 		}
 		return nil, err
 	}
+	if limit, given := r.Param("limit"); !given || limit == "0" {
+		p.Marker = "" // counts with a limit only
+	}
 	f := network.Filter{}
 	for name, vs := range r.Query() {
 		if slices.Contains(notFilters, name) {
@@ -136,19 +139,29 @@ func create[T any](r *httpapi.Request, res resource[T]) (*httpapi.Response, erro
 		return nil, err
 	}
 	if !bulk {
-		return httpapi.Created(map[string]any{res.singular: res.render(r.Context(), made[0])}), nil
+		return httpapi.Created(map[string]any{res.singular: created(res, res.render(r.Context(), made[0]))}), nil
 	}
 	out := make([]map[string]any, len(made))
 	for i, t := range made {
-		out[i] = res.render(r.Context(), t)
+		out[i] = created(res, res.render(r.Context(), t))
 	}
 	return httpapi.Created(map[string]any{res.plural: out}), nil
 }
 
-// only leaves the fields that the client asked for.
+// created adds what only the answer to a create tells: of a network, also of one
+// inside the cloud, whether it is the default.
+func created[T any](res resource[T], m map[string]any) map[string]any {
+	if _, ok := m["is_default"]; !ok && res.singular == "network" {
+		m["is_default"] = false
+	}
+	return m
+}
+
+// only leaves the fields that the client asked for; a field that there is not
+// leaves nothing.
 func only(r *httpapi.Request, m map[string]any) map[string]any {
-	fields := r.Fields()
-	if len(fields) == 0 {
+	fields, given := r.Query()["fields"]
+	if !given {
 		return m
 	}
 	out := map[string]any{}
@@ -169,8 +182,9 @@ func ifMatch(r *httpapi.Request) error {
 				continue
 			}
 			n, err := strconv.ParseInt(number, 10, 64)
-			if err != nil {
-				return badRequest("Revision number criteria is not of the form 'revision_number=<int>'")
+			if err != nil || strings.Count(h, "revision_number=") > 1 {
+				return nephos.Errorf(nephos.ErrInvalid, "Bad if-match request: Revision number etag must be in the format of revision_number=<int>.").
+					WithReason("BadRequest")
 			}
 			r.SetContext(network.IfRevision(r.Context(), n))
 		}

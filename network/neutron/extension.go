@@ -1,7 +1,8 @@
 package neutron
 
 import (
-	"github.com/nephos-cloud/nephos"
+	"net/http"
+
 	"github.com/nephos-cloud/nephos/httpapi"
 )
 
@@ -95,5 +96,9 @@ func (a *api) showExtension(r *httpapi.Request) (*httpapi.Response, error) {
 			return httpapi.OK(map[string]any{"extension": renderExtension(e)}), nil
 		}
 	}
-	return nil, nephos.Errorf(nephos.ErrNotFound, "Extension with alias %s does not exist", clip(r.PathValue("alias"), 64)).WithReason("HTTPNotFound")
+	// The layer above Neutron answers here, in a layout of its own.
+	return httpapi.Status(http.StatusNotFound, map[string]string{
+		"code": "404 Not Found", "title": "Not Found",
+		"message": "The resource could not be found.<br /><br />\nExtension with alias " + clip(r.PathValue("alias"), 64) + " does not exist\n\n",
+	}), nil
 }

@@ -14,9 +14,9 @@ func (a *api) network() resource[network.Network] {
 		attributes: standard(map[string]attribute{
 			"name": both(text(255)), "admin_state_up": both(boolean), "shared": both(boolean), "router:external": both(boolean),
 			"is_default": both(boolean), "mtu": both(integer(0, 1<<31-1)), "port_security_enabled": both(boolean),
-			"provider:network_type": both(optional(text(32))), "provider:physical_network": both(optional(text(64))),
+			"provider:network_type": both(networkType), "provider:physical_network": both(optional(text(64))),
 			"provider:segmentation_id": both(optional(integer(-1<<31, 1<<31-1))),
-			"availability_zone_hints":  onPost(listOf[string](text(255))),
+			"availability_zone_hints":  onPost(zoneHints),
 			"status":                   readOnly(), "subnets": readOnly(), "availability_zones": readOnly(),
 		}),
 		list: s.ListNetworks, show: s.Network, remove: s.DeleteNetwork,
@@ -41,6 +41,23 @@ func (a *api) network() resource[network.Network] {
 		},
 		render: a.renderNetwork,
 	}
+}
+
+// zoneHints takes names of availability zones.
+func zoneHints(name string, v any) (any, error) {
+	hints, err := listOf[string](text(1<<16))(name, v)
+	if list, ok := v.([]any); err == nil && ok && len(python(list)) > 255 {
+		err = invalidInput(name, "Too many availability_zone_hints specified")
+	}
+	return hints, err
+}
+
+// networkType takes the type of a segment; the empty one is none that there is.
+func networkType(name string, v any) (any, error) {
+	if v == "" {
+		return nil, invalidInput(name, "network_type value '' not supported")
+	}
+	return text(32)(name, v)
 }
 
 // provider returns what the request says of the segment, nil if nothing.
@@ -68,6 +85,7 @@ func (a *api) renderNetwork(ctx context.Context, n network.Network) map[string]a
 	if n.External {
 		m["is_default"] = n.IsDefault
 	}
+	m["ipv4_address_scope"], m["ipv6_address_scope"] = nil, nil
 	a.hide(ctx, "network", n.ProjectID, m,
 		"provider:network_type", "provider:physical_network", "provider:segmentation_id")
 	return m

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"reflect"
+	"slices"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/network"
 )
 
@@ -12,26 +15,91 @@ var (
 	fixedIP = object("fixed IP", map[string]converter{"subnet_id": uuid, "ip_address": address}, func(name string, v values) (any, error) {
 		return network.FixedIP{SubnetID: plain[string](v, "subnet_id"), IP: plain[netip.Addr](v, "ip_address")}, nil
 	})
-	addressPair = object("address pair", map[string]converter{"ip_address": addressOrPrefix, "mac_address": optional(mac)}, func(name string, v values) (any, error) {
+	addressPair = object("address pair", map[string]converter{"ip_address": addressOrPrefix, "mac_address": optional(pairMAC)}, func(name string, v values) (any, error) {
 		p := network.AddressPair{IP: plain[netip.Prefix](v, "ip_address"), MAC: plain[string](v, "mac_address")}
 		if !p.IP.IsValid() {
-			return nil, invalidInput(name, "AllowedAddressPair must contain ip_address")
+			return nil, nephos.Errorf(nephos.ErrInvalid, "AllowedAddressPair must contain ip_address").WithReason("AllowedAddressPairsMissingIP").WithField(name)
 		}
 		return p, nil
 	})
-	dhcpOption = object("extra DHCP option", map[string]converter{
-		"opt_name": text(64), "opt_value": text(255), "ip_version": optional(integer(4, 6)),
-	}, func(name string, v values) (any, error) {
-		o := network.DHCPOption{Name: plain[string](v, "opt_name"), Value: plain[string](v, "opt_value"), IPVersion: 4}
-		if n := get[int64](v, "ip_version"); n != nil {
-			o.IPVersion = int(*n)
-		}
-		if o.Name == "" {
-			return nil, invalidValue(name, "'' Blank strings are not permitted")
-		}
-		return o, nil
-	})
 )
+
+// dhcpOption takes one option; its value may be null, which takes it away.
+func dhcpOption(name string, v any) (any, error) {
+	no := invalidInput(name, "No valid key specs matched for: %s", show(v))
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, no
+	}
+	o := network.DHCPOption{IPVersion: 4}
+	value, given := m["opt_value"]
+	if o.Name, ok = m["opt_name"].(string); !ok || o.Name == "" || len(o.Name) > 64 || !given {
+		return nil, no
+	}
+	if o.Value, ok = value.(string); value != nil && (!ok || len(o.Value) > 255) {
+		return nil, no
+	}
+	known := 2
+	if version, ok := m["ip_version"]; ok {
+		known++
+		n, err := integer(4, 6)(name, version)
+		if err != nil || n == int64(5) {
+			return nil, no
+		}
+		o.IPVersion = int(n.(int64))
+	}
+	if len(m) != known {
+		return nil, no
+	}
+	return o, nil
+}
+
+// dhcpOptions takes options, none twice.
+func dhcpOptions(name string, v any) (any, error) {
+	list, ok := v.([]any)
+	if !ok && v != nil {
+		return nil, invalidInput(name, "'%s' is not a list", show(v))
+	}
+	for i, e := range list {
+		for _, other := range list[:i] {
+			if reflect.DeepEqual(e, other) {
+				return nil, invalidInput(name, "Duplicate items in the list: '%s'", show(e))
+			}
+		}
+	}
+	return listOf[network.DHCPOption](dhcpOption)(name, v)
+}
+
+// groups takes ids of security groups, none twice.
+func groups(name string, v any) (any, error) {
+	list, _ := v.([]any)
+	for i, e := range list {
+		if slices.Contains(list[:i], e) {
+			return nil, invalidValue(name, "Duplicate items in the list: '%s'", show(e))
+		}
+	}
+	return listOf[string](uuid)(name, v)
+}
+
+// addressPairs takes further addresses that a port may send from.
+func addressPairs(name string, v any) (any, error) {
+	list, ok := v.([]any)
+	if !ok && v != nil {
+		return nil, badRequest("Allowed address pairs must be a list.")
+	}
+	for _, e := range list {
+		m, ok := e.(map[string]any)
+		if !ok {
+			return nil, invalidValue(name, "'%s' is not a dictionary", show(e))
+		}
+		for _, k := range sorted(m) {
+			if k != "ip_address" && k != "mac_address" {
+				return nil, badRequest("Unrecognized attribute(s) '%s'", clip(k, 64))
+			}
+		}
+	}
+	return listOf[network.AddressPair](addressPair)(name, v)
+}
 
 func addressOrPrefix(name string, v any) (any, error) {
 	s, _ := v.(string)
@@ -40,9 +108,18 @@ func addressOrPrefix(name string, v any) (any, error) {
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		return nil, invalidValue(name, "'%s' is not a valid IP subnet", show(v))
+		return nil, badRequest("'%s' is not a valid IP address", show(v))
 	}
 	return p, nil
+}
+
+// pairMAC takes the Ethernet address of an address pair.
+func pairMAC(name string, v any) (any, error) {
+	m, err := mac(name, v)
+	if err != nil {
+		err = badRequest("'%s' is not a valid MAC address", show(v))
+	}
+	return m, err
 }
 
 // profile takes any object of moderate size.
@@ -51,7 +128,10 @@ func profile(name string, v any) (any, error) {
 		return map[string]any{}, nil
 	}
 	m, ok := v.(map[string]any)
-	if b, err := json.Marshal(v); !ok || err != nil || len(b) > 4095 {
+	if !ok {
+		return nil, invalidValue(name, "'%s' is not a dictionary", show(v))
+	}
+	if b, err := json.Marshal(v); err != nil || len(b) > 4095 {
 		return nil, invalidInput(name, "binding:profile value is not an object of at most 4095 bytes")
 	}
 	return m, nil
@@ -66,10 +146,10 @@ func (a *api) port() resource[network.Port] {
 		singular: "port", plural: "ports", path: "ports",
 		attributes: standard(map[string]attribute{
 			"name": both(text(255)), "network_id": needed(uuid), "mac_address": both(optional(mac)), "admin_state_up": both(boolean),
-			"fixed_ips": both(optional(listOf[network.FixedIP](fixedIP))), "device_id": both(text(255)), "device_owner": both(text(255)),
-			"security_groups": both(listOf[string](uuid)), "port_security_enabled": both(boolean),
-			"allowed_address_pairs": both(listOf[network.AddressPair](addressPair)), "extra_dhcp_opts": both(listOf[network.DHCPOption](dhcpOption)),
-			"binding:host_id": both(text(255)), "binding:vnic_type": both(oneOf(vnicTypes...)), "binding:profile": both(profile),
+			"fixed_ips": both(listFor[network.FixedIP]("fixed IP", fixedIP)), "device_id": both(text(255)), "device_owner": both(text(255)),
+			"security_groups": both(groups), "port_security_enabled": both(boolean),
+			"allowed_address_pairs": both(addressPairs), "extra_dhcp_opts": both(dhcpOptions),
+			"binding:host_id": both(textOrNone(255)), "binding:vnic_type": both(oneOf(vnicTypes...)), "binding:profile": both(profile),
 			"binding:vif_type": readOnly(), "binding:vif_details": readOnly(), "status": readOnly(),
 			"tags": onPost(listOf[string](text(255))),
 		}),

@@ -86,7 +86,7 @@ func (a *api) detailQuota(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 // quotaResources are the names that a PUT may give.
-var quotaResources = []string{"network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule", "subnetpool"}
+var quotaResources = []string{"network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule", "subnetpool", "rbac_policy"}
 
 func (a *api) setQuota(r *httpapi.Request) (*httpapi.Response, error) {
 	attributes := map[string]attribute{
@@ -100,9 +100,18 @@ func (a *api) setQuota(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	var used map[string]network.Quota
+	if plain[bool](items[0], "check_limit") {
+		if used, err = a.cfg.Service.Quotas(r.Context(), r.PathValue("project"), true); err != nil {
+			return nil, err
+		}
+	}
 	set := map[string]int{}
 	for name, v := range items[0] {
 		if n, ok := v.(int64); ok && slices.Contains(quotaResources, name) {
+			if have := used[name].Used; n >= 0 && int(n) < have {
+				return nil, badRequest("Quota limit %d for %s must be greater than or equal to already used %d", n, name, have)
+			}
 			set[name] = int(n)
 		}
 	}

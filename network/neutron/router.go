@@ -2,7 +2,10 @@ package neutron
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/network"
 )
@@ -13,14 +16,23 @@ func gateway(name string, v any) (any, error) {
 	if v == nil {
 		return network.GatewaySpec{}, nil
 	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, invalidValue(name, "'%s' is not a dictionary", show(v))
+	}
+	for _, k := range sorted(m) {
+		if k != "network_id" && k != "enable_snat" && k != "external_fixed_ips" {
+			return nil, invalidValue(name, "Unexpected keys supplied: %s", clip(k, 64))
+		}
+	}
 	return object("external gateway", map[string]converter{
-		"network_id": uuid, "enable_snat": boolean, "external_fixed_ips": optional(listOf[network.FixedIP](fixedIP)),
+		"network_id": uuid, "enable_snat": boolean, "external_fixed_ips": optional(listFor[network.FixedIP]("fixed IP", fixedIP)),
 	}, func(name string, g values) (any, error) {
 		spec := network.GatewaySpec{
 			NetworkID: plain[string](g, "network_id"), SNAT: get[bool](g, "enable_snat"), FixedIPs: get[[]network.FixedIP](g, "external_fixed_ips"),
 		}
 		if spec.NetworkID == "" && len(g) > 0 {
-			return nil, invalidValue(name, "Validation of dictionary's keys failed. Expected keys: ['network_id'] Provided keys: %s", show(sorted(g)))
+			return nil, invalidValue(name, "Validation of dictionary's keys failed. Expected keys: {'network_id'} Provided keys: {'%s'}", strings.Join(sorted(g), "', '"))
 		}
 		return spec, nil
 	})(name, v)
@@ -32,8 +44,8 @@ func (a *api) router() resource[network.Router] {
 	return resource[network.Router]{
 		singular: "router", plural: "routers", path: "routers",
 		attributes: standard(map[string]attribute{
-			"name": both(text(255)), "admin_state_up": both(boolean), "external_gateway_info": both(gateway), "routes": onPut(listOf[network.Route](route)),
-			"availability_zone_hints": onPost(listOf[string](text(255))), "availability_zones": readOnly(), "status": readOnly(),
+			"name": both(text(255)), "admin_state_up": both(boolean), "external_gateway_info": both(gateway), "routes": onPut(routeList),
+			"availability_zone_hints": onPost(zoneHints), "availability_zones": readOnly(), "status": readOnly(),
 		}),
 		list: s.ListRouters, show: s.Router, remove: s.DeleteRouter,
 		create: func(ctx context.Context, items []values) ([]network.Router, error) {
@@ -55,20 +67,22 @@ func (a *api) router() resource[network.Router] {
 				Gateway: get[network.GatewaySpec](v, "external_gateway_info"), Routes: get[[]network.Route](v, "routes"),
 			})
 		},
-		render: renderRouter,
+		render: a.renderRouter,
 	}
 }
 
-func renderRouter(_ context.Context, r network.Router) map[string]any {
+func (a *api) renderRouter(ctx context.Context, r network.Router) map[string]any {
 	m := renderMeta(r.Meta, map[string]any{
 		"name": r.Name, "description": r.Description, "admin_state_up": r.AdminUp, "status": r.Status, "routes": renderRoutes(r.Routes),
 		"availability_zone_hints": emptyList(r.ZoneHints), "availability_zones": emptyList(r.Zones), "external_gateway_info": nil,
+		"distributed": false, "ha": false, "flavor_id": nil,
 	})
 	if r.GatewayNetworkID != "" {
 		m["external_gateway_info"] = map[string]any{
 			"network_id": r.GatewayNetworkID, "enable_snat": r.SNAT, "external_fixed_ips": renderFixedIPs(r.GatewayIPs),
 		}
 	}
+	a.hide(ctx, "router", r.ProjectID, m, "distributed", "ha")
 	return m
 }
 
@@ -97,7 +111,7 @@ func (a *api) routerActions() []httpapi.Route {
 	}
 	routes := func(f func(context.Context, string, []network.Route) (network.Router, error)) httpapi.Handler {
 		return func(r *httpapi.Request) (*httpapi.Response, error) {
-			items, _, err := decode(r, "router", "routers", map[string]attribute{"routes": {put: true, convert: listOf[network.Route](route)}}, false)
+			items, _, err := decode(r, "router", "routers", map[string]attribute{"routes": {put: true, convert: routeList}}, false)
 			if err != nil {
 				return nil, err
 			}
@@ -105,7 +119,7 @@ func (a *api) routerActions() []httpapi.Route {
 			if err != nil {
 				return nil, err
 			}
-			return httpapi.OK(map[string]any{"router": renderRouter(r.Context(), router)}), nil
+			return httpapi.OK(map[string]any{"router": a.renderRouter(r.Context(), router)}), nil
 		}
 	}
 	at := "PUT /v2.0/routers/{id}/"
@@ -123,12 +137,22 @@ func interfaceRequest(r *httpapi.Request) (network.InterfaceRequest, error) {
 	if err != nil {
 		return network.InterfaceRequest{}, err
 	}
-	item, err := decodeItem(raw, "")
-	if err != nil {
-		return network.InterfaceRequest{}, err
+	out := network.InterfaceRequest{}
+	var body any
+	if len(raw) > 0 && json.Unmarshal(raw, &body) != nil {
+		return out, nephos.Errorf(nephos.ErrInvalid, "Malformed request body: Cannot understand JSON.").WithReason("MalformedRequestBody")
 	}
-	v, err := convert(item, map[string]attribute{
-		"subnet_id": {put: true, convert: uuidOrNone}, "port_id": {put: true, convert: uuidOrNone}, "router_id": {put: true, convert: uuidOrNone},
-	}, false)
-	return network.InterfaceRequest{SubnetID: plain[string](v, "subnet_id"), PortID: plain[string](v, "port_id")}, err
+	item, _ := body.(map[string]any) // what is no object names neither
+	for name, to := range map[string]*string{"subnet_id": &out.SubnetID, "port_id": &out.PortID} {
+		v, given := item[name]
+		if !given {
+			continue
+		}
+		id, err := uuid(name, v)
+		if err != nil {
+			return out, nephos.Errorf(nephos.ErrInvalid, "Bad router request: '%s' is not a valid UUID.", show(v)).WithReason("BadRequest").WithField(name)
+		}
+		*to = id.(string)
+	}
+	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/network"
 )
 
@@ -57,10 +58,59 @@ func protocol(name string, v any) (any, error) {
 
 // portNumber takes a port, or an ICMP type or code.
 func portNumber(name string, v any) (any, error) {
-	if v == nil || v == "" {
+	if v == nil {
 		return nil, nil
 	}
-	return integer(-1<<31, 1<<31-1)(name, v)
+	n, err := integer(-1<<31, 1<<31-1)(name, v)
+	if err != nil || n == int64(-1) {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "Invalid value for port %s", show(v)).WithReason("SecurityGroupInvalidPortValue").WithField(name)
+	}
+	return n, nil
+}
+
+// groupID takes the id of a security group. What is none is one that there is not.
+func groupID(_ string, v any) (any, error) {
+	s, ok := v.(string)
+	if !ok || !uuidForm.MatchString(s) {
+		return nil, nephos.Errorf(nephos.ErrNotFound, "Security group %s does not exist", show(v)).WithReason("SecurityGroupNotFound")
+	}
+	return s, nil
+}
+
+func remoteGroup(name string, v any) (any, error) {
+	if v == nil {
+		return "", nil
+	}
+	return groupID(name, v)
+}
+
+// noAddressGroup refuses address groups, which this cloud does not have.
+func noAddressGroup(_ string, v any) (any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	return nil, nephos.Errorf(nephos.ErrNotFound, "Address group %s could not be found.", show(v)).WithReason("AddressGroupNotFound")
+}
+
+func ethertype(name string, v any) (any, error) {
+	s, ok := v.(string)
+	if !ok {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "Security group rule for ethertype '%s' not supported. Allowed values are ['IPv4', 'IPv6'].", show(v)).
+			WithReason("SecurityGroupRuleInvalidEtherType").WithField(name)
+	}
+	return clip(s, 40), nil
+}
+
+// prefix takes an address or a block of them; null is none.
+func prefix(name string, v any) (any, error) {
+	if v == nil {
+		return "", nil
+	}
+	s, ok := v.(string)
+	if !ok {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "Invalid CIDR %s given as IP prefix.", show(v)).WithReason("InvalidCIDR").WithField(name)
+	}
+	return clip(s, 255), nil
 }
 
 // securityGroupRule is the resource security group rules.
@@ -69,9 +119,9 @@ func (a *api) securityGroupRule() resource[network.SecurityGroupRule] {
 	return resource[network.SecurityGroupRule]{
 		singular: "security_group_rule", plural: "security_group_rules", path: "security-group-rules",
 		attributes: standard(map[string]attribute{
-			"security_group_id": needed(uuid), "direction": needed(oneOf("ingress", "egress")), "ethertype": onPost(optional(text(40))),
+			"security_group_id": needed(groupID), "direction": needed(oneOf("ingress", "egress")), "ethertype": onPost(ethertype),
 			"protocol": onPost(protocol), "port_range_min": onPost(portNumber), "port_range_max": onPost(portNumber),
-			"remote_ip_prefix": onPost(text(255)), "remote_group_id": onPost(uuidOrNone), "description": onPost(text(255)), "normalized_cidr": readOnly(),
+			"remote_ip_prefix": onPost(prefix), "remote_group_id": onPost(remoteGroup), "remote_address_group_id": onPost(noAddressGroup), "normalized_cidr": readOnly(),
 		}),
 		list: s.ListSecurityGroupRules, show: s.SecurityGroupRule, remove: s.DeleteSecurityGroupRule,
 		create: func(ctx context.Context, items []values) ([]network.SecurityGroupRule, error) {
@@ -94,6 +144,7 @@ func renderRule(_ context.Context, r network.SecurityGroupRule) map[string]any {
 	return renderMeta(r.Meta, map[string]any{
 		"security_group_id": r.GroupID, "description": r.Description, "direction": r.Direction, "ethertype": r.Ethertype,
 		"protocol": orNull(r.Protocol), "port_range_min": r.PortMin, "port_range_max": r.PortMax,
-		"remote_ip_prefix": orNull(r.RemotePrefix), "remote_group_id": orNull(r.RemoteGroup), "normalized_cidr": orNull(r.Normalized()),
+		"remote_ip_prefix": orNull(r.RemotePrefix), "remote_group_id": orNull(r.RemoteGroup),
+		"remote_address_group_id": nil, "normalized_cidr": orNull(r.Normalized()),
 	})
 }

@@ -3,28 +3,37 @@ package neutron
 import (
 	"context"
 	"net/netip"
+	"reflect"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/network"
 )
 
 var (
-	pool = object("IP pool", map[string]converter{"start": address, "end": address}, func(name string, v values) (any, error) {
-		p := network.Pool{Start: plain[netip.Addr](v, "start"), End: plain[netip.Addr](v, "end")}
-		if !p.Start.IsValid() || !p.End.IsValid() {
-			return nil, invalidValue(name, "Invalid data format for IP pool: '%s'", show(map[string]any(v)))
-		}
-		return p, nil
+	pool = pair("start", "end", map[string]converter{"start": address, "end": address}, func(_ string, v values) (any, error) {
+		return network.Pool{Start: plain[netip.Addr](v, "start"), End: plain[netip.Addr](v, "end")}, nil
 	})
-	route = object("hostroute", map[string]converter{"destination": cidr, "nexthop": address}, func(name string, v values) (any, error) {
-		r := network.Route{Destination: plain[netip.Prefix](v, "destination"), NextHop: plain[netip.Addr](v, "nexthop")}
-		if !r.Destination.IsValid() || !r.NextHop.IsValid() {
-			return nil, invalidValue(name, "Invalid data format for hostroute: '%s'", show(map[string]any(v)))
-		}
-		return r, nil
+	route = pair("destination", "nexthop", map[string]converter{"destination": destination, "nexthop": address}, func(_ string, v values) (any, error) {
+		return network.Route{Destination: plain[netip.Prefix](v, "destination"), NextHop: plain[netip.Addr](v, "nexthop")}, nil
 	})
 	ipv6Mode = optional(oneOf("dhcpv6-stateful", "dhcpv6-stateless", "slaac"))
 )
+
+// routeList takes routes; null is none.
+func routeList(name string, v any) (any, error) {
+	if v == nil {
+		return []network.Route{}, nil
+	}
+	list, _ := v.([]any)
+	for i, e := range list {
+		for _, other := range list[:i] {
+			if reflect.DeepEqual(e, other) {
+				return nil, invalidValue(name, "Duplicate hostroute '%s'", show(e))
+			}
+		}
+	}
+	return listFor[network.Route]("hostroute", route)(name, v)
+}
 
 // nameserver takes the addresses of name servers.
 func nameserver(name string, v any) (any, error) {
@@ -41,9 +50,26 @@ func noPool(name string, v any) (any, error) {
 		return nil, nil
 	}
 	if name == "subnetpool_id" {
+		if _, err := uuid(name, v); err != nil {
+			return nil, err
+		}
 		return nil, nephos.Errorf(nephos.ErrNotFound, "Subnet pool %s could not be found.", show(v)).WithReason("SubnetPoolNotFound")
 	}
-	return nil, badRequest("Unrecognized attribute(s) '%s'", name)
+	if name == "use_default_subnetpool" {
+		if use, err := boolean(name, v); err != nil || use == false {
+			return nil, err
+		}
+		return nil, nephos.Errorf(nephos.ErrInvalid, "Bad subnets request: No default subnetpool found.").WithReason("BadRequest")
+	}
+	return nil, nephos.Errorf(nephos.ErrInvalid, "Bad subnets request: cidr and prefixlen must not be supplied together.").WithReason("BadRequest")
+}
+
+// noServiceTypes takes the empty list: a subnet is for ports of every kind.
+func noServiceTypes(name string, v any) (any, error) {
+	if list, ok := v.([]any); ok && len(list) == 0 || v == nil {
+		return nil, nil
+	}
+	return nil, invalidInput(name, "Subnets are for ports of every kind")
 }
 
 // subnet is the resource subnets.
@@ -53,10 +79,10 @@ func (a *api) subnet() resource[network.Subnet] {
 		singular: "subnet", plural: "subnets", path: "subnets",
 		attributes: standard(map[string]attribute{
 			"name": both(text(255)), "network_id": needed(uuid), "ip_version": needed(integer(4, 6)), "cidr": onPost(optional(cidr)),
-			"gateway_ip": both(addressOrNone), "enable_dhcp": both(boolean), "allocation_pools": both(optional(listOf[network.Pool](pool))),
-			"dns_nameservers": both(listOf[netip.Addr](nameserver)), "host_routes": both(listOf[network.Route](route)),
+			"gateway_ip": both(addressOrNone), "enable_dhcp": both(boolean), "allocation_pools": both(listFor[network.Pool]("IP pool", pool)),
+			"dns_nameservers": both(listOf[netip.Addr](nameserver)), "host_routes": both(routeList),
 			"ipv6_ra_mode": onPost(ipv6Mode), "ipv6_address_mode": onPost(ipv6Mode),
-			"subnetpool_id": onPost(noPool), "prefixlen": onPost(noPool), "shared": readOnly(),
+			"subnetpool_id": onPost(noPool), "prefixlen": onPost(noPool), "use_default_subnetpool": onPost(noPool), "service_types": both(noServiceTypes), "shared": readOnly(),
 		}),
 		list: s.ListSubnets, show: s.Subnet, remove: s.DeleteSubnet,
 		create: func(ctx context.Context, items []values) ([]network.Subnet, error) {
@@ -92,6 +118,7 @@ func renderSubnet(_ context.Context, s network.Subnet) map[string]any {
 		"name": s.Name, "description": s.Description, "network_id": s.NetworkID, "ip_version": s.IPVersion, "cidr": s.CIDR.String(),
 		"gateway_ip": orNoAddress(s.Gateway), "enable_dhcp": s.DHCP, "allocation_pools": pools, "dns_nameservers": emptyList(s.DNS),
 		"host_routes": renderRoutes(s.Routes), "ipv6_ra_mode": orNull(s.RAMode), "ipv6_address_mode": orNull(s.AddressMode), "subnetpool_id": nil,
+		"service_types": []string{},
 	})
 }
 

@@ -64,15 +64,25 @@ func decodeTags(r *httpapi.Request) ([]string, error) {
 		return nil, err
 	}
 	item, err := decodeItem(raw, "")
-	if err != nil {
-		return nil, err
+	given, ok := item["tags"]
+	if err != nil || !ok {
+		return nil, invalidInput("tags", "Invalid tags body")
 	}
-	v, err := convert(item, map[string]attribute{"tags": onPut(listOf[string](text(255)))}, false)
-	if err != nil {
-		return nil, err
+	list, ok := given.([]any)
+	if !ok {
+		return nil, invalidInput("tags", "'%s' is not a list", show(given))
 	}
-	if v["tags"] == nil {
-		return nil, invalidValue("tags", "Invalid tags body")
+	tags := make([]string, len(list))
+	for i, e := range list {
+		if tags[i], ok = e.(string); !ok {
+			return nil, invalidInput("tags", "'%s' is not a valid string", show(e))
+		}
+		if len([]rune(tags[i])) > 255 {
+			return nil, invalidInput("tags", "'%s' exceeds maximum length of 255", show(e))
+		}
+		if slices.Contains(tags[:i], tags[i]) {
+			return nil, invalidInput("tags", "Duplicate items in the list: '%s'", show(e))
+		}
 	}
-	return plain[[]string](v, "tags"), nil
+	return tags, nil
 }
