@@ -117,6 +117,6 @@ func deleteDisks(ctx context.Context, tx *store.Tx, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := tx.NewRaw("DELETE FROM compute_disks WHERE id IN (?)", bun.In(ids)).Exec(ctx)
+	_, err := tx.NewRaw("DELETE FROM compute_disks WHERE id IN (?)", bun.List(ids)).Exec(ctx)
 	return err
 }

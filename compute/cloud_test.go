@@ -1,17 +1,8 @@
 package compute_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha512"
-	"encoding/hex"
-	"errors"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,38 +21,12 @@ import (
 	"github.com/nephos-cloud/nephos/driver/volume"
 	fakevol "github.com/nephos-cloud/nephos/driver/volume/fake"
 	"github.com/nephos-cloud/nephos/identity/policy"
-	"github.com/nephos-cloud/nephos/image"
 	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/reconcile"
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
 	"github.com/nephos-cloud/nephos/store"
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
-
-// testClock stands still until it is told.
-type testClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *testClock {
-	return &testClock{now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)}
-}
-
-func (c *testClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(time.Microsecond) // no two things happen at once
-	return c.now
-}
-
-func (c *testClock) After(time.Duration) <-chan time.Time { return make(chan time.Time) }
-
-func (c *testClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // testCloud is a cloud of several hosts with fakes, driven step by step. Its
 // controller and agents can crash and be started again on what they left.
@@ -387,44 +352,4 @@ func (c *testCloud) volumeNow(id string) blockstorage.Volume {
 	v, err := c.volumes.Volume(c.user(), id)
 	require.NoError(c.t, err)
 	return v
-}
-
-// testImages is an image service with one image.
-type testImages struct {
-	id    string
-	url   string
-	body  []byte
-	image image.Image
-}
-
-func newImages(t testing.TB) *testImages {
-	body := []byte(strings.Repeat("boot", 1024))
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
-	t.Cleanup(srv.Close)
-	sum := sha512.Sum512(body)
-	size := int64(len(body))
-	id := "33333333-3333-4333-8333-333333333333"
-	return &testImages{id: id, url: srv.URL, body: body, image: image.Image{
-		ID: id, Status: image.Active, DiskFormat: "raw", ContainerFormat: "bare", Size: &size, HashAlgo: "sha512",
-		HashValue: hex.EncodeToString(sum[:]), Properties: map[string]string{},
-	}}
-}
-
-func (i *testImages) Image(_ context.Context, id string) (image.Image, error) {
-	if id != i.id {
-		return image.Image{}, nephos.Errorf(nephos.ErrNotFound, "No image found with ID %s", id)
-	}
-	return i.image, nil
-}
-
-func (i *testImages) Open(ctx context.Context, id string) (image.Image, io.ReadCloser, error) {
-	img, err := i.Image(ctx, id)
-	return img, io.NopCloser(bytes.NewReader(i.body)), err
-}
-
-func (i *testImages) SignedURL(_ context.Context, id string, _ time.Duration) (string, error) {
-	if id != i.id {
-		return "", errors.New("no such image")
-	}
-	return i.url, nil
 }

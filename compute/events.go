@@ -103,7 +103,7 @@ func (s *Service) refresh(ctx context.Context, ids []string) error {
 	for chunk := range slices.Chunk(ids, 200) {
 		var rows []serverRow
 		err := s.cfg.Store.Reader().NewSelect().Model(&rows).Column("id", "nics").
-			Where("server.id IN (?) AND NOT server.deleted AND server.phase IN (?, ?)", bun.In(chunk), phaseLive, phaseWait).Scan(ctx)
+			Where("server.id IN (?) AND NOT server.deleted AND server.phase IN (?, ?)", bun.List(chunk), phaseLive, phaseWait).Scan(ctx)
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func loadHosts(ctx context.Context, db bun.IDB, names ...string) ([]Host, error)
 	var rows []hostRow
 	q := db.NewSelect().Model(&rows).Order("host.name")
 	if len(names) > 0 {
-		q = q.Where("host.name IN (?)", bun.In(names))
+		q = q.Where("host.name IN (?)", bun.List(names))
 	}
 	err := q.Scan(ctx)
 	hosts := make([]Host, len(rows))
@@ -224,7 +224,7 @@ func disksOf(ctx context.Context, db bun.IDB, ids []string) (map[string][]diskRo
 		return out, nil
 	}
 	var rows []diskRow
-	err := db.NewSelect().Model(&rows).Where("disk.server_id IN (?)", bun.In(ids)).Order("disk.server_id", "disk.position").Scan(ctx)
+	err := db.NewSelect().Model(&rows).Where("disk.server_id IN (?)", bun.List(ids)).Order("disk.server_id", "disk.position").Scan(ctx)
 	for _, r := range rows {
 		out[r.ServerID] = append(out[r.ServerID], r)
 	}

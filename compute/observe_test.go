@@ -244,8 +244,16 @@ func TestBothDatabases(t *testing.T) {
 		c.settle()
 		deleted := false
 		for _, f := range []compute.ServerFilter{
-			{Name: "n-"}, {Name: "^n-[0-9]$"}, {IP: "10\\."}, {VMStates: []string{compute.Active}}, {Tags: []string{"t"}}, {TagsAny: []string{"x", "t"}},
-			{NotTags: []string{"x"}}, {NotTagsAny: []string{"x"}}, {Deleted: &deleted}, {Exact: map[string]string{"image": c.images.id, "power_state": "1"}},
+			{Name: "n-"},
+			{Name: "^n-[0-9]$"},
+			{IP: "10\\."},
+			{VMStates: []string{compute.Active}},
+			{Tags: []string{"t"}},
+			{TagsAny: []string{"x", "t"}},
+			{NotTags: []string{"x"}},
+			{NotTagsAny: []string{"x"}},
+			{Deleted: &deleted},
+			{Exact: map[string]string{"image": c.images.id, "power_state": "1"}},
 		} {
 			servers, more, err := c.service.ListServers(c.user(), f, page())
 			require.NoError(t, err)

@@ -105,7 +105,7 @@ func addDisks(ctx context.Context, db bun.IDB, servers []Server) error {
 		bun.BaseModel `bun:"table:compute_disks,alias:disk"`
 		Disk
 	}
-	err := db.NewSelect().Model(&rows).Where("disk.server_id IN (?) AND disk.destination = 'volume' AND disk.volume_id <> ''", bun.In(ids)).
+	err := db.NewSelect().Model(&rows).Where("disk.server_id IN (?) AND disk.destination = 'volume' AND disk.volume_id <> ''", bun.List(ids)).
 		Order("disk.server_id", "disk.position").Scan(ctx)
 	if err != nil {
 		return err

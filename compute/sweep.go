@@ -34,12 +34,12 @@ func (s *Service) sweep(ctx context.Context, it *reconcile.Item) (reconcile.Next
 			return err
 		}
 		if len(silent) > 0 {
-			_, err := tx.NewRaw("UPDATE compute_hosts SET up = ?, generation = generation + 1, updated_at = ? WHERE name IN (?)", false, now, bun.In(silent)).Exec(ctx)
+			_, err := tx.NewRaw("UPDATE compute_hosts SET up = ?, generation = generation + 1, updated_at = ? WHERE name IN (?)", false, now, bun.List(silent)).Exec(ctx)
 			if err != nil {
 				return err
 			}
 			// Who waits for one of them need not wait any longer.
-			_, err = tx.NewRaw("UPDATE compute_servers SET check_at = ? WHERE host IN (?) AND NOT deleted AND check_at IS NOT NULL", now, bun.In(silent)).Exec(ctx)
+			_, err = tx.NewRaw("UPDATE compute_servers SET check_at = ? WHERE host IN (?) AND NOT deleted AND check_at IS NOT NULL", now, bun.List(silent)).Exec(ctx)
 			if err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ func (s *Service) wakeOverdue(ctx context.Context, tx *store.Tx, now time.Time) 
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	if _, err := tx.NewRaw("UPDATE compute_servers SET check_at = ? WHERE id IN (?)", now.Add(s.cfg.Resend), bun.In(ids)).Exec(ctx); err != nil {
+	if _, err := tx.NewRaw("UPDATE compute_servers SET check_at = ? WHERE id IN (?)", now.Add(s.cfg.Resend), bun.List(ids)).Exec(ctx); err != nil {
 		return err
 	}
 	for _, id := range ids {
@@ -87,7 +87,7 @@ func (s *Service) forget(ctx context.Context, tx *store.Tx, now time.Time) error
 	}
 	if len(ids) > 0 {
 		for _, q := range []string{"DELETE FROM compute_actions WHERE server_id IN (?)", "DELETE FROM compute_servers WHERE id IN (?)"} {
-			if _, err := tx.NewRaw(q, bun.In(ids)).Exec(ctx); err != nil {
+			if _, err := tx.NewRaw(q, bun.List(ids)).Exec(ctx); err != nil {
 				return err
 			}
 		}

@@ -3,7 +3,6 @@ package nova
 import (
 	"encoding/base64"
 	"encoding/json"
-	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -44,13 +43,6 @@ type serverSpec struct {
 type fileSpec struct {
 	Path     string `json:"path"`
 	Contents string `json:"contents"`
-}
-
-type networkSpec struct {
-	FixedIP *string `json:"fixed_ip"`
-	Port    *string `json:"port"`
-	UUID    *string `json:"uuid"`
-	Tag     *string `json:"tag"`
 }
 
 // serverProperties are the fields of a create that came and went.
@@ -307,84 +299,6 @@ func checkCounts(in *serverSpec, req *compute.BootRequest) error {
 	return nil
 }
 
-// readNetworks reads the list, or the words auto and none.
-func readNetworks(r *httpapi.Request, raw json.RawMessage, req *compute.BootRequest) error {
-	if raw == nil {
-		req.Automatic = true
-		return nil
-	}
-	var word string
-	if json.Unmarshal(raw, &word) == nil {
-		switch {
-		case atLeast(r, 37) && word == "auto":
-			req.Automatic = true
-			return nil
-		case atLeast(r, 37) && word == "none":
-			req.None = true
-			return nil
-		}
-		return badField("networks", word, quote(word)+" is not valid under any of the given schemas")
-	}
-	var list []networkSpec
-	if err := r.DecodeValue(raw, "networks", &list); err != nil {
-		return err
-	}
-	var items []json.RawMessage
-	_ = json.Unmarshal(raw, &items)
-	// Tags came in 2.32, were lost in 2.37 and came back in 2.42.
-	tags := []property{{"tag", "2.32", ""}}
-	if atLeast(r, 37) {
-		tags[0].min = "2.42"
-	}
-	for i, n := range list {
-		if err := gate(r, strconv.Itoa(i), items[i], tags); err != nil {
-			return err
-		}
-		p, err := portRequest(n.UUID, n.Port, n.FixedIP, n.Tag)
-		if err != nil {
-			return err
-		}
-		req.Networks = append(req.Networks, p)
-	}
-	if len(list) == 0 {
-		req.Automatic = true
-	}
-	return nil
-}
-
-func portRequest(uuid, port, fixed, tag *string) (p compute.PortRequest, err error) {
-	if fixed != nil {
-		if err := checkIP("fixed_ip", *fixed, 0); err != nil {
-			return p, err
-		}
-		p.FixedIP, _ = netip.ParseAddr(*fixed)
-	}
-	if tag != nil {
-		if err := checkTag("tag", *tag); err != nil {
-			return p, err
-		}
-		p.Tag = *tag
-	}
-	if port != nil {
-		if err := checkUUID("port", *port); err != nil {
-			return p, err
-		}
-		if fixed != nil {
-			return p, invalid("Specified Fixed IP '%s' cannot be used with port '%s': the two cannot be specified together.", clip(*fixed), clip(*port))
-		}
-		p.PortID = *port
-		return p, nil
-	}
-	if uuid == nil {
-		return p, invalid("Missing network or port: one of 'uuid' and 'port' must be given.").WithField("networks")
-	}
-	if !uuidForm.MatchString(*uuid) {
-		return p, invalid("Bad networks format: network uuid is not in proper format (%s)", clip(*uuid)).WithField("uuid")
-	}
-	p.NetworkID = *uuid
-	return p, nil
-}
-
 // readFiles reads the files of a personality.
 func readFiles(files []fileSpec, req *compute.BootRequest) error {
 	for _, f := range files {
@@ -395,48 +309,4 @@ func readFiles(files []fileSpec, req *compute.BootRequest) error {
 		req.Files = append(req.Files, compute.InjectedFile{Path: f.Path, Data: data})
 	}
 	return nil
-}
-
-// maxHints bounds the scheduler hints of a request.
-const maxHints = 64
-
-// schedulerHints reads hints, whose values are texts or lists of texts.
-func schedulerHints(r *httpapi.Request, raw json.RawMessage) (map[string][]string, error) {
-	if raw == nil {
-		return nil, nil
-	}
-	var in map[string]json.RawMessage
-	if err := r.DecodeValue(raw, "os:scheduler_hints", &in); err != nil {
-		return nil, err
-	}
-	if len(in) > maxHints {
-		return nil, invalid("At most %d scheduler hints are taken.", maxHints).WithField("os:scheduler_hints")
-	}
-	out := map[string][]string{}
-	for _, k := range sortedKeys(in) {
-		var one string
-		var list []string
-		switch {
-		case json.Unmarshal(in[k], &one) == nil:
-			list = []string{one}
-		case json.Unmarshal(in[k], &list) == nil:
-		default:
-			list = []string{string(in[k])}
-		}
-		switch k {
-		case "group":
-			if len(list) != 1 {
-				return nil, badField(k, pyRaw(in[k]), pyRaw(in[k])+" is not of type 'string'")
-			}
-			fallthrough
-		case "same_host", "different_host":
-			for _, id := range list {
-				if err := checkUUID(k, id); err != nil {
-					return nil, err
-				}
-			}
-		}
-		out[k] = list
-	}
-	return out, nil
 }

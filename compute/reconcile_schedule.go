@@ -1,0 +1,164 @@
+package compute
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/reconcile"
+	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// schedule chooses a host and claims its capacity, in one commit with the
+// server's record.
+func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverRow) error {
+	req, err := s.request(ctx, row)
+	if err != nil {
+		return err
+	}
+	o := sqlstore.Options{
+		Consumer: sqlstore.Consumer{ID: row.ID, ProjectID: row.ProjectID, UserID: row.UserID, Type: "INSTANCE"},
+		Seed:     seedOf(row.ID), Alternates: 3,
+	}
+	before := *row // the transaction may run again
+	_, err = s.cfg.Claims.Schedule(ctx, req, o, func(ctx context.Context, tx *store.Tx, host scheduler.HostRef) error {
+		*row = before
+		if err := row.guard(ctx, tx); err != nil {
+			return err
+		}
+		cur := row
+		if err := checkGroup(ctx, tx, cur, req.Group, host.ID); err != nil {
+			return err
+		}
+		if slices.Contains(row.Tried, host.ID) {
+			if _, err := tx.NewRaw("DELETE FROM compute_tombstones WHERE host = ? AND server_id = ?", host.ID, row.ID).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		cur.Host, cur.Node, cur.Phase, cur.TaskState = host.ID, host.Name, phaseConnect, TaskNetworking
+		if cur.Zone = host.Zone; cur.Zone == "" {
+			cur.Zone = s.cfg.Zone
+		}
+		deadline := tx.Now().Add(s.cfg.BootDeadline)
+		cur.Deadline = &deadline
+		return cur.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "deadline")
+	})
+	if err != nil {
+		*row = before
+	}
+	if errors.Is(err, nephos.ErrNoCapacity) {
+		message := "No valid host was found. " + strings.TrimPrefix(err.Error(), "No valid host was found. ")
+		if len(row.Tried) > 0 {
+			message = fmt.Sprintf("Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance %s.", row.ID)
+			if row.Fault != nil {
+				message += " Last error: " + row.Fault.Message
+			}
+		}
+		if _, err = s.abort(ctx, it, row, message, ""); err == nil {
+			err = errSuperseded // by the release of what there is
+		}
+	}
+	return err
+}
+
+// request describes the server to the scheduler.
+func (s *Service) request(ctx context.Context, row *serverRow) (scheduler.Request, error) {
+	db := s.cfg.Store.Reader()
+	w := row.Wanted
+	flavor := scheduler.Flavor{
+		VCPUs: int64(row.Flavor.VCPUs), MemoryMB: int64(row.Flavor.MemoryMiB), RootGB: int64(row.Flavor.DiskGiB),
+		EphemeralGB: int64(row.Flavor.EphemeralGB), SwapMB: int64(row.Flavor.SwapMiB), ExtraSpecs: row.Flavor.ExtraSpecs,
+	}
+	resources, err := flavor.Resources(row.ImageID == "")
+	if err != nil {
+		return scheduler.Request{}, err
+	}
+	req := scheduler.Request{
+		ID: row.ID, ProjectID: row.ProjectID, Resources: resources, Count: 1, Zone: w.Zone, ForcedHost: w.ForcedHost,
+		ForcedNode: w.ForcedNode, RequestedHost: w.RequestedHost, RequestedNode: w.RequestedNode, IgnoreHosts: row.Tried,
+		FlavorName: row.Flavor.Name, ExtraSpecs: row.Flavor.ExtraSpecs, ImageProperties: row.Image.Properties, Hints: w.Hints,
+	}
+	var others []string
+	for _, hint := range []string{"same_host", "different_host"} {
+		others = append(others, w.Hints[hint]...)
+	}
+	if len(others) > 0 {
+		if req.ServerHosts, err = hostsOf(ctx, db, others); err != nil {
+			return req, err
+		}
+	}
+	if row.GroupID != "" {
+		group, err := s.bootGroup(ctx, row.GroupID)
+		if err != nil {
+			return req, err
+		}
+		if group.MembersByHost, err = membersByHost(ctx, db, row.GroupID, row.ID); err != nil {
+			return req, err
+		}
+		req.Group = &group
+	}
+	return req, nil
+}
+
+// hostsOf tells the hosts of servers.
+func hostsOf(ctx context.Context, db bun.IDB, ids []string) (map[string]string, error) {
+	var rows []struct{ ID, Host string }
+	err := db.NewSelect().Table("compute_servers").Column("id", "host").Where("id IN (?) AND NOT deleted AND host <> ''", bun.List(ids)).Scan(ctx, &rows)
+	out := map[string]string{}
+	for _, r := range rows {
+		out[r.ID] = r.Host
+	}
+	return out, err
+}
+
+// membersByHost counts a group's other servers by host.
+func membersByHost(ctx context.Context, db bun.IDB, groupID, except string) (map[string]int, error) {
+	var rows []struct {
+		Host string
+		N    int
+	}
+	err := db.NewSelect().Table("compute_servers").Column("host").ColumnExpr("COUNT(*) AS n").
+		Where("group_id = ? AND NOT deleted AND host <> '' AND id <> ?", groupID, except).Group("host").Scan(ctx, &rows)
+	out := map[string]int{}
+	for _, r := range rows {
+		out[r.Host] = r.N
+	}
+	return out, err
+}
+
+// checkGroup makes sure that a decision made on what was known of the group
+// still keeps its policy, now that the transaction sees all of it.
+func checkGroup(ctx context.Context, tx *store.Tx, row *serverRow, g *scheduler.Group, host string) error {
+	if g == nil {
+		return nil
+	}
+	members, err := membersByHost(ctx, tx, row.GroupID, row.ID)
+	if err != nil {
+		return err
+	}
+	most := max(g.MaxServerPerHost, 1)
+	bad := g.Policy == scheduler.AntiAffinity && members[host] >= most ||
+		g.Policy == scheduler.Affinity && len(members) > 0 && members[host] == 0
+	if bad {
+		return nephos.Errorf(nephos.ErrUnavailable, "scheduling server %s: its group %s changed meanwhile", row.ID, row.GroupID)
+	}
+	return nil
+}
+
+// seedOf settles ties differently for each server, and always so for the same.
+func seedOf(id string) uint64 {
+	b, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
+	if err != nil || len(b) < 8 {
+		return 1
+	}
+	return binary.BigEndian.Uint64(b)
+}
