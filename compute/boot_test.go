@@ -2,6 +2,7 @@ package compute_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -65,4 +66,34 @@ func TestDeleteGivesEverythingBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Equal(t, compute.Deleted, list[0].VMState)
+}
+
+// A server may be deleted at any moment of its boot.
+func TestDeleteWhileBuilding(t *testing.T) {
+	for steps := range 12 {
+		c := newCloud(t, 2, nil)
+		s := c.boot(compute.BootRequest{})
+		for range steps {
+			c.stepOnce()
+		}
+		require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false))
+		require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false), "again")
+		c.settle()
+		_, err := c.service.Server(c.user(), s.ID)
+		require.ErrorContains(t, err, "could not be found", "after %d steps", steps)
+		c.pass(time.Minute)
+		c.empty()
+	}
+}
+
+func TestForgottenServersAreForgotten(t *testing.T) {
+	c := newCloud(t, 1, nil)
+	s := c.running()
+	require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false))
+	c.settle()
+	c.clock.advance(25 * time.Hour)
+	c.pass(time.Minute)
+	n, err := c.db.Reader().NewSelect().Table("compute_servers").Count(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
 }
