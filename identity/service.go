@@ -121,7 +121,7 @@ func New(cfg Config) (*Service, error) {
 		catalogs: newLRU[string, *Catalog](1000),
 	}
 	var err error
-	if s.decoyHash, err = hashChosen("", cfg.BcryptCost); err != nil {
+	if s.decoyHash, err = decoy(cfg.BcryptCost); err != nil {
 		return nil, err
 	}
 	s.identities.wake, s.identities.stop = cfg.Store.Watch(Topic)
