@@ -2,7 +2,9 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"sync"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
@@ -20,15 +22,17 @@ func (c *Cloud) bootstrap(ctx context.Context) (err error) {
 		return err
 	}
 	ctx = nephos.WithCaller(ctx, c.Admin())
+	// Together, so that they share commits.
+	var wg sync.WaitGroup
+	var network, flavors error
 	if c.cfg.External != nil {
-		if err := c.makeExternal(ctx, *c.cfg.External); err != nil {
-			return err
-		}
+		wg.Go(func() { network = c.makeExternal(ctx, *c.cfg.External) })
 	}
 	if c.cfg.Flavors {
-		return c.makeFlavors(ctx)
+		wg.Go(func() { flavors = c.makeFlavors(ctx) })
 	}
-	return nil
+	wg.Wait()
+	return errors.Join(network, flavors)
 }
 
 // Admin is the cloud's first admin in the project admin, as a caller.
@@ -91,10 +95,11 @@ func (c *Cloud) makeFlavors(ctx context.Context) error {
 	if err != nil || len(found) > 0 {
 		return err
 	}
-	for _, f := range customary {
-		if _, err := c.Compute.CreateFlavor(ctx, f); err != nil {
-			return err
-		}
+	errs := make([]error, len(customary))
+	var wg sync.WaitGroup
+	for i, f := range customary {
+		wg.Go(func() { _, errs[i] = c.Compute.CreateFlavor(ctx, f) })
 	}
-	return nil
+	wg.Wait()
+	return errors.Join(errs...)
 }

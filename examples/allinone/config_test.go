@@ -54,6 +54,7 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 		{says: "-public-url", args: []string{"-listen", "[::]:80", "-insecure"}},
 		{says: "-public-url", args: []string{"-public-url", "cloud.example.org"}},
 		{says: "-listen", args: []string{"-listen", "here"}},
+		{says: "-profile", args: []string{"-profile", ":6060"}},
 		{says: "regoin", args: []string{"-config", unknown}},
 		{says: "reading the configuration", args: []string{"-config", "/nowhere"}},
 	} {

@@ -21,6 +21,8 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/cloud"
+	"github.com/nephos-cloud/nephos/driver/blob"
+	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity"
 	networking "github.com/nephos-cloud/nephos/network"
@@ -89,20 +91,24 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 	if database == "" {
 		database = "sqlite:" + filepath.Join(c.data, "nephos.db")
 	}
+	// What is put on disk at the first start takes its time: side by side.
+	var keys *identity.Keys
+	var blobs *blob.Store
+	var volumes *volume.Pool
+	var stores opened
+	var keysErr, storesErr error
+	var opening sync.WaitGroup
+	opening.Go(func() { keys, keysErr = identity.OpenKeys(filepath.Join(c.data, "keys"), nil) })
+	opening.Go(func() { blobs, volumes, stores, storesErr = openStores(ctx, c, cloudID, log) })
 	db, err := store.Open(ctx, database, store.Options{Log: log})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	keys, err := identity.OpenKeys(filepath.Join(c.data, "keys"), nil)
-	if err != nil {
-		return err
-	}
-	blobs, volumes, stores, err := openStores(ctx, c, cloudID, log)
-	if err != nil {
-		return err
+	opening.Wait()
+	if db != nil {
+		defer func() { err = errors.Join(err, db.Close()) }()
 	}
 	defer func() { err = errors.Join(err, stores.close()) }()
+	if err := errors.Join(err, keysErr, storesErr); err != nil {
+		return err
+	}
 	hosts, drivers, err := openHosts(ctx, c, cloudID, log)
 	if err != nil {
 		return err
