@@ -14,7 +14,7 @@ const (
 	checkReader    = "rule:admin_only or role:reader and project_id:%(project_id)s"
 	checkNetOwner  = "rule:admin_only or rule:context_is_advsvc or rule:network_owner"
 	checkService   = "rule:admin_only or role:service"
-	checkNetMember = checkMember + " or rule:network_owner"
+	checkNetMember = checkMember + " or role:member and rule:network_owner"
 )
 
 // Rules returns the service's rules: the names and default checks of Neutron's,
