@@ -83,9 +83,9 @@ func newCloud(t *testing.T, dir string, args ...string) *cloud {
 		c.kill()
 		if t.Failed() {
 			log, _ := os.ReadFile(c.logFile())
-			var lines []string // without the many polls
+			var lines []string // without the many requests
 			for line := range strings.Lines(string(log)) {
-				if !strings.Contains(line, " DBG ") && !strings.Contains(line, "status=20") {
+				if !strings.Contains(line, " DBG ") && !strings.Contains(line, "INF request") {
 					lines = append(lines, line)
 				}
 			}
