@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -41,6 +42,10 @@ func (d *Driver) chooseAccel(ctx context.Context) (string, error) {
 	if _, err := os.Stat("/dev/kvm"); err != nil {
 		return "tcg", nil
 	}
+	if cpus, err := os.ReadFile("/proc/cpuinfo"); err == nil && !virtualizes(runtime.GOARCH, cpus) {
+		d.log.Warn("the processor does not offer virtualization, guests are emulated")
+		return "tcg", nil
+	}
 	type answer struct{ BootID, QEMU, Accel string }
 	now, path := answer{BootID: bootID(), QEMU: fmt.Sprint(d.cfg.Binary, " ", d.version)}, filepath.Join(d.cfg.Dir, "accel.json")
 	var old answer
@@ -56,6 +61,25 @@ func (d *Driver) chooseAccel(ctx context.Context) (string, error) {
 		now.Accel = "tcg"
 	}
 	return now.Accel, writeJSON(path, now)
+}
+
+// virtualizes reports whether a processor may run guests, by what the kernel
+// says of it: one of x86 must show vmx or svm. There are machines whose /dev/kvm
+// hangs, and a probe of that takes its whole time.
+func virtualizes(arch string, cpuinfo []byte) bool {
+	if arch != "amd64" && arch != "386" {
+		return true
+	}
+	for line := range bytes.Lines(cpuinfo) {
+		if name, flags, ok := bytes.Cut(line, []byte(":")); ok && string(bytes.TrimSpace(name)) == "flags" {
+			for _, f := range bytes.Fields(flags) {
+				if string(f) == "vmx" || string(f) == "svm" {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // probe boots a tiny guest.

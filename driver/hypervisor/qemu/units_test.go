@@ -213,3 +213,12 @@ func TestForeignProcessIsNotOurs(t *testing.T) {
 	_, err = scanProcess("some-guest")
 	require.ErrorIs(t, err, os.ErrProcessDone)
 }
+
+func TestVirtualizes(t *testing.T) {
+	const without = "processor\t: 0\nflags\t\t: fpu vme svmx\nbugs\t\t: svm vmx\n\n"
+	require.False(t, virtualizes("amd64", []byte(without)))
+	require.False(t, virtualizes("amd64", nil))
+	require.True(t, virtualizes("arm64", []byte(without)))
+	require.True(t, virtualizes("amd64", []byte(without+"processor\t: 1\nflags\t\t: fpu svm vme\n")))
+	require.True(t, virtualizes("386", []byte("flags\t\t: fpu vmx\n")))
+}
