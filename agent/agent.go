@@ -74,7 +74,7 @@ type Agent struct {
 	pending map[*object]struct{} // those that are dirty
 	boot    string               // the host's boot, as last described
 	byAddr  map[netAddr]string   // who answers for a source address, for metadata
-	carried int                  // counts the objects carried out that others may wait for
+	carried int                  // counts the work done on objects that others may wait for
 }
 
 // object is what the agent knows of one piece of desired state.
@@ -380,8 +380,8 @@ func (a *Agent) work(ctx context.Context, o *object) {
 		o.fails, o.done = 0, &d.Revision
 	}
 	report.Moments, o.moments = o.moments, nil
-	if err == nil && d.Kind != driver.KindServer {
-		a.carried++
+	if d.Kind != driver.KindServer {
+		a.carried++                    // tried, at least
 		for other := range a.pending { // somebody may have waited for this one
 			other.waits = false
 		}

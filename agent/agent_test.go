@@ -217,6 +217,31 @@ func TestAPortAndARouterWaitForTheirNetworkWithoutComplaint(t *testing.T) {
 	}
 }
 
+func TestANetworkGoesAfterTheRouterThatLeavesIt(t *testing.T) {
+	h := newHost(t)
+	router := network.Router{Revision: 1, Name: "router", AdminUp: true, Interfaces: []network.RouterInterface{{
+		PortID: "leg", NetworkID: "net", MAC: "fa:16:3e:00:00:02", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")},
+	}}}
+	h.put(object(t, driver.KindNetwork, "net", 1, testNetwork()), object(t, driver.KindRouter, "router", 1, router))
+	h.kill()
+	armed := false
+	h.crash = func(at string) {
+		if at == "agent before router" && armed { // while a worker has the router, another takes the network
+			armed = false
+			require.NoError(t, h.fleet.Put(t.Context(), "host-1", driver.Object{Kind: driver.KindNetwork, ID: "net", Revision: 2, Deleted: true}))
+			h.settle()
+		}
+	}
+	h.start()
+	h.seen.reports, armed = nil, true
+	router.Revision, router.Interfaces = 2, nil
+	h.put(object(t, driver.KindRouter, "router", 2, router))
+	for _, r := range h.seen.reports {
+		require.Empty(t, r.Error)
+	}
+	require.True(t, h.seen.last(driver.KindNetwork).Deleted)
+}
+
 func TestWhatComesWhileAServerLooksForItIsNotMissed(t *testing.T) {
 	h := newHost(t)
 	once := sync.Once{}

@@ -26,7 +26,12 @@ func (a *Agent) carry(ctx context.Context, d driver.Object, o *object) (state st
 		return "up", a.carryPort(ctx, d, o)
 	case driver.KindNetwork:
 		return "up", carrySpec(d, func(n network.Network) error { return a.cfg.Network.EnsureNetwork(ctx, d.ID, n) },
-			func() error { return a.cfg.Network.DeleteNetwork(ctx, d.ID) })
+			func() error {
+				if err := a.needQuiet(); err != nil {
+					return err
+				}
+				return a.cfg.Network.DeleteNetwork(ctx, d.ID)
+			})
 	case driver.KindSecurityGroup:
 		return "up", carrySpec(d, func(g network.SecurityGroup) error { return a.cfg.Network.EnsureSecurityGroup(ctx, d.ID, g) },
 			func() error { return a.cfg.Network.DeleteSecurityGroup(ctx, d.ID) })
@@ -95,6 +100,20 @@ func (a *Agent) needNetworks(ids ...string) error {
 	for _, id := range ids {
 		if o := a.objects[key(driver.KindNetwork, id)]; o == nil || o.done == nil {
 			return fmt.Errorf("network %s is not here yet: %w", id, errWaits)
+		}
+	}
+	return nil
+}
+
+// needQuiet waits for ports and routers under way, which may be about to leave a
+// network that goes. Those that failed are not waited for.
+func (a *Agent) needQuiet() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for k, o := range a.objects {
+		_, fresh := a.pending[o]
+		if (o.running || fresh && o.fails == 0 && !o.waits) && (o.desired.Kind == driver.KindPort || o.desired.Kind == driver.KindRouter) {
+			return fmt.Errorf("%s is under way: %w", k, errWaits)
 		}
 	}
 	return nil
