@@ -64,6 +64,7 @@ type Cloud struct {
 	Store       *store.DB
 	Bus         *bus.Memory
 	Hypervisors []*fakehypervisor.State // one a host; they outlive a restart
+	Faults      *fakehypervisor.Faults  // of all hosts' hypervisors; none to begin with
 	Wires       *fakenetwork.State
 	Volumes     *fakevolume.State
 
@@ -84,7 +85,7 @@ func New(t testing.TB, o Options) *Cloud {
 	ctx := context.Background()
 	db, err := store.Open(ctx, o.Database, store.Options{Clock: o.Clock, NoSync: true})
 	require.NoError(t, err)
-	c := &Cloud{Store: db, Bus: bus.NewMemory(o.Clock), Wires: fakenetwork.NewState(o.Clock), Volumes: &fakevolume.State{}}
+	c := &Cloud{Store: db, Bus: bus.NewMemory(o.Clock), Wires: fakenetwork.NewState(o.Clock), Volumes: &fakevolume.State{}, Faults: &fakehypervisor.Faults{}}
 
 	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Handler().ServeHTTP(w, r) })
 	c.server = httptest.NewServer(handler)
@@ -121,7 +122,7 @@ func New(t testing.TB, o Options) *Cloud {
 
 func host(t testing.TB, c *Cloud, name string, state *fakehypervisor.State, clock nephos.Clock) cloud.Host {
 	hd, err := fakehypervisor.Open(fakehypervisor.Config{
-		CloudID: "test", Name: name, State: state, Clock: clock,
+		CloudID: "test", Name: name, State: state, Clock: clock, Faults: c.Faults,
 		Host: hypervisor.Host{Type: "QEMU", Arch: "x86_64", VCPUs: 64, MemoryMiB: 256 << 10, DiskGiB: 10000},
 	})
 	require.NoError(t, err)
