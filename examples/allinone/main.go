@@ -186,7 +186,7 @@ func logger(c *config, out io.Writer) (*slog.Logger, error) {
 		info, err := f.Stat()
 		color = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
-	return slog.New(tint.NewHandler(out, &tint.Options{Level: level, NoColor: !color})), nil
+	return slog.New(tint.NewTextHandler(out, &tint.Options{Level: level, NoColor: !color})), nil
 }
 
 // lock makes sure that one process has the directory.

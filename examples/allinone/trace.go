@@ -62,7 +62,7 @@ func (e *fileExporter) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlyS
 			l.Parent = s.Parent().SpanID().String()
 		}
 		for _, a := range s.Attributes() {
-			l.Attributes[string(a.Key)] = a.Value.Emit()
+			l.Attributes[string(a.Key)] = a.Value.String()
 		}
 		if err := enc.Encode(l); err != nil {
 			return err
