@@ -110,38 +110,6 @@ func oldConsole(protocol string, types ...string) func(*api, *httpapi.Request, s
 	}
 }
 
-func (a *api) diagnostics(r *httpapi.Request) (*httpapi.Response, error) {
-	d, err := a.Consoles.Diagnostics(r.Context(), r.PathValue("id"))
-	if err != nil {
-		return nil, err
-	}
-	if !atLeast(r, 48) {
-		return httpapi.OK(oldDiagnostics(d)), nil
-	}
-	for key, empty := range map[string]any{
-		"state": nil, "driver": nil, "hypervisor": nil, "hypervisor_os": nil, "uptime": nil, "config_drive": nil, "num_cpus": 0,
-		"num_nics": 0, "num_disks": 0, "cpu_details": []any{}, "nic_details": []any{}, "disk_details": []any{},
-		"memory_details": map[string]any{"maximum": nil, "used": nil},
-	} {
-		if _, ok := d[key]; !ok {
-			d[key] = empty
-		}
-	}
-	return httpapi.OK(d), nil
-}
-
-// oldDiagnostics are the numbers of a guest, which is what drivers told before
-// their names were agreed on.
-func oldDiagnostics(d map[string]any) map[string]any {
-	out := map[string]any{}
-	for k, v := range d {
-		if n, ok := v.(float64); ok {
-			out[k] = n
-		}
-	}
-	return out
-}
-
 func (a *api) showPassword(r *httpapi.Request) (*httpapi.Response, error) {
 	p, err := a.Consoles.ServerPassword(r.Context(), r.PathValue("id"))
 	if err != nil {
