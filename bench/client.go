@@ -205,6 +205,27 @@ func (b *bench) call(ctx context.Context, method, url string, in, out any) error
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
+// read returns the body of what the URL answers, and leaves it to the caller
+// whether the time to decode it counts.
+func (b *bench) read(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("X-Auth-Token", b.token)
+	req.Header.Set("OpenStack-API-Version", "compute 2.60")
+	resp, err := b.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= 300 {
+		err = &failure{"GET", url, resp.StatusCode, string(body)}
+	}
+	return body, err
+}
+
 type failure struct {
 	method, url string
 	status      int
