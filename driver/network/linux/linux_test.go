@@ -98,12 +98,14 @@ func within(ns netns.NsHandle, f func() error) error {
 var external = map[string]linux.External{"physnet": {HostAddress: netip.MustParsePrefix("172.24.4.1/24")}}
 
 // open opens the driver on the pretended host.
-func (h *host) open() *linux.Driver {
+func (h *host) open() *linux.Driver { return h.openFor(h.t.Name()) }
+
+func (h *host) openFor(cloudID string) *linux.Driver {
 	h.t.Helper()
 	var d *linux.Driver
 	inside(h.t, h.ns, func() (err error) {
 		d, err = linux.Open(h.t.Context(), linux.Config{
-			CloudID: h.t.Name(), Dir: h.dir, Physical: external, LeaseTime: time.Hour,
+			CloudID: cloudID, Dir: h.dir, Physical: external, LeaseTime: time.Hour,
 		})
 		return err
 	})

@@ -105,6 +105,9 @@ func (d *Driver) plugNetwork(b *bridge, host netip.Prefix) error {
 
 // plugHost gives the host its foot in the network.
 func (d *Driver) plugHost(b *bridge, host netip.Prefix) error {
+	if err := d.checkSubnet(b, host); err != nil {
+		return err
+	}
 	l, err := ensureVeth(d.sw, veth{
 		name: uplinkVeth(b.id), alias: "uplink " + b.id, mtu: b.mtu(), master: b.index,
 		far: d.host, leg: d.hostVeth(b.id), up: true,
@@ -114,6 +117,27 @@ func (d *Driver) plugHost(b *bridge, host netip.Prefix) error {
 	}
 	_, err = ensureAddresses(d.host, l, []netip.Prefix{host})
 	return err
+}
+
+// checkSubnet fails if another interface of the host is on the subnet: packets
+// for this network would leave by that one, or not, as the kernel likes.
+func (d *Driver) checkSubnet(b *bridge, host netip.Prefix) error {
+	addresses, err := d.host.nl.AddrList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("list addresses of the host: %w", err)
+	}
+	for _, a := range addresses {
+		if a.IPNet == nil || !prefixOf(a.IPNet).Overlaps(host) {
+			continue
+		}
+		l, err := d.host.nl.LinkByIndex(a.LinkIndex)
+		if err != nil || l.Attrs().Name == d.hostVeth(b.id) {
+			continue // it went meanwhile, or is ours
+		}
+		return nephos.Errorf(nephos.ErrConflict, "interface %s of this host has %s, which is in the network's subnet %s (of another cloud?)",
+			l.Attrs().Name, prefixOf(a.IPNet), host.Masked())
+	}
+	return nil
 }
 
 // zone returns the network's zone: the one in its bridge's label, or a free one.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/network"
 )
 
@@ -215,4 +216,20 @@ func TestMetadataRequest(t *testing.T) {
 		_, err := net.DialTimeout("tcp4", "169.254.169.254:80", 300*time.Millisecond)
 		return err
 	}))
+}
+
+// TestTwoCloudsWantOneSubnet has two clouds on one host with the same external
+// network: the second is told, rather than left with packets that go astray.
+func TestTwoCloudsWantOneSubnet(t *testing.T) {
+	h := newHost(t)
+	one, two := h.open(), h.openFor("another")
+	require.NoError(t, one.EnsureNetwork(t.Context(), id("pub"), public()))
+	require.NoError(t, one.EnsureNetwork(t.Context(), id("pub"), public()), "it is not in its own way")
+	err := two.EnsureNetwork(t.Context(), id("pub"), public())
+	require.ErrorIs(t, err, nephos.ErrConflict)
+	require.ErrorContains(t, err, "172.24.4.1/24")
+	require.NoError(t, one.DeleteNetwork(t.Context(), id("pub")))
+	require.NoError(t, two.EnsureNetwork(t.Context(), id("pub"), public()))
+	require.NoError(t, two.DeleteNetwork(t.Context(), id("pub")))
+	require.Empty(t, h.namespaces())
 }
