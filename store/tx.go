@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -182,22 +183,10 @@ func (j *job) result() error {
 	return j.err
 }
 
-// lead runs the waiting closures once.
+// lead runs the waiting closures, and those that come meanwhile, in one commit.
 func (db *DB) lead() {
-	var jobs []*job
-collect:
-	for len(jobs) < maxShared {
-		select {
-		case j := <-db.queue:
-			jobs = append(jobs, j)
-		default:
-			break collect
-		}
-	}
-	if len(jobs) == 0 {
-		return
-	}
-	if err := db.runShared(jobs); err != nil {
+	jobs, err := db.runShared()
+	if err != nil {
 		for _, j := range jobs {
 			if j.err == nil && j.panic == nil {
 				j.err = fmt.Errorf("writing to the database: %w", err)
@@ -212,45 +201,74 @@ collect:
 	}
 }
 
-// runShared runs each job in a savepoint of one transaction. Its own error
-// means that nothing of it was kept. Statements are not cancelled half-way: an
-// interrupt would roll back everybody's work.
-func (db *DB) runShared(jobs []*job) error {
+// waiting returns the next closure that waits. When none does, it lets others
+// run first: those whom the last commit freed have the next one ready soon, and
+// come too late for this one otherwise.
+func (db *DB) waiting() *job {
+	for range 2 {
+		select {
+		case j := <-db.queue:
+			return j
+		default:
+			runtime.Gosched()
+		}
+	}
+	return nil
+}
+
+// runShared runs each waiting closure in a savepoint of one transaction, and
+// returns those that it ran. Its own error means that nothing of it was kept.
+// Statements are not cancelled half-way: an interrupt would roll back
+// everybody's work.
+func (db *DB) runShared() (jobs []*job, err error) {
+	j := db.waiting()
+	if j == nil {
+		return nil, nil
+	}
 	ctx := context.Background()
 	conn, err := db.write.Conn(ctx)
 	if err != nil {
-		return err
+		return []*job{j}, err
 	}
 	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
+		return []*job{j}, err
 	}
-	for _, j := range jobs {
-		if j.err = j.ctx.Err(); j.err != nil {
-			continue
-		}
-		if _, err := conn.ExecContext(ctx, "SAVEPOINT job"); err != nil {
+	for ; j != nil; j = db.waiting() {
+		jobs = append(jobs, j)
+		if err := db.runOne(ctx, conn, j); err != nil {
 			_, _ = conn.ExecContext(ctx, "ROLLBACK")
-			return err
+			return jobs, err
 		}
-		j.tx = &Tx{IDB: conn, db: db}
-		j.run()
-		if j.err != nil || j.panic != nil {
-			if _, err := conn.ExecContext(ctx, "ROLLBACK TO job"); err != nil {
-				_, _ = conn.ExecContext(ctx, "ROLLBACK")
-				return err
-			}
-		}
-		if _, err := conn.ExecContext(ctx, "RELEASE job"); err != nil {
-			_, _ = conn.ExecContext(ctx, "ROLLBACK")
-			return err
+		if len(jobs) == maxShared {
+			break
 		}
 	}
 	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
 		_, _ = conn.ExecContext(ctx, "ROLLBACK")
+		return jobs, err
+	}
+	return jobs, nil
+}
+
+// runOne runs a closure in a savepoint. Its error means that the transaction is
+// broken; the closure's own is the job's.
+func (db *DB) runOne(ctx context.Context, conn bun.Conn, j *job) error {
+	if j.err = j.ctx.Err(); j.err != nil {
+		return nil
+	}
+	if _, err := conn.ExecContext(ctx, "SAVEPOINT job"); err != nil {
 		return err
 	}
-	return nil
+	j.tx = &Tx{IDB: conn, db: db}
+	j.run()
+	if j.err != nil || j.panic != nil {
+		if _, err := conn.ExecContext(ctx, "ROLLBACK TO job"); err != nil {
+			return err
+		}
+	}
+	_, err := conn.ExecContext(ctx, "RELEASE job")
+	return err
 }
 
 func (j *job) run() {
