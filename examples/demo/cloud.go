@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -143,6 +145,26 @@ func (c *cloud) stop(ctx context.Context) error {
 		}
 		return "", leftBehind(c.data)
 	})
+}
+
+// quiet waits for the host to have done what the APIs have promised: a router's
+// deletion, say, is answered at once and carried out after that. It looks for the
+// namespaces of the cloud's networks, as the network driver names them.
+func (c *cloud) quiet(ctx context.Context) error {
+	id, err := os.ReadFile(filepath.Join(c.data, "cloud-id"))
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(bytes.TrimSpace(id))
+	var found []string
+	err = poll(ctx, 30*time.Second, "the end of the networks on the host", func() (bool, error) {
+		found, err = filepath.Glob("/run/netns/np-" + hex.EncodeToString(sum[:4]) + "*")
+		return len(found) == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %v", err, found)
+	}
+	return nil
 }
 
 // leftBehind looks for processes of the cloud's guests.

@@ -56,6 +56,8 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 
+	began := time.Now()
+	fmt.Println("A cloud on this machine, and a real server in it, by OpenStack's public APIs:")
 	image := filepath.Join(o.cache, "guest.qcow2")
 	if err := step(ctx, "guest image", func(ctx context.Context) (string, error) { return buildGuest(ctx, o.guest, image) }); err != nil {
 		return err
@@ -74,7 +76,7 @@ func run(ctx context.Context) (err error) {
 		defer cancel()
 		err = errors.Join(err, d.takeDown(ctx), cloud.stop(ctx), os.RemoveAll(o.data))
 		if err == nil {
-			fmt.Println("\nAll of it worked, and all of it is gone again.")
+			fmt.Printf("\nAll of it worked, and all of it is gone again, %s after the start.\n", time.Since(began).Round(time.Second))
 		}
 	}()
 	if err := d.show(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,11 +60,17 @@ func (d *demo) show(ctx context.Context) error {
 		what string
 		f    func(context.Context) (string, error)
 	}{
-		{"upload image", func(ctx context.Context) (_ string, err error) { imageID, err = d.upload(ctx); return imageID, err }},
-		{"flavor, key", func(ctx context.Context) (_ string, err error) { flavorID, err = d.flavorAndKey(ctx); return name, err }},
+		{"upload image", func(ctx context.Context) (_ string, err error) {
+			imageID, err = d.upload(ctx)
+			return "image " + name, err
+		}},
+		{"flavor, key", func(ctx context.Context) (_ string, err error) {
+			flavorID, err = d.flavorAndKey(ctx)
+			return "1 CPU, 128 MiB; a new ed25519 key", err
+		}},
 		{"network, router", func(ctx context.Context) (_ string, err error) {
 			networkID, err = d.networks(ctx)
-			return "10.10.0.0/24 to public", err
+			return "10.10.0.0/24, routed to public; ping and ssh allowed in", err
 		}},
 		{"volume", func(ctx context.Context) (_ string, err error) {
 			volumeID, err = d.makeVolume(ctx)
@@ -71,7 +78,7 @@ func (d *demo) show(ctx context.Context) error {
 		}},
 		{"boot server", func(ctx context.Context) (_ string, err error) {
 			serverID, err = d.boot(ctx, imageID, flavorID, networkID)
-			return "ACTIVE", err
+			return "ACTIVE " + serverID, err
 		}},
 		{"floating IP", func(ctx context.Context) (_ string, err error) { ip, err = d.float(ctx, serverID); return ip, err }},
 		{"login prompt", func(ctx context.Context) (string, error) { return d.waitForLogin(ctx, serverID) }},
@@ -80,7 +87,8 @@ func (d *demo) show(ctx context.Context) error {
 			if err := d.guest.connect(ctx, ip); err != nil {
 				return "", err
 			}
-			return d.guest.run("uname -srm; hostname")
+			said, err := d.guest.run("uname -srm; cat /root/hello")
+			return "root@" + ip + ": " + said, err
 		}},
 		{"attach volume", func(ctx context.Context) (string, error) { return d.attach(ctx, serverID, volumeID) }},
 	}
@@ -306,7 +314,7 @@ func (d *demo) waitForLogin(ctx context.Context, serverID string) (string, error
 	if err != nil {
 		return "", fmt.Errorf("%w; the console said:\n%s", err, text)
 	}
-	return "on the serial console", nil
+	return lines(text), nil
 }
 
 func (d *demo) attach(ctx context.Context, serverID, volumeID string) (string, error) {
@@ -326,7 +334,18 @@ func (d *demo) attach(ctx context.Context, serverID, volumeID string) (string, e
 		out, err = d.guest.run("grep -w vdb /proc/partitions >/dev/null && mkfs.ext4 -q /dev/vdb && mount /dev/vdb /mnt && echo kept > /mnt/note && sync && df -h /mnt | tail -n 1; umount /mnt 2>/dev/null; true")
 		return strings.Contains(out, "/dev/vdb"), err
 	})
-	return strings.Join(strings.Fields(out), " "), err
+	return "ext4 made, a file written: " + strings.Join(strings.Fields(out), " "), err
+}
+
+// lines returns what the guest said of itself on its console, on one line.
+func lines(console string) string {
+	var said []string
+	for line := range strings.Lines(console) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "nephos-guest: "); ok {
+			said = append(said, text)
+		}
+	}
+	return "the console says: " + strings.Join(said, "; ")
 }
 
 // timeline prints what happened to the server, and when.
@@ -350,12 +369,26 @@ func (d *demo) timeline(ctx context.Context, serverID string) error {
 		if full.Events == nil {
 			return errors.New("the create action has no events")
 		}
-		fmt.Println("\nThe server's timeline:")
-		for _, e := range *full.Events {
-			fmt.Printf("  %-24s +%6d ms\n", e.Event, e.StartTime.Sub(a.StartTime).Milliseconds())
+		events := *full.Events
+		slices.SortFunc(events, func(x, y instanceactions.Event) int { return x.StartTime.Compare(y.StartTime) })
+		fmt.Println("\nThe server's first moments, as its event list tells them (openstack server event show):")
+		for _, e := range events {
+			if text, ok := moments[e.Event]; ok {
+				fmt.Printf("  %7.2f s  %-9s %s\n", e.StartTime.Sub(a.StartTime).Seconds(), e.Event, text)
+			}
 		}
 	}
 	return nil
+}
+
+// moments says what events of a boot mean.
+var moments = map[string]string{
+	"image":    "the host has the image",
+	"network":  "its card is plugged: address, anti-spoofing and security groups in force",
+	"defined":  "its disk and its definition are there",
+	"running":  "QEMU runs it",
+	"dhcp":     "it asked for its address and got it",
+	"metadata": "it asked who it is: host name, keys, user data",
 }
 
 func (d *demo) takeDown(ctx context.Context) error {
@@ -372,6 +405,9 @@ func (d *demo) takeDown(ctx context.Context) error {
 				errs = append(errs, fmt.Errorf("deleting the %s: %w", d.cleanups[i].what, err))
 			}
 		}
-		return fmt.Sprintf("%d things", len(d.cleanups)), errors.Join(errs...)
+		if len(errs) == 0 {
+			errs = append(errs, d.cloud.quiet(ctx))
+		}
+		return fmt.Sprintf("%d things, and all of them on the host", len(d.cleanups)), errors.Join(errs...)
 	})
 }
