@@ -55,6 +55,9 @@ func startCloud(ctx context.Context, o options) (*cloud, error) {
 		if err := os.MkdirAll(c.data, 0o700); err != nil {
 			return "", err
 		}
+		if running, err := locked(filepath.Join(c.data, "lock")); err != nil || running {
+			return "", errors.Join(err, fmt.Errorf("a cloud runs on %s already: use it as the openrc there says, or end it first", c.data))
+		}
 		c.log = filepath.Join(c.data, "nephos.log")
 		ready := filepath.Join(c.data, "clouds.yaml")
 		if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -101,6 +104,23 @@ func startCloud(ctx context.Context, o options) (*cloud, error) {
 	return c, nil
 }
 
+// locked reports whether a process has the lock file.
+func locked(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() // and with it goes the lock
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
 // connect logs in as clouds.yaml says.
 func (c *cloud) connect(ctx context.Context) error {
 	auth, endpoint, tls, err := clouds.Parse(clouds.WithLocations(filepath.Join(c.data, "clouds.yaml")), clouds.WithCloudName("nephos"))
@@ -130,6 +150,12 @@ func (c *cloud) connect(ctx context.Context) error {
 func (c *cloud) stop(ctx context.Context) error {
 	if c.pid == 0 {
 		return nil
+	}
+	select {
+	case err := <-c.exited: // by itself, and that has been told
+		c.exited <- err
+		return nil
+	default:
 	}
 	return step(ctx, "stop the cloud", func(ctx context.Context) (string, error) {
 		if err := syscall.Kill(c.pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {

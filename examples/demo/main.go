@@ -101,7 +101,7 @@ The cloud is up. Use it with any OpenStack client:
 
 Log in to the guest:
 
-    ssh -i %[1]s/demo.key -o StrictHostKeyChecking=no root@%[2]s
+    ssh -i %[1]s/demo.key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@%[2]s
 
 Its log:            %[3]s
 Stop it:            kill %[4]d      (the guest runs on, and the next start finds it)
