@@ -45,6 +45,9 @@ type Config struct {
 	AuthURL string
 	// AuthURLFunc, where set, is asked instead.
 	AuthURLFunc func() string
+	// Unrouted, where set, is asked first about a request that no route takes,
+	// before anybody looks at a token. It declines with no response and no error.
+	Unrouted Handler
 	// MaxBody bounds request bodies in bytes; 0 means 1 MiB. Stream routes bound
 	// themselves.
 	MaxBody int64
@@ -146,6 +149,13 @@ func (a *API) match(r *Request, allow *[]string) *node {
 	path = strings.TrimPrefix(path, "/")
 	path = strings.TrimSuffix(path, "/")
 	n := a.root.find(path, r.Method, &r.params, allow)
+	if n != nil && r.Method == http.MethodHead && a.cfg.Service == "image" && strings.HasPrefix(path, "v2/") {
+		// Glance's router serves no HEAD.
+		for _, rt := range n.routes {
+			*allow = append(*allow, rt.method)
+		}
+		return nil
+	}
 	if n != nil && escaped {
 		for i := range r.params.n {
 			v, err := url.PathUnescape(r.params.values[i])
@@ -225,6 +235,18 @@ func (a *API) serve(r *Request, n *node, allow []string) {
 // Nova and Cinder route by method, so that there a wrong method is a 404. As in
 // the real services, all but identity look at the token first.
 func (a *API) serveUnrouted(r *Request, allow []string) {
+	if a.cfg.Unrouted != nil {
+		resp, err := a.cfg.Unrouted(r)
+		if resp != nil && err == nil {
+			err = a.write(r, resp)
+		}
+		if err != nil {
+			a.fail(r, err)
+		}
+		if resp != nil || err != nil {
+			return
+		}
+	}
 	if a.cfg.Service != "identity" && a.cfg.Verifier != nil {
 		if err := a.authenticate(r, false); err != nil {
 			a.refuse(r, err)
@@ -235,9 +257,28 @@ func (a *API) serveUnrouted(r *Request, allow []string) {
 		Status: http.StatusNotFound, Kind: nephos.ErrNotFound,
 		RequestID: r.requestID, Service: a.cfg.Service, Unrouted: true,
 	}
+	if a.cfg.Service == "placement" && a.cfg.Versions != nil {
+		// It negotiates before it routes.
+		if v, err := a.negotiate(r.Header); err == nil {
+			f.Version, r.Version = v, v
+			a.setVersionHeaders(r.Writer.Header(), v)
+		}
+	}
 	if len(allow) > 0 && a.cfg.Service != "compute" && a.cfg.Service != "volume" {
 		f.Status, f.Kind = http.StatusMethodNotAllowed, nil
+		if a.cfg.Service == "identity" {
+			if slices.Contains(allow, http.MethodGet) {
+				allow = append(allow, http.MethodHead)
+			}
+			allow = append(allow, http.MethodOptions)
+		}
 		slices.Sort(allow)
+		if a.cfg.Service == "identity" && r.Method == http.MethodOptions {
+			r.Writer.Header()["Allow"] = []string{strings.Join(allow, ", ")}
+			r.status, r.wrote = http.StatusOK, true
+			writeText(r.Writer, http.StatusOK, "text/html; charset=utf-8", "")
+			return
+		}
 		r.Writer.Header()["Allow"] = []string{strings.Join(allow, ", ")}
 	}
 	f.Title = title(f.Status)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/nephos-cloud/nephos"
 )
@@ -41,7 +42,11 @@ func namedFault(w http.ResponseWriter, r *http.Request, f Fault) {
 	if f.Status == http.StatusRequestEntityTooLarge || f.Status == http.StatusTooManyRequests {
 		b.RetryAfter = f.RetryAfter
 	}
-	writeFault(w, f.Status, jsonUTF8, map[string]namedBody{faultName(f): b})
+	contentType := jsonUTF8
+	if f.Service == "volume" {
+		contentType = jsonPlain
+	}
+	writeFault(w, f.Status, contentType, map[string]namedBody{faultName(f): b})
 }
 
 func faultName(f Fault) string {
@@ -87,7 +92,14 @@ type keystoneError struct {
 // KeystoneFault writes the Identity API's faults:
 //
 //	{"error": {"code": 404, "message": "Could not find user: ...", "title": "Not Found"}}
-func KeystoneFault(w http.ResponseWriter, _ *http.Request, f Fault) {
+//
+// Paths and methods that no route takes are answered by the web framework below
+// Keystone: an HTML page for an unknown path, {"message": "..."} for a method.
+func KeystoneFault(w http.ResponseWriter, r *http.Request, f Fault) {
+	if f.Unrouted {
+		keystoneUnrouted(w, r, f)
+		return
+	}
 	msg := f.Message
 	if msg == "" {
 		switch f.Status {
@@ -100,12 +112,27 @@ func KeystoneFault(w http.ResponseWriter, _ *http.Request, f Fault) {
 		case 501:
 			msg = "The action you have requested has not been implemented."
 		case 405:
-			msg = "The method is not allowed for the requested URL."
+			msg = methodNotAllowed
 		default:
 			msg = explanation(f.Status)
 		}
 	}
 	writeFault(w, f.Status, jsonPlain, keystoneBody{keystoneError{f.Status, msg, f.Title}})
+}
+
+const methodNotAllowed = "The method is not allowed for the requested URL."
+
+func keystoneUnrouted(w http.ResponseWriter, r *http.Request, f Fault) {
+	explain := "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again."
+	if f.Status == http.StatusMethodNotAllowed {
+		if path := strings.Trim(r.URL.Path, "/"); path != "" && path != "v3" {
+			writeFault(w, f.Status, jsonPlain, map[string]string{"message": methodNotAllowed})
+			return
+		}
+		explain = methodNotAllowed
+	}
+	writeText(w, f.Status, "text/html; charset=utf-8", "<!doctype html>\n<html lang=en>\n<title>"+strconv.Itoa(f.Status)+" "+f.Title+
+		"</title>\n<h1>"+f.Title+"</h1>\n<p>"+explain+"</p>\n")
 }
 
 const needsAuthentication = "The request you have made requires authentication."

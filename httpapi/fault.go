@@ -24,6 +24,9 @@ type Fault struct {
 	Version Version
 	// Versions is set when the negotiation failed with 406.
 	Versions *VersionRange
+	// Detailed says that the message goes with the status's own sentence and not
+	// in its place, in dialects that tell the two apart. See [WithDetail].
+	Detailed bool
 	// RetryAfter, where set, is the value of the Retry-After header.
 	RetryAfter string
 	// Unrouted says that no route took the request: the path is unknown, or (405)
@@ -66,6 +69,22 @@ func WithRetryAfter(status int, seconds string, err error) error {
 		return nil
 	}
 	return &statusError{status: status, retryAfter: seconds, err: err}
+}
+
+// detailedError marks an error whose message goes below the status's own
+// sentence.
+type detailedError struct{ err error }
+
+func (e *detailedError) Error() string { return e.err.Error() }
+func (e *detailedError) Unwrap() error { return e.err }
+
+// WithDetail marks an error whose message a fault adds to the status's own
+// sentence, where the Image API's other messages replace it. A nil err stays nil.
+func WithDetail(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &detailedError{err}
 }
 
 // statusClientGone is what the log and the metrics say when the client hung up
@@ -160,6 +179,8 @@ func (a *API) newFault(r *Request, err error) Fault {
 	if errors.As(err, &s) {
 		f.RetryAfter = s.retryAfter
 	}
+	var d *detailedError
+	f.Detailed = errors.As(err, &d)
 	if f.Kind == nephos.ErrQuota && f.Status == http.StatusRequestEntityTooLarge && f.RetryAfter == "" {
 		f.RetryAfter = "0"
 	}

@@ -95,7 +95,41 @@ func TestPlacementFault(t *testing.T) {
 	require.Contains(t, w.Body.String(), `Unacceptable version header: 1.99`)
 	w = do(a, "GET /x", "", "X-Auth-Token: ", "Accept: application/json")
 	require.Equal(t, 401, w.Code)
-	require.Contains(t, w.Body.String(), `"title":"Unauthorized"`)
+	require.JSONEq(t, `{"error":{"code":401,"message":"The request you have made requires authentication.","title":"Unauthorized"}}`, w.Body.String())
+	w = do(a, "GET /nothing", "", "Accept: application/json", "OpenStack-API-Version: placement 1.39")
+	require.Equal(t, 404, w.Code)
+	require.Equal(t, "placement 1.39", w.Header().Get("OpenStack-API-Version"))
+	require.Contains(t, w.Body.String(), `"code":"placement.undefined_code"`)
+	w = do(a, "PUT /x", "", "Accept: application/json")
+	require.Equal(t, 405, w.Code)
+	require.Contains(t, w.Body.String(), `The method specified is not allowed for this resource.`)
+}
+
+func TestUnroutedInKeystone(t *testing.T) {
+	ok := func(*Request) (*Response, error) { return NoContent(), nil }
+	a := newAPI(t, "identity", KeystoneFault, get("GET /v3", ok), get("GET /v3/users", ok), get("POST /v3/users", ok))
+	w := do(a, "GET /v3/nothing", "")
+	require.Equal(t, 404, w.Code)
+	require.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"))
+	require.Contains(t, w.Body.String(), "<h1>Not Found</h1>\n<p>The requested URL was not found on the server.")
+	w = do(a, "PUT /v3/users", "")
+	require.Equal(t, 405, w.Code)
+	require.Equal(t, "GET, HEAD, OPTIONS, POST", w.Header().Get("Allow"))
+	require.JSONEq(t, `{"message":"The method is not allowed for the requested URL."}`, w.Body.String())
+	w = do(a, "PUT /v3", "")
+	require.Equal(t, 405, w.Code)
+	require.Contains(t, w.Body.String(), "<h1>Method Not Allowed</h1>")
+	w = do(a, "OPTIONS /v3/users", "")
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, "GET, HEAD, OPTIONS, POST", w.Header().Get("Allow"))
+}
+
+func TestDetail(t *testing.T) {
+	err := nephos.Errorf(nephos.ErrConflict, "Property x does not exist.")
+	w := do(failing(t, "image", WithDetail(err)), "GET /x", "", "Accept: application/json")
+	require.Contains(t, w.Body.String(), `"There was a conflict when trying to complete your request.<br /><br />\nProperty x does not exist.\n\n"`)
+	require.Equal(t, 409, w.Code)
+	require.NoError(t, WithDetail(nil))
 }
 
 // The bodies here were read from WebOb 1.8.6, which Glance answers with.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"maps"
 	"net/url"
+	"strings"
 
 	"github.com/nephos-cloud/nephos"
 )
@@ -20,19 +21,43 @@ func NextLink(r *Request, _ nephos.Page, lastID string) string {
 }
 
 // NextPath is [NextLink] without scheme, host and mount point, as the Image API
-// writes its "next": "/v2/images?marker=...".
+// writes its "next": "/v2/images?marker=...". The parameters keep their order.
 func NextPath(r *Request, _ nephos.Page, lastID string) string {
-	return r.SelfPath() + "?" + pageQuery(r, lastID, false).Encode()
+	return r.SelfPath() + "?" + inOrder(r, "marker", lastID)
 }
 
 // FirstPath is the path of the first page, as the Image API writes its "first".
 func FirstPath(r *Request) string {
-	q := maps.Clone(r.Query())
-	delete(q, "marker")
-	if len(q) == 0 {
+	q := inOrder(r, "marker", "")
+	if q == "" {
 		return r.SelfPath()
 	}
-	return r.SelfPath() + "?" + q.Encode()
+	return r.SelfPath() + "?" + q
+}
+
+// inOrder returns the query with another value of one parameter, or without it,
+// and otherwise as it came.
+func inOrder(r *Request, name, value string) string {
+	var q strings.Builder
+	add := func(k, v string) {
+		if q.Len() > 0 {
+			q.WriteByte('&')
+		}
+		q.WriteString(url.QueryEscape(k) + "=" + url.QueryEscape(v))
+	}
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		k, v, _ := strings.Cut(pair, "=")
+		k, err := url.QueryUnescape(k)
+		v, err2 := url.QueryUnescape(v)
+		if k == "" || k == name || err != nil || err2 != nil {
+			continue
+		}
+		add(k, v)
+	}
+	if value != "" {
+		add(name, value)
+	}
+	return q.String()
 }
 
 // PreviousLink returns the absolute URL of the page before the one that begins

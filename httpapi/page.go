@@ -149,7 +149,7 @@ func isDigits(s string) bool {
 // sort reads the order a client asks for; nil when it names none.
 func (o PageOptions) sort(r *Request) ([]nephos.SortKey, error) {
 	q := r.Query()
-	keys, dirs := trimmed(q["sort_key"]), trimmed(q["sort_dir"])
+	keys, dirs := trimmed(q["sort_key"], o.Style), trimmed(q["sort_dir"], o.Style)
 	if list, ok := r.Param("sort"); ok && (o.Style == Cinder || o.Style == Glance) {
 		if len(keys)+len(dirs) > 0 {
 			if o.Style == Glance {
@@ -195,10 +195,11 @@ func (o PageOptions) sort(r *Request) ([]nephos.SortKey, error) {
 	return out, nil
 }
 
-func trimmed(in []string) []string {
+// trimmed trims the values, of which Glance takes empty ones as they are.
+func trimmed(in []string, style PageStyle) []string {
 	var out []string
 	for _, s := range in {
-		if s = strings.TrimSpace(s); s != "" {
+		if s = strings.TrimSpace(s); s != "" || style == Glance {
 			out = append(out, s)
 		}
 	}

@@ -12,7 +12,14 @@ import (
 // missing:
 //
 //	{"message": "No image found with ID ...<br /><br />\n\n\n", "code": "404 Not Found", "title": "Not Found"}
+//
+// The message stands in the place of the status's own sentence; that of an
+// error made by [WithDetail], and of 416, below it.
 func GlanceFault(w http.ResponseWriter, r *http.Request, f Fault) {
+	if f.Detailed || f.Status == http.StatusRequestedRangeNotSatisfiable {
+		webobFault(w, r, f, "", f.Message, webobJSON)
+		return
+	}
 	webobFault(w, r, f, f.Message, "", webobJSON)
 }
 
@@ -23,11 +30,15 @@ func GlanceFault(w http.ResponseWriter, r *http.Request, f Fault) {
 //
 // with a code (the error's Reason, or placement.undefined_code) from
 // microversion 1.23, and with the supported range when the microversion is not.
-// Others get [GlanceFault]'s HTML or text.
+// Others get [GlanceFault]'s HTML or text. A missing token is answered as by
+// keystonemiddleware with delayed decisions.
 func PlacementFault(w http.ResponseWriter, r *http.Request, f Fault) {
-	if f.Unverified {
-		webobFault(w, r, f, "", "", webobJSON)
+	switch {
+	case f.Unverified:
+		unverified(w, f)
 		return
+	case f.Unrouted && f.Status == http.StatusMethodNotAllowed:
+		f.Message = "The method specified is not allowed for this resource."
 	}
 	webobFault(w, r, f, "", f.Message, placementJSON)
 }

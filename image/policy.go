@@ -128,6 +128,10 @@ func orNil(s string) any {
 	return s
 }
 
+// ChangeRefused is the reason of the error when one step of an update cannot be
+// taken on this image, whoever asks.
+const ChangeRefused = "ChangeRefused"
+
 // NoImage is the reason of the error for an image that does not exist for the
 // caller.
 const NoImage = "ImageNotFound"

@@ -39,7 +39,7 @@ func (s *Service) apply(ctx context.Context, img *Image, ch Change) error {
 	case slices.Contains(reserved, ch.Name), strings.HasPrefix(ch.Name, reservedPrefix):
 		return reservedError(ch.Name)
 	case ch.Name == "owner" && ch.Op != Remove && !s.seesAll(ctx):
-		return nephos.Errorf(nephos.ErrForbidden, "Owner can't be updated by non admin.").WithField("owner")
+		return nephos.Errorf(nephos.ErrForbidden, "Owner can't be updated by non admin.").WithField("owner").WithReason(ChangeRefused)
 	}
 	if v, ok := ch.Value.(string); ok && ch.Name == "visibility" && ch.Op != Remove {
 		if err := s.enforceVisibility(ctx, v, targetOf(ctx, *img)); err != nil {
@@ -54,7 +54,7 @@ func (s *Service) apply(ctx context.Context, img *Image, ch Change) error {
 		case AddNew:
 			return present(ch.Name)
 		case Remove:
-			return nephos.Errorf(nephos.ErrForbidden, "Property %s may not be removed.", ch.Name).WithField(ch.Name)
+			return nephos.Errorf(nephos.ErrForbidden, "Property %s may not be removed.", ch.Name).WithField(ch.Name).WithReason(ChangeRefused)
 		}
 		return setAttribute(img, ch.Name, ch.Value)
 	}
@@ -62,7 +62,7 @@ func (s *Service) apply(ctx context.Context, img *Image, ch Change) error {
 }
 
 func present(name string) error {
-	return nephos.Errorf(nephos.ErrConflict, "Property %s already present.", clip(name)).WithField(clip(name))
+	return nephos.Errorf(nephos.ErrConflict, "Property %s already present.", clip(name)).WithField(clip(name)).WithReason(ChangeRefused)
 }
 
 func setProperty(img *Image, ch Change) error {
@@ -71,7 +71,7 @@ func setProperty(img *Image, ch Change) error {
 	case ch.Op == AddNew && there:
 		return present(ch.Name)
 	case (ch.Op == Replace || ch.Op == Remove) && !there:
-		return nephos.Errorf(nephos.ErrConflict, "Property %s does not exist.", clip(ch.Name)).WithField(clip(ch.Name))
+		return nephos.Errorf(nephos.ErrConflict, "Property %s does not exist.", clip(ch.Name)).WithField(clip(ch.Name)).WithReason(ChangeRefused)
 	case ch.Op == Remove:
 		delete(img.Properties, ch.Name)
 		return nil
@@ -145,7 +145,7 @@ func (s *Service) applyLocations(ctx context.Context, img Image, ch Change) erro
 	case Replace:
 		verb = "update"
 		if list, ok := ch.Value.([]string); ok && len(list) == 0 {
-			return nephos.Errorf(nephos.ErrForbidden, "Cannot set locations to empty list.").WithField("locations")
+			return nephos.Errorf(nephos.ErrForbidden, "Cannot set locations to empty list.").WithField("locations").WithReason(ChangeRefused)
 		}
 	}
 	if err := s.enforceOn(ctx, rule, img); err != nil {

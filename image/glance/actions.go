@@ -20,15 +20,16 @@ func (a *api) actionRoutes() []httpapi.Route {
 }
 
 func (a *api) tagRoutes() []httpapi.Route {
-	do := func(f func(ctx context.Context, id, tag string) error) httpapi.Handler {
+	do := func(f func(ctx context.Context, id, tag string) error, verb string) httpapi.Handler {
 		return func(r *httpapi.Request) (*httpapi.Response, error) {
 			id := r.PathValue("id")
 			err := f(r.Context(), id, r.PathValue("tag"))
+			err = refused(err, "Not allowed to "+verb+" tags for image "+clip(id)+".")
 			return httpapi.NoContent(), says(err, image.NoImage, "Image "+clip(id)+" not found.")
 		}
 	}
 	return []httpapi.Route{
-		{Pattern: "PUT /v2/images/{id}/tags/{tag}", Rules: []string{"modify_image"}, Handler: do(a.Tags.AddTag)},
-		{Pattern: "DELETE /v2/images/{id}/tags/{tag}", Rules: []string{"modify_image"}, Handler: do(a.Tags.RemoveTag)},
+		{Pattern: "PUT /v2/images/{id}/tags/{tag}", Rules: []string{"modify_image"}, Handler: do(a.Tags.AddTag, "update")},
+		{Pattern: "DELETE /v2/images/{id}/tags/{tag}", Rules: []string{"modify_image"}, Handler: do(a.Tags.RemoveTag, "delete")},
 	}
 }

@@ -42,6 +42,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[image.Signed](&cfg.Signed, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults = "image", httpapi.GlanceFault
+	cfg.HTTP.Unrouted = otherVersions
 	a := &api{Config: cfg}
 	h := httpapi.New(cfg.HTTP)
 	h.Add(a.versionRoutes()...)

@@ -24,8 +24,9 @@ func (a *api) upload(r *httpapi.Request) (*httpapi.Response, error) {
 	if err := checkOctets(r); err != nil {
 		return nil, err
 	}
-	if err := a.Data.Upload(r.Context(), r.PathValue("id"), r.Body, r.ContentLength); err != nil {
-		return nil, uploadError(err)
+	id := r.PathValue("id")
+	if err := a.Data.Upload(r.Context(), id, r.Body, r.ContentLength); err != nil {
+		return nil, refused(uploadError(err), "Not allowed to upload image data for image "+clip(id))
 	}
 	return httpapi.NoContent(), nil
 }
@@ -37,14 +38,7 @@ func checkOctets(r *httpapi.Request) error {
 	if media == "application/octet-stream" {
 		return nil
 	}
-	if ct == "" {
-		media = "None"
-	}
-	return unsupported("Invalid content type %s", clip(media))
-}
-
-func unsupported(format string, args ...any) error {
-	return httpapi.WithStatus(http.StatusUnsupportedMediaType, invalid(format, args...).WithField("Content-Type"))
+	return httpapi.WithStatus(http.StatusUnsupportedMediaType, &nephos.Error{Kind: nephos.ErrInvalid, Field: "Content-Type"})
 }
 
 // uploadError gives content that is not what it was declared to be the status

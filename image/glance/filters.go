@@ -191,7 +191,7 @@ func timeMatch(name, v string) (image.TimeMatch, error) {
 		return image.TimeMatch{}, invalid("Bad \"%s\" query filter format. Use ISO 8601 DateTime notation.", name).WithField(name)
 	}
 	if !slices.Contains([]string{"gt", "gte", "lt", "lte", "eq", "neq"}, op) {
-		return image.TimeMatch{}, invalid("Unable to filter using the specified operator.").WithField(name)
+		return image.TimeMatch{}, invalid("Unable to filter on a unknown operator.").WithField(name)
 	}
 	return image.TimeMatch{Field: name, Op: op, Value: t}, nil
 }

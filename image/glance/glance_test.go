@@ -486,7 +486,7 @@ func TestMembers(t *testing.T) {
 		require.Len(t, list["members"], 1)
 		s.do(other, "GET", path+"/b", "").is(200)
 		s.do(other, "GET", path+"/c", "").is(404).says("c not found in the member list of the image " + id)
-		s.do(member, "PUT", path+"/b", `{"status":"accepted"}`).is(403).says("modify_member")
+		s.do(member, "PUT", path+"/b", `{"status":"accepted"}`).is(403).says("Not allowed to update members for image " + id)
 		s.do(other, "PUT", path+"/b", `{"status":"maybe"}`).is(400).says(`Incorrect request: Status must be "pending", "accepted" or "rejected".`)
 		s.do(other, "PUT", path+"/b", `{}`).is(400).says("Status not specified")
 		require.Equal(t, "accepted", s.do(other, "PUT", path+"/b", `{"status":"accepted"}`).is(200).object()["status"])
@@ -520,6 +520,53 @@ func TestTextThatADatabaseDoesNotTakeIsRefused(t *testing.T) {
 		}
 		s.do(member, "POST", "/v2/images/"+id+"/members", `{"member":"\u0000"}`).is(400)
 	})
+}
+
+// The answers below are those of Glance 25.
+func TestFixedAnswers(t *testing.T) {
+	s := start(t)
+	id := s.make(member, `{"name":"x","visibility":"community"}`)
+	at := "/v2/images/" + id
+	patch := "application/openstack-images-v2.1-json-patch"
+	for _, c := range []struct {
+		token, request, body, contentType string
+		status                            int
+		says                              string
+	}{
+		{member, "HEAD " + at, "", "", 405, ""},
+		{member, "HEAD " + at + "/file", "", "", 405, ""},
+		{member, "HEAD /v2/images", "", "", 405, ""},
+		{"", "GET /v1/images", "", "", 300, ""},
+		{"", "GET /v3", "", "", 300, ""},
+		{"", "GET /v2/nothing", "", "", 401, ""},
+		{member, "GET /v2/nothing", "", "", 404, "The resource could not be found."},
+		{"", "GET /healthcheck", "", "", 200, ""},
+		{member, "PATCH " + at, `[{"op":"remove","path":"/name"}]`, patch, 403, "Access was denied to this resource.<br /><br />\nProperty name may not be removed."},
+		{member, "PATCH " + at, `[{"op":"remove","path":"/z"}]`, patch, 409, "There was a conflict when trying to complete your request.<br /><br />\nProperty z does not exist."},
+		{member, "PATCH " + at, `[{"op":"replace","path":"/owner","value":"z"}]`, patch, 403, "Access was denied to this resource.<br /><br />\nOwner can't be updated by non admin."},
+		{other, "PUT " + at + "/file", "x", "application/octet-stream", 403, "Not allowed to upload image data for image " + id},
+		{member, "PUT " + at + "/file", "x", "text/plain", 415, "The request media type text/plain is not supported by this server.\n<br /><br />\n"},
+		{other, "PUT " + at + "/tags/x", "", "", 403, "Not allowed to update tags for image " + id + "."},
+		{other, "DELETE " + at + "/tags/x", "", "", 403, "Not allowed to delete tags for image " + id + "."},
+		{member, "GET /v2/images?sort_key=", "", "", 400, "Invalid sort key: . It must be one of the following: name, status,"},
+		{member, "GET /v2/images?sort_dir=", "", "", 400, "Invalid sort direction: "},
+		{member, "GET /v2/images?created_at=x:2020-01-01T00:00:00Z", "", "", 400, "Unable to filter on a unknown operator."},
+	} {
+		method, path, _ := strings.Cut(c.request, " ")
+		a := s.do(c.token, method, path, c.body, "Content-Type", c.contentType).is(c.status)
+		if c.says != "" {
+			a.says(c.says)
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/image/v2", nil)
+	require.NoError(t, err)
+	req.Header.Set("X-Auth-Token", member)
+	resp, err := http.DefaultTransport.RoundTrip(req) // follows nothing
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, 302, resp.StatusCode)
+	require.Equal(t, s.URL+"/image/v2/", resp.Header.Get("Location"))
+	require.Equal(t, "/v2/images?name=x&limit=1", s.do(member, "GET", "/v2/images?name=x&limit=1", "").object()["first"])
 }
 
 func TestTags(t *testing.T) {

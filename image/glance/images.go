@@ -1,6 +1,7 @@
 package glance
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -193,6 +194,10 @@ func (a *api) updateImage(r *httpapi.Request) (*httpapi.Response, error) {
 	}
 	img, err := a.Images.UpdateImage(r.Context(), r.PathValue("id"), changes)
 	if err != nil {
+		var e *nephos.Error
+		if errors.As(err, &e) && e.Reason == image.ChangeRefused {
+			err = httpapi.WithDetail(err)
+		}
 		return nil, err
 	}
 	return httpapi.OK(imageBody(img)), nil

@@ -38,7 +38,16 @@ func memberBody(m image.Member) member {
 // or that it has no members.
 func memberError(err error, id, verb string) error {
 	err = says(err, image.NoImage, "Image "+clip(id)+" not found.")
-	return says(err, image.NotShared, "Not allowed to "+verb+" members for image "+clip(id)+".")
+	return refused(err, "Not allowed to "+verb+" members for image "+clip(id)+".")
+}
+
+// refused replaces the sentence of an ErrForbidden.
+func refused(err error, message string) error {
+	var e *nephos.Error
+	if errors.As(err, &e) && errors.Is(e.Kind, nephos.ErrForbidden) {
+		return &nephos.Error{Kind: e.Kind, Message: message, Reason: e.Reason, Cause: err}
+	}
+	return err
 }
 
 func (a *api) addMember(r *httpapi.Request) (*httpapi.Response, error) {
@@ -55,7 +64,7 @@ func (a *api) addMember(r *httpapi.Request) (*httpapi.Response, error) {
 	switch {
 	case !given:
 		return nil, invalid("Member to be added not specified").WithField("member")
-	case id == nil || ok && text == "":
+	case isEmpty(id):
 		return nil, invalid("Member can't be empty").WithField("member")
 	case !ok:
 		return nil, invalid(`Expected a member in the form: {"member": "image_id"}`).WithField("member")
@@ -65,6 +74,23 @@ func (a *api) addMember(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, memberError(err, r.PathValue("id"), "create")
 	}
 	return httpapi.OK(memberBody(m)), nil
+}
+
+// isEmpty reports whether Python takes a JSON value for false.
+func isEmpty(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case bool:
+		return !v
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	}
+	return false
 }
 
 type membersBody struct {
