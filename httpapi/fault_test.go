@@ -71,7 +71,7 @@ func TestDialects(t *testing.T) {
 	}
 	w := do(failing(t, "volume", quota), "GET /x", "")
 	require.Equal(t, "0", w.Header().Get("Retry-After"))
-	require.Equal(t, "application/json; charset=UTF-8", w.Header().Get("Content-Type"))
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 }
 
 func TestPlacementFault(t *testing.T) {
