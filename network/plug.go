@@ -62,11 +62,11 @@ func (s *Service) EnsurePort(ctx context.Context, ownerKey string, spec PortSpec
 		return Port{}, nephos.Errorf(nephos.ErrInvalid, "ensuring a port: no owner key given")
 	}
 	var p Port
+	var send []placedRow
 	id := s.cfg.IDs.New()
 	ensure := func() error {
-		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-			var err error
-			p, err = s.ensurePort(ctx, tx, id, ownerKey, spec)
+		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+			p, send, err = s.ensurePort(ctx, tx, id, ownerKey, spec)
 			return err
 		})
 	}
@@ -74,51 +74,64 @@ func (s *Service) EnsurePort(ctx context.Context, ownerKey string, spec PortSpec
 	if store.UniqueViolation(err) {
 		err = s.retryMAC(ensure) // two with one key: the other was first
 	}
+	if err == nil {
+		s.send(ctx, send)
+	}
 	return p, err
 }
 
-func (s *Service) ensurePort(ctx context.Context, tx *store.Tx, id, ownerKey string, spec PortSpec) (Port, error) {
+// ensurePort returns, with the port, what is to be sent to its host.
+func (s *Service) ensurePort(ctx context.Context, tx *store.Tx, id, ownerKey string, spec PortSpec) (Port, []placedRow, error) {
 	p, ok, err := portOfOwner(ctx, tx, ownerKey)
 	if err != nil {
-		return p, err
+		return p, nil, err
 	}
 	if ok {
 		if p.Host == spec.Host && p.DeviceID == spec.DeviceID && p.Hostname == spec.Hostname {
-			return p, nil
+			return p, nil, nil
 		}
-		return p, s.take(ctx, tx, &p, ownerKey, spec)
+		return p, nil, s.take(ctx, tx, &p, ownerKey, spec)
 	}
 	if spec.PortID != "" {
-		ports, err := loadPorts(ctx, tx, spec.PortID)
-		if err != nil {
-			return p, err
-		}
-		if len(ports) == 0 || spec.ProjectID != "" && ports[0].ProjectID != spec.ProjectID && ports[0].DeviceID != spec.DeviceID {
-			return p, portNotFound(spec.PortID)
-		}
-		p = ports[0]
-		if p.OwnerKey != nil || p.DeviceID != "" && p.DeviceID != spec.DeviceID {
-			return p, conflict("PortInUse", "Unable to complete operation on port %s for network %s. Port already has an attached device %s.", p.ID, p.NetworkID, p.DeviceID)
-		}
-		return p, s.take(ctx, tx, &p, ownerKey, spec)
+		p, err = s.takeNamed(ctx, tx, ownerKey, spec)
+		return p, nil, err
 	}
 	var n networkRow
 	ok, err = one(ctx, tx.NewSelect().Model(&n).Where("net.id = ?", spec.NetworkID))
 	if err != nil {
-		return p, err
+		return p, nil, err
 	}
 	if !ok {
-		return p, networkNotFound(spec.NetworkID)
+		return p, nil, networkNotFound(spec.NetworkID)
 	}
 	if err := s.quota(ctx, tx, spec.ProjectID, "port", 1); err != nil {
-		return p, err
+		return p, nil, err
 	}
-	if p, err = s.insertPort(ctx, tx, id, spec, n.Network); err != nil {
-		return p, err
+	if p, err = s.writePort(ctx, tx, id, spec, n.Network); err != nil {
+		return p, nil, err
 	}
 	p.OwnerKey, p.MadeForOwner = &ownerKey, true
-	_, err = tx.NewUpdate().Model(&portRow{Port: p}).Column("owner_key", "made_for_owner").WherePK().Exec(ctx)
-	return p, err
+	if _, err = tx.NewUpdate().Model(&portRow{Port: p}).Column("owner_key", "made_for_owner").WherePK().Exec(ctx); err != nil {
+		return p, nil, err
+	}
+	send, err := s.placePort(ctx, tx, p)
+	return p, send, err
+}
+
+// takeNamed plugs the port that the spec names.
+func (s *Service) takeNamed(ctx context.Context, tx *store.Tx, ownerKey string, spec PortSpec) (p Port, err error) {
+	ports, err := loadPorts(ctx, tx, spec.PortID)
+	if err != nil {
+		return p, err
+	}
+	if len(ports) == 0 || spec.ProjectID != "" && ports[0].ProjectID != spec.ProjectID && ports[0].DeviceID != spec.DeviceID {
+		return p, portNotFound(spec.PortID)
+	}
+	p = ports[0]
+	if p.OwnerKey != nil || p.DeviceID != "" && p.DeviceID != spec.DeviceID {
+		return p, conflict("PortInUse", "Unable to complete operation on port %s for network %s. Port already has an attached device %s.", p.ID, p.NetworkID, p.DeviceID)
+	}
+	return p, s.take(ctx, tx, &p, ownerKey, spec)
 }
 
 // take plugs a port that exists into the owner's device.

@@ -114,8 +114,18 @@ func (s *Service) randomMAC() string {
 	return "fa:16:3e:" + h[0:2] + ":" + h[2:4] + ":" + h[4:6]
 }
 
-// insertPort writes a port with its addresses and groups.
+// insertPort writes a port with its addresses and groups, and has the hosts
+// told.
 func (s *Service) insertPort(ctx context.Context, tx *store.Tx, id string, spec PortSpec, n Network) (Port, error) {
+	p, err := s.writePort(ctx, tx, id, spec, n)
+	if err != nil {
+		return p, err
+	}
+	return p, s.portChanged(ctx, tx, p, p.SecurityGroups)
+}
+
+// writePort writes a port with its addresses and groups.
+func (s *Service) writePort(ctx context.Context, tx *store.Tx, id string, spec PortSpec, n Network) (Port, error) {
 	p := Port{
 		Meta: s.newMeta(id, spec.ProjectID), Name: spec.Name, Description: spec.Description, NetworkID: spec.NetworkID,
 		MAC: spec.MAC, AdminUp: or(spec.AdminUp, true), Status: StatusDown, DeviceID: spec.DeviceID, DeviceOwner: spec.DeviceOwner,
@@ -174,10 +184,7 @@ func (s *Service) insertPort(ctx context.Context, tx *store.Tx, id string, spec 
 	if err := setGroups(ctx, tx, &p, groups); err != nil {
 		return p, err
 	}
-	if err := emit(ctx, tx, "port.create", p.Meta, portEvent(p)); err != nil {
-		return p, err
-	}
-	return p, s.portChanged(ctx, tx, p, p.SecurityGroups)
+	return p, emit(ctx, tx, "port.create", p.Meta, portEvent(p))
 }
 
 // bind puts the port on a host, or on none.

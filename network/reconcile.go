@@ -104,31 +104,11 @@ func (s *Service) sync(ctx context.Context, it *reconcile.Item, kind driver.Kind
 			}
 			send = append(send, placed...)
 		}
-		rows, err := s.converge(ctx, tx, kind, it.ID)
+		placed, wait, err := s.place(ctx, tx, kind, it.ID)
 		if err != nil {
 			return err
 		}
-		if kind == driver.KindPort {
-			before, err := s.ground(ctx, tx, rows)
-			if err != nil {
-				return err
-			}
-			send = append(send, before...)
-		}
-		wait := time.Duration(0)
-		for _, r := range rows {
-			if !r.pending() {
-				continue
-			}
-			send = append(send, r)
-			w, err := s.overdue(ctx, tx, r)
-			if err != nil {
-				return err
-			}
-			if wait == 0 || w < wait {
-				wait = w
-			}
-		}
+		send = append(send, placed...)
 		if wait > 0 {
 			next = reconcile.Again(tx.Now().Add(wait))
 		}
@@ -139,6 +119,51 @@ func (s *Service) sync(ctx context.Context, it *reconcile.Item, kind driver.Kind
 	}
 	s.send(ctx, send)
 	return next, nil
+}
+
+// place writes down what every host should know of an object. It returns what
+// is to be sent, and how long the hosts have to report it, zero for nothing.
+func (s *Service) place(ctx context.Context, tx *store.Tx, kind driver.Kind, id string) (send []placedRow, wait time.Duration, err error) {
+	rows, err := s.converge(ctx, tx, kind, id)
+	if err != nil {
+		return nil, 0, err
+	}
+	if kind == driver.KindPort {
+		if send, err = s.ground(ctx, tx, rows); err != nil {
+			return nil, 0, err
+		}
+	}
+	for _, r := range rows {
+		if !r.pending() {
+			continue
+		}
+		send = append(send, r)
+		w, err := s.overdue(ctx, tx, r)
+		if err != nil {
+			return nil, 0, err
+		}
+		if wait == 0 || w < wait {
+			wait = w
+		}
+	}
+	return send, wait, nil
+}
+
+// placePort does for a new port at once what would otherwise be the work's
+// first step, and returns what is to be sent when that is durable. The work is
+// due when the host should have reported.
+func (s *Service) placePort(ctx context.Context, tx *store.Tx, p Port) ([]placedRow, error) {
+	if s.cfg.Fleet == nil || !told(p) {
+		return nil, s.portChanged(ctx, tx, p, p.SecurityGroups)
+	}
+	if err := s.membersChanged(ctx, tx, p, p.SecurityGroups); err != nil {
+		return nil, err
+	}
+	send, wait, err := s.place(ctx, tx, driver.KindPort, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	return send, reconcile.Enqueue(ctx, tx, kindPort, p.ID, tx.Now().Add(wait))
 }
 
 // send puts objects on their way. What is lost is sent again when its time
@@ -315,6 +340,27 @@ func (s *Service) portChanged(ctx context.Context, tx *store.Tx, p Port, groups 
 	if s.cfg.Fleet == nil {
 		return nil
 	}
+	if told(p) {
+		if err := s.enqueue(ctx, tx, kindPort, p.ID); err != nil {
+			return err
+		}
+	} else if p.Host != "" {
+		// A router's foot: its network may have come to the host, or may go.
+		if err := s.republishNetwork(ctx, tx, p.NetworkID); err != nil {
+			return err
+		}
+	}
+	return s.membersChanged(ctx, tx, p, groups)
+}
+
+// told reports whether a port is one that its host is told of.
+func told(p Port) bool {
+	return p.Host != "" && p.DeviceOwner != OwnerRouterInterface && p.DeviceOwner != OwnerRouterGateway
+}
+
+// membersChanged has the hosts that know of a port or its groups told, but for
+// a port that they are told of anyway.
+func (s *Service) membersChanged(ctx context.Context, tx *store.Tx, p Port, groups []string) error {
 	ids := append([]string{p.ID}, groups...)
 	var placed []struct {
 		Kind driver.Kind
@@ -325,19 +371,8 @@ func (s *Service) portChanged(ctx context.Context, tx *store.Tx, p Port, groups 
 	if err != nil {
 		return err
 	}
-	told := p.Host != "" && p.DeviceOwner != OwnerRouterInterface && p.DeviceOwner != OwnerRouterGateway
-	if told {
-		if err := s.enqueue(ctx, tx, kindPort, p.ID); err != nil {
-			return err
-		}
-	} else if p.Host != "" {
-		// A router's foot: its network may have come to the host, or may go.
-		if err := s.republishNetwork(ctx, tx, p.NetworkID); err != nil {
-			return err
-		}
-	}
 	for _, o := range placed {
-		if o.Kind == driver.KindPort && told {
+		if o.Kind == driver.KindPort && told(p) {
 			continue
 		}
 		due := time.Time{}
