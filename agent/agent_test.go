@@ -217,6 +217,20 @@ func TestAPortAndARouterWaitForTheirNetworkWithoutComplaint(t *testing.T) {
 	}
 }
 
+func TestANetworkGoesAfterItsPortsWithoutComplaint(t *testing.T) {
+	h := newHost(t)
+	h.put(object(t, driver.KindNetwork, "net", 1, testNetwork()), object(t, driver.KindPort, "port", 1, testPort()))
+	h.seen.reports = nil
+	h.put(driver.Object{Kind: driver.KindNetwork, ID: "net", Revision: 2, Deleted: true})
+	require.Empty(t, h.seen.reports)
+	h.put(driver.Object{Kind: driver.KindPort, ID: "port", Revision: 2, Deleted: true})
+	require.Len(t, h.seen.reports, 2)
+	for _, r := range h.seen.reports {
+		require.True(t, r.Deleted)
+		require.Empty(t, r.Error)
+	}
+}
+
 func TestANetworkGoesAfterTheRouterThatLeavesIt(t *testing.T) {
 	h := newHost(t)
 	router := network.Router{Revision: 1, Name: "router", AdminUp: true, Interfaces: []network.RouterInterface{{

@@ -56,7 +56,11 @@ func (a *Agent) carry(ctx context.Context, d driver.Object, o *object) (state st
 
 func carrySpec[T any](d driver.Object, ensure func(T) error, remove func() error) error {
 	if d.Deleted {
-		return remove()
+		err := remove()
+		if errors.Is(err, nephos.ErrConflict) && (d.Kind == driver.KindNetwork || d.Kind == driver.KindSecurityGroup) {
+			err = fmt.Errorf("%w: %w", errWaits, err) // the tombstones of what uses it are on their way
+		}
+		return err
 	}
 	var spec T
 	if err := json.Unmarshal(d.Spec, &spec); err != nil {
