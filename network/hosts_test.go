@@ -26,8 +26,7 @@ func TestPortGoesToItsHostWithWhatItNeeds(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, p.ID, again.ID)
 
-		w.settle()
-		sent := w.fleet.take()
+		sent := w.fleet.take() // before any work has run
 		require.Equal(t, []driver.Kind{driver.KindNetwork, driver.KindSecurityGroup, driver.KindPort}, kinds(sent))
 		nw := decode[host.Network](t, sent[0].Object)
 		require.Equal(t, host.Segment{Type: "vxlan", ID: 1}, nw.Segment)
