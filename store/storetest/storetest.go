@@ -5,11 +5,14 @@ package storetest
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,7 +24,50 @@ import (
 // Open returns a migrated SQLite database that goes with the test.
 func Open(t testing.TB, clock nephos.Clock, sets ...store.Migrations) *store.DB {
 	t.Helper()
-	return open(t, "sqlite:"+filepath.Join(t.TempDir(), "nephos.db"), clock, sets)
+	path := filepath.Join(t.TempDir(), "nephos.db")
+	require.NoError(t, os.WriteFile(path, migrated(t, sets), 0o600))
+	return open(t, "sqlite:"+path, clock, sets)
+}
+
+// templates are the bytes of freshly migrated databases: a test that needs many
+// pays for the migrations once.
+var templates struct {
+	sync.Mutex
+	by map[string][]byte
+}
+
+func migrated(t testing.TB, sets []store.Migrations) []byte {
+	t.Helper()
+	hash := sha256.New()
+	for _, set := range sets {
+		fmt.Fprintln(hash, set.Service)
+		require.NoError(t, fs.WalkDir(set.FS, ".", func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			text, err := fs.ReadFile(set.FS, path)
+			fmt.Fprintf(hash, "%q %q\n", path, text)
+			return err
+		}))
+	}
+	key := string(hash.Sum(nil))
+	templates.Lock()
+	defer templates.Unlock()
+	if b, ok := templates.by[key]; ok {
+		return b
+	}
+	path := filepath.Join(t.TempDir(), "template.db")
+	db, err := store.Open(t.Context(), "sqlite:"+path, store.Options{NoSync: true})
+	require.NoError(t, err)
+	require.NoError(t, db.Migrate(t.Context(), sets...))
+	require.NoError(t, db.Close())
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	if templates.by == nil {
+		templates.by = map[string][]byte{}
+	}
+	templates.by[key] = b
+	return b
 }
 
 // Each runs the test on both databases. The PostgreSQL half is skipped, and
