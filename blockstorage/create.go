@@ -190,7 +190,7 @@ func (s *Service) fromSource(ctx context.Context, db bun.IDB, row *volumeRow) (t
 	}
 	switch {
 	case row.SizeGiB == 0:
-		return "", invalidInput("size", "Volume size 'None' must be an integer and greater than 0")
+		return "", nephos.Errorf(nephos.ErrInvalid, "The server could not comply with the request since it is either malformed or otherwise incorrect.").WithField("size")
 	case row.SizeGiB < 0 || row.SizeGiB > volume.MaxSizeGiB:
 		return "", invalidInput("size", "Volume size '%d' must be an integer between 1 and %d", row.SizeGiB, volume.MaxSizeGiB)
 	}

@@ -97,7 +97,7 @@ func (l *listing) page(ctx context.Context, db bun.IDB, q *bun.SelectQuery, p ne
 	for _, k := range p.Sort {
 		f, ok := l.fields[k.Key]
 		if !ok {
-			return nil, badRequest("Sort key supplied is invalid: %s", clip(k.Key))
+			return nil, badRequest("Invalid input received: Invalid sort key")
 		}
 		keys = append(keys, key{f.expr, k.Desc})
 	}

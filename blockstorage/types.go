@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -110,6 +111,9 @@ func loadType(ctx context.Context, db bun.IDB, id string) (Type, error) {
 	return rows[0].Type, nil
 }
 
+// idForm is what IDs look like.
+var idForm = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
 // findType finds a type that the caller may use, by ID or name.
 func (s *Service) findType(ctx context.Context, db bun.IDB, nameOrID string) (Type, error) {
 	var rows []typeRow
@@ -121,6 +125,9 @@ func (s *Service) findType(ctx context.Context, db bun.IDB, nameOrID string) (Ty
 		if r.ID == nameOrID {
 			return r.Type, nil
 		}
+	}
+	if len(rows) == 0 && idForm.MatchString(nameOrID) {
+		return Type{}, nephos.Errorf(nephos.ErrNotFound, "Volume type %s could not be found.", clip(nameOrID))
 	}
 	if len(rows) == 0 {
 		return Type{}, nephos.Errorf(nephos.ErrNotFound, "Volume type with name %s could not be found.", clip(nameOrID))
@@ -195,7 +202,7 @@ func (s *Service) CreateType(ctx context.Context, spec TypeSpec) (Type, error) {
 		return Type{}, err
 	}
 	if strings.TrimSpace(spec.Name) == "" {
-		return Type{}, nephos.Errorf(nephos.ErrInvalid, "The 'name' can not be empty.").WithField("name")
+		return Type{}, nephos.Errorf(nephos.ErrInvalid, "An invalid 'name' value was provided. The 'name' can not be empty.").WithField("name")
 	}
 	row := typeRow{Type: Type{ID: s.cfg.IDs.New(), Name: spec.Name, Description: spec.Description, IsPublic: spec.IsPublic, ExtraSpecs: orEmpty(spec.ExtraSpecs)}}
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -45,7 +45,7 @@ func (a *api) readList(r *httpapi.Request, resource, list string) (listing, erro
 		return l, err
 	}
 	if l.offset, err = r.Int("offset", 0, 0, maxInt); err != nil {
-		return l, err
+		return l, badRequest("offset must be an integer")
 	}
 	if since(r, "3.45") {
 		if l.count, err = boolParam(r, "with_count"); err != nil {

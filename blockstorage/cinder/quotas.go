@@ -78,11 +78,11 @@ func readQuotas(in object) (map[string]int, error) {
 		n, err := strconv.ParseInt(s, 10, 64)
 		switch {
 		case err != nil:
-			return nil, badRequest("Invalid input received: %s must be an integer", clip(name))
+			return nil, badRequest("%s must be an integer", clip(name))
 		case n < -1:
-			return nil, badRequest("Invalid input received: %s must be >= -1", clip(name))
+			return nil, badRequest("%s must be >= -1", clip(name))
 		case n > maxInt:
-			return nil, badRequest("Invalid input received: %s must be <= %d", clip(name), maxInt)
+			return nil, badRequest("%s must be <= %d", clip(name), maxInt)
 		}
 		out[name] = int(n)
 	}
