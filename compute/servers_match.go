@@ -22,7 +22,7 @@ func (f ServerFilter) matcher() (func(*Server) bool, error) {
 		}
 		re, err := regexp.Compile(pattern)
 		if err != nil {
-			return nil, invalid("Invalid input for query parameters %s. Value: %s. It is not a regular expression.", field, pattern).WithField(field)
+			return nil, invalid("Invalid input for query parameters %s. Value: %s. '%s' is not a 'regex'", field, pattern, pattern).WithField(field)
 		}
 		return re, nil
 	}

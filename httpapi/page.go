@@ -244,6 +244,8 @@ func (o PageOptions) checkSort(keys, dirs []string) error {
 			return sortError("Invalid input for query parameters sort_key. Value: %s. '%s' is not one of %s", k, k, pythonList(o.SortKeys))
 		case Glance:
 			return sortError("Invalid sort key: %s. It must be one of the following: %s.", k, strings.Join(o.SortKeys, ", "))
+		case Cinder:
+			return sortError("Invalid input received: Invalid sort key")
 		default:
 			return sortError("Sort key supplied is invalid: %s", k)
 		}

@@ -85,7 +85,7 @@ func (a *api) act(r *httpapi.Request) (*httpapi.Response, error) {
 	}
 	act, ok := serverActions[name]
 	switch {
-	case name == "":
+	case name == "" || !ok && len(tree) > 1:
 		return nil, invalid("Malformed request body")
 	case !ok:
 		return nil, invalid("There is no such action: %s", clip(name))

@@ -65,7 +65,7 @@ func checkName(field, v string) error {
 		return err
 	}
 	if strings.TrimSpace(v) != v || strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) && r != ' ' }) || v == "" {
-		return badField(field, v, "An invalid 'name' value was provided. The name must be: printable characters. Can not start or end with whitespace.")
+		return invalid("An invalid 'name' value was provided. The name must be: printable characters. Can not start or end with whitespace.").WithField(field)
 	}
 	return nil
 }
@@ -186,9 +186,13 @@ func required(field string, raw json.RawMessage, names ...string) error {
 	return nil
 }
 
-// pyRaw writes JSON as the services' messages do, near enough.
+// pyRaw writes JSON as the services' messages do.
 func pyRaw(raw json.RawMessage) string {
-	return clip(strings.NewReplacer(`"`, "'", "true", "True", "false", "False", "null", "None").Replace(string(raw)))
+	v, err := parseJSON(raw)
+	if err != nil {
+		return ""
+	}
+	return str(v)
 }
 
 func pyDict(m map[string]string) string {

@@ -41,6 +41,9 @@ var allParams = append([]string{
 	"tags-any", "not-tags", "not-tags-any", "locked",
 }, joinedParams...)
 
+// notBoolean is what Nova says of a filter that is not a truth value.
+const notBoolean = "Unrecognized value '%s', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
+
 // userParams are the filters that everybody may use, with the minor version
 // from which.
 var userParams = map[string]int{
@@ -82,8 +85,7 @@ func (a *api) serverFilter(r *httpapi.Request) (f compute.ServerFilter, any bool
 	given := map[string]string{}
 	for _, name := range sortedKeys(q) {
 		if atLeast(r, 75) && !slices.Contains(allParams, name) {
-			return f, false, invalid("Invalid input for query parameters %s. Value: %s. Additional properties are not allowed (%s was unexpected)",
-				clip(name), pyRaw([]byte(`"`+clip(name)+`"`)), quote(name)).WithField(clip(name))
+			return f, false, invalid("%s does not match any of the regexes: '^_'", quote(name)).WithField(clip(name))
 		}
 		since, ok := userParams[name]
 		if admin || ok && atLeast(r, since) {
@@ -154,7 +156,7 @@ func (a *api) serverFilter(r *httpapi.Request) (f compute.ServerFilter, any bool
 		case "locked":
 			b, ok := httpapi.ParseBool(v)
 			if !ok {
-				return f, false, invalid("Invalid value '%s' for locked", clip(v)).WithField("locked")
+				return f, false, invalid(notBoolean, clip(v)).WithField("locked")
 			}
 			f.Locked = &b
 		}
@@ -244,7 +246,7 @@ func (a *api) scopeFilters(given map[string]string, admin bool, f *compute.Serve
 		case v == "" || good && b:
 			f.AllProjects = true
 		case !good:
-			return invalid("Invalid value '%s' for all_tenants", clip(v)).WithField("all_tenants")
+			return invalid(notBoolean, clip(v)).WithField("all_tenants")
 		}
 	}
 	if f.AllProjects {
