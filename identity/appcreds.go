@@ -254,6 +254,9 @@ func (s *Service) checkAppCred(ctx context.Context, a AppCredAuth, p *payload) (
 	if err != nil {
 		return userRow{}, err
 	}
+	if !found && a.ID != "" {
+		return userRow{}, notFound("Application Credential", a.ID)
+	}
 	if !found || !passwordMatches(row.SecretHash, a.Secret) {
 		if !found || strings.HasPrefix(row.SecretHash, fastPrefix) {
 			passwordMatches(s.decoyHash, a.Secret)

@@ -80,7 +80,9 @@ func (s *Service) Authenticate(ctx context.Context, req AuthRequest) (*Token, st
 		switch {
 		case method == "password" && req.Password != nil:
 			u, err = s.checkUserPassword(ctx, *req.Password)
-		case method == "token" && req.Token != "":
+		case method == "token" && req.Token == "":
+			err = nephos.Errorf(nephos.ErrNotFound, "No token in the request")
+		case method == "token":
 			u, err = s.checkSourceToken(ctx, req.Token, &p)
 		case method == "application_credential" && req.AppCred != nil:
 			u, err = s.checkAppCred(ctx, *req.AppCred, &p)
@@ -167,12 +169,16 @@ func (s *Service) findUser(ctx context.Context, a PasswordAuth) (row userRow, fo
 
 // checkSourceToken finds a user by a token, which the new one will not outlive.
 func (s *Service) checkSourceToken(ctx context.Context, token string, p *payload) (userRow, error) {
-	if _, err := s.Verify(ctx, token); err != nil {
-		return userRow{}, errNoAuth(err)
+	_, err := s.Verify(ctx, token)
+	var t *Token
+	if err == nil {
+		t, err = s.resolve(ctx, token)
 	}
-	t, err := s.resolve(ctx, token)
+	if isUnauthenticated(err) {
+		return userRow{}, s.noToken(token)
+	}
 	if err != nil {
-		return userRow{}, errNoAuth(err)
+		return userRow{}, err
 	}
 	if t.AppCred != nil {
 		return userRow{}, forbidden("rescope an application credential's token", nil)

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"context"
+	"encoding/hex"
+	"strings"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/store"
@@ -25,6 +27,9 @@ type Domain struct {
 
 // DomainSpec describes a domain to create.
 type DomainSpec struct {
+	// ID is the id that the domain shall have, a UUID with or without dashes.
+	// Empty: a new one.
+	ID          string
 	Name        string
 	Description *string
 	Enabled     *bool // nil: true
@@ -76,8 +81,14 @@ func (s *Service) CreateDomain(ctx context.Context, spec DomainSpec) (Domain, er
 	if err := checkTags(spec.Tags); err != nil {
 		return Domain{}, err
 	}
+	id := spec.ID
+	if id == "" {
+		id = s.cfg.IDs.Hex()
+	} else if raw, err := hex.DecodeString(strings.ReplaceAll(id, "-", "")); err != nil || len(raw) != 16 || len(id) > 36 {
+		return Domain{}, nephos.Errorf(nephos.ErrInvalid, "Domain ID does not conform to required UUID format.").WithField("explicit_domain_id")
+	}
 	p := Project{
-		ID: s.cfg.IDs.Hex(), Name: spec.Name, IsDomain: true, Enabled: spec.Enabled == nil || *spec.Enabled,
+		ID: id, Name: spec.Name, IsDomain: true, Enabled: spec.Enabled == nil || *spec.Enabled,
 		Description: orEmpty(spec.Description), Options: mergeOptions(nil, spec.Options),
 		Extra: mergeExtra(nil, spec.Extra), Tags: sortedTags(spec.Tags),
 	}
@@ -102,6 +113,9 @@ func (s *Service) Domain(ctx context.Context, id string) (Domain, error) {
 
 func (s *Service) domainFor(ctx context.Context, rule, id string) (Domain, error) {
 	p, err := loadDomain(ctx, s.cfg.Store.Reader(), id)
+	if err != nil && rule != "identity:get_domain" {
+		return Domain{}, err // as in Keystone, before it asks who wants to know
+	}
 	if e := s.enforce(ctx, rule, target("target.domain.id", p.ID)); e != nil {
 		return Domain{}, e
 	}

@@ -99,6 +99,9 @@ func (s *Service) checkEndpoint(ctx context.Context, tx *store.Tx, e Endpoint, m
 	}
 	_, err := loadRegion(ctx, tx, e.RegionID)
 	if err != nil && makeRegion {
+		if err := tooLong("region.id", e.RegionID, 255); err != nil {
+			return err
+		}
 		return s.insertRegion(ctx, tx, Region{ID: e.RegionID, Extra: map[string]any{}})
 	}
 	return missing(err, "endpoint region_id", "region table")
@@ -115,10 +118,17 @@ func missing(err error, attribute, table string) error {
 
 // Endpoint implements [Endpoints].
 func (s *Service) Endpoint(ctx context.Context, id string) (Endpoint, error) {
-	if err := s.enforce(ctx, "identity:get_endpoint", nil); err != nil {
+	return s.endpointFor(ctx, "identity:get_endpoint", id)
+}
+
+// endpointFor loads an endpoint and enforces the rule. As in Keystone anybody
+// learns whether it exists.
+func (s *Service) endpointFor(ctx context.Context, rule, id string) (Endpoint, error) {
+	e, err := loadEndpoint(ctx, s.cfg.Store.Reader(), id)
+	if err != nil {
 		return Endpoint{}, err
 	}
-	return loadEndpoint(ctx, s.cfg.Store.Reader(), id)
+	return e, s.enforce(ctx, rule, nil)
 }
 
 // ListEndpoints implements [Endpoints].
@@ -147,7 +157,7 @@ func (s *Service) ListEndpoints(ctx context.Context, f EndpointFilter, p nephos.
 
 // UpdateEndpoint implements [Endpoints].
 func (s *Service) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdate) (Endpoint, error) {
-	if err := s.enforce(ctx, "identity:update_endpoint", nil); err != nil {
+	if _, err := s.endpointFor(ctx, "identity:update_endpoint", id); err != nil {
 		return Endpoint{}, err
 	}
 	var e Endpoint
@@ -175,7 +185,7 @@ func (s *Service) UpdateEndpoint(ctx context.Context, id string, u EndpointUpdat
 
 // DeleteEndpoint implements [Endpoints].
 func (s *Service) DeleteEndpoint(ctx context.Context, id string) error {
-	if err := s.enforce(ctx, "identity:delete_endpoint", nil); err != nil {
+	if _, err := s.endpointFor(ctx, "identity:delete_endpoint", id); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -78,6 +78,9 @@ func (s *Service) CreateGroup(ctx context.Context, spec GroupSpec) (Group, error
 	if err := checkName("group", group.Name); err != nil {
 		return Group{}, err
 	}
+	if err := tooLong("group.name", group.Name, 64); err != nil {
+		return Group{}, err
+	}
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		id, first, err := tx.Once(ctx, "identity.create_group", group.ID)
 		if err != nil {
@@ -105,6 +108,9 @@ func (s *Service) Group(ctx context.Context, id string) (Group, error) {
 
 func (s *Service) groupFor(ctx context.Context, rule, id string) (Group, error) {
 	group, err := loadGroup(ctx, s.cfg.Store.Reader(), id)
+	if err != nil && rule == "identity:delete_group" {
+		return Group{}, err // as in Keystone, before it asks who wants to know
+	}
 	if e := s.enforce(ctx, rule, groupTarget(group)); e != nil {
 		return Group{}, e
 	}
@@ -130,6 +136,9 @@ func (s *Service) UpdateGroup(ctx context.Context, id string, u GroupUpdate) (Gr
 	if u.Name != nil {
 		u.Name = trimmed(u.Name)
 		if err := checkName("group", *u.Name); err != nil {
+			return Group{}, err
+		}
+		if err := tooLong("group.name", *u.Name, 64); err != nil {
 			return Group{}, err
 		}
 	}

@@ -46,8 +46,11 @@ func (s *Service) CreateRegion(ctx context.Context, r Region) (Region, error) {
 	if r.ID == "" {
 		r.ID = s.cfg.IDs.Hex()
 	}
-	if len(r.ID) > 255 {
-		return Region{}, nephos.Errorf(nephos.ErrInvalid, "The id of a region must have at most 255 bytes.").WithField("id")
+	if err := tooLong("region.id", r.ID, 255); err != nil {
+		return Region{}, err
+	}
+	if err := tooLong("region.description", r.Description, 255); err != nil {
+		return Region{}, err
 	}
 	r.Extra = mergeExtra(nil, r.Extra)
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -116,6 +119,11 @@ func (s *Service) ListRegions(ctx context.Context, parentID string, p nephos.Pag
 func (s *Service) UpdateRegion(ctx context.Context, id string, u RegionUpdate) (Region, error) {
 	if err := s.enforce(ctx, "identity:update_region", nil); err != nil {
 		return Region{}, err
+	}
+	if u.Description != nil {
+		if err := tooLong("region.description", *u.Description, 255); err != nil {
+			return Region{}, err
+		}
 	}
 	var r Region
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -69,6 +69,11 @@ func (s *Service) CreateRole(ctx context.Context, spec RoleSpec) (Role, error) {
 	if err := checkName("role", spec.Name); err != nil {
 		return Role{}, err
 	}
+	if spec.Description != nil {
+		if err := tooLong("role.description", *spec.Description, 255); err != nil {
+			return Role{}, err
+		}
+	}
 	role := Role{
 		ID: s.cfg.IDs.Hex(), Name: spec.Name, DomainID: spec.DomainID, Description: spec.Description,
 		Options: mergeOptions(nil, spec.Options), Extra: mergeExtra(nil, spec.Extra),
@@ -97,12 +102,17 @@ func (s *Service) CreateRole(ctx context.Context, spec RoleSpec) (Role, error) {
 
 // Role implements [Roles].
 func (s *Service) Role(ctx context.Context, id string) (Role, error) {
+	return s.roleFor(ctx, "get", id)
+}
+
+// roleFor loads a role and enforces the rule of the verb. As in Keystone, which
+// rule that is depends on the role, so that anybody learns whether it exists.
+func (s *Service) roleFor(ctx context.Context, verb, id string) (Role, error) {
 	role, err := loadRole(ctx, s.cfg.Store.Reader(), id)
-	// Whether the role exists is told only to those who may know.
-	if e := s.enforce(ctx, roleRule("get", role.DomainID), roleTarget(role)); e != nil {
-		return Role{}, e
+	if err != nil {
+		return Role{}, err
 	}
-	return role, err
+	return role, s.enforce(ctx, roleRule(verb, role.DomainID), roleTarget(role))
 }
 
 // ListRoles implements [Roles].
@@ -122,15 +132,17 @@ func (s *Service) ListRoles(ctx context.Context, f RoleFilter, p nephos.Page) ([
 
 // UpdateRole implements [Roles].
 func (s *Service) UpdateRole(ctx context.Context, id string, u RoleUpdate) (Role, error) {
-	role, err := loadRole(ctx, s.cfg.Store.Reader(), id)
-	if e := s.enforce(ctx, roleRule("update", role.DomainID), roleTarget(role)); e != nil {
-		return Role{}, e
-	}
+	role, err := s.roleFor(ctx, "update", id)
 	if err != nil {
 		return Role{}, err
 	}
 	if u.Name != nil {
 		if err := checkName("role", *u.Name); err != nil {
+			return Role{}, err
+		}
+	}
+	if u.Description != nil {
+		if err := tooLong("role.description", *u.Description, 255); err != nil {
 			return Role{}, err
 		}
 	}
@@ -160,11 +172,7 @@ func (s *Service) UpdateRole(ctx context.Context, id string, u RoleUpdate) (Role
 
 // DeleteRole implements [Roles].
 func (s *Service) DeleteRole(ctx context.Context, id string) error {
-	role, err := loadRole(ctx, s.cfg.Store.Reader(), id)
-	if e := s.enforce(ctx, roleRule("delete", role.DomainID), roleTarget(role)); e != nil {
-		return e
-	}
-	if err != nil {
+	if _, err := s.roleFor(ctx, "delete", id); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -115,7 +115,7 @@ func TestRolesAreHiddenFromMembers(t *testing.T) {
 	_, err = f.Role(member, role.ID)
 	require.EqualError(t, err, "You are not authorized to perform the requested action: identity:get_role.")
 	_, err = f.Role(member, "nosuch")
-	require.ErrorIs(t, err, nephos.ErrForbidden)
+	require.ErrorIs(t, err, nephos.ErrNotFound)
 	_, err = f.CreateRole(member, identity.RoleSpec{Name: "y"})
 	require.ErrorIs(t, err, nephos.ErrForbidden)
 	_, _, err = f.ListRoles(t.Context(), identity.RoleFilter{}, nephos.Page{})

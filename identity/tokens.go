@@ -53,7 +53,8 @@ type TokenOptions struct {
 // Tokens is what the Identity API's tokens need.
 type Tokens interface {
 	// Authenticate checks credentials and issues a token. Whatever is wrong with
-	// them is one and the same ErrUnauthenticated.
+	// them is one and the same ErrUnauthenticated, but a token that is no good and
+	// an application credential whose id is unknown are ErrNotFound.
 	Authenticate(ctx context.Context, req AuthRequest) (*Token, string, error)
 	// ShowToken returns what somebody's token stands for; ErrNotFound when it is
 	// no good.
@@ -206,14 +207,19 @@ func (s *Service) subject(ctx context.Context, rule, token string, allowExpired 
 		return nil, e
 	}
 	if isUnauthenticated(err) {
-		// The token itself is not repeated: it may be good elsewhere.
-		message := "Failed to validate token"
-		if _, _, e := s.cfg.Keys.open(token); e != nil {
-			message = "Could not recognize Fernet token"
-		}
-		return nil, nephos.Errorf(nephos.ErrNotFound, "%s", message)
+		return nil, s.noToken(token)
 	}
 	return t, err
+}
+
+// noToken says of a token that is no good what Keystone says. The token itself
+// is not repeated: it may be good elsewhere.
+func (s *Service) noToken(token string) error {
+	message := "Failed to validate token"
+	if _, _, err := s.cfg.Keys.open(token); err != nil {
+		message = "Could not recognize Fernet token"
+	}
+	return nephos.Errorf(nephos.ErrNotFound, "%s", message)
 }
 
 // RevokeToken implements [Tokens].
@@ -268,7 +274,7 @@ func (s *Service) AuthCatalog(ctx context.Context) (*Catalog, error) {
 	}
 	c, _ := nephos.CallerFrom(ctx)
 	if c.ProjectID == "" {
-		return nil, nephos.Errorf(nephos.ErrForbidden, "A project-scoped token is required to produce a service catalog.")
+		return nil, nephos.Errorf(nephos.ErrForbidden, "You are not authorized to perform the requested action.")
 	}
 	return s.catalogFor(ctx, s.cfg.Store.Reader(), c.UserID, c.ProjectID)
 }

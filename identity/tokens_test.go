@@ -259,7 +259,7 @@ func TestNobodyLearnsWhichUsersExist(t *testing.T) {
 		require.ErrorIs(t, err, nephos.ErrUnauthenticated)
 		require.EqualError(t, err, "The request you have made requires authentication.")
 	}
-	for _, method := range []string{"", "external", "token", "application_credential", "totp"} {
+	for _, method := range []string{"", "external", "application_credential", "totp"} {
 		_, _, err := f.Authenticate(t.Context(), identity.AuthRequest{Methods: []string{method}})
 		require.ErrorIs(t, err, nephos.ErrUnauthenticated)
 	}

@@ -1,8 +1,10 @@
 package keystone
 
 import (
+	"errors"
 	"strings"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity"
 )
@@ -26,6 +28,9 @@ type Config struct {
 	Endpoints      identity.Endpoints
 	Regions        identity.Regions
 	AppCredentials identity.AppCredentials
+	// Permits lets an answer say that a caller may not before it says what is
+	// wrong with the body, as Keystone's do.
+	Permits identity.Permits
 
 	// HTTP carries the public URL, logs, metrics and traces. Its Service, Faults
 	// and Verifier are set here; a Verifier that is given stays.
@@ -56,6 +61,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[identity.Endpoints](&cfg.Endpoints, s)
 		orElse[identity.Regions](&cfg.Regions, s)
 		orElse[identity.AppCredentials](&cfg.AppCredentials, s)
+		orElse[identity.Permits](&cfg.Permits, s)
 		orElse[httpapi.Verifier](&cfg.HTTP.Verifier, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults = "identity", httpapi.KeystoneFault
@@ -85,6 +91,17 @@ func orElse[T comparable](part *T, fallback T) {
 	if *part == zero {
 		*part = fallback
 	}
+}
+
+// refuse answers a body that is no good, unless the caller may not do the
+// operation at all, or there is nothing to do it to.
+func (a *api) refuse(r *httpapi.Request, err error, rule, id string) error {
+	if a.Permits != nil && errors.Is(err, nephos.ErrInvalid) {
+		if e := a.Permits.Permit(r.Context(), "identity:"+rule, id); e != nil {
+			return e
+		}
+	}
+	return err
 }
 
 // rules names identity's policy rules.

@@ -48,7 +48,7 @@ func appCredBody(r *httpapi.Request, c identity.AppCredential) map[string]any {
 func (a *api) createAppCred(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "application_credential", appCredSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_application_credential", r.PathValue("id"))
 	}
 	if list, _ := o["access_rules"].([]any); len(list) > 0 {
 		return nil, nephos.Errorf(errors.ErrUnsupported, "Access rules are not implemented.").WithField("access_rules")

@@ -50,5 +50,5 @@ func TestApplicationCredentials(t *testing.T) {
 	root := s.token(adminOnProject)
 	s.do("DELETE", path+"/"+made.ID, root, "").want(204)
 	s.do("GET", path, robot, "").want(401)
-	s.do("POST", "/v3/auth/tokens", "", login).want(401)
+	s.do("POST", "/v3/auth/tokens", "", login).want(404)
 }

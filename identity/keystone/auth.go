@@ -39,9 +39,12 @@ func authRequest(r *httpapi.Request) (identity.AuthRequest, error) {
 	if err != nil {
 		return req, err
 	}
+	if body["auth"] == nil {
+		return req, expecting("auth", "request body")
+	}
 	v, ok := body["auth"].(map[string]any)
 	if !ok {
-		return req, expecting("auth", "request body")
+		return req, notObject("auth", body["auth"])
 	}
 	auth := object(v)
 	if err := authSchema.check(auth); err != nil {
@@ -63,6 +66,10 @@ func authRequest(r *httpapi.Request) (identity.AuthRequest, error) {
 			return req, err
 		}
 	}
+	if _, scoped := auth["scope"]; scoped && auth["scope"] != "unscoped" && req.AppCred != nil {
+		return req, nephos.Errorf(nephos.ErrUnauthenticated,
+			"Error authenticating with application credential: Application credentials cannot request a scope.")
+	}
 	return req, authScope(&req.Scope, auth)
 }
 
@@ -81,19 +88,26 @@ func authMethod(req *identity.AuthRequest, method string, o object) error {
 			UserID: user.text("id"), UserName: user.text("name"), DomainID: domain.text("id"), DomainName: domain.text("name"),
 			Password: user.text("password"),
 		}
-		if req.Password.UserID != "" {
-			req.Password.UserName = ""
+		if req.Password.UserName != "" {
+			req.Password.UserID = ""
 		}
+	case "external":
+		return nephos.Errorf(nephos.ErrUnauthenticated, "The request you have made requires authentication.")
 	case "token":
 		req.Token = o.text("id")
 	case "application_credential":
 		user := o.object("user")
 		domain := user.object("domain")
 		if o.text("id") == "" && o.text("name") == "" {
-			return expecting("id or name", "application credential")
+			return expecting("name or ID", "application credential")
 		}
-		if o.text("id") == "" && user == nil {
-			return expecting("user", "application_credential")
+		if o.text("id") == "" {
+			if len(user) == 0 {
+				return expecting("user", "application credential")
+			}
+			if user.text("id") == "" && user["domain"] == nil {
+				return expecting("domain", "user")
+			}
 		}
 		req.AppCred = &identity.AppCredAuth{
 			ID: o.text("id"), Name: o.text("name"), Secret: o.text("secret"), UserID: user.text("id"), UserName: user.text("name"),
@@ -109,24 +123,32 @@ func authMethod(req *identity.AuthRequest, method string, o object) error {
 
 // checkAuthUser refuses a user that is not named well.
 func checkAuthUser(user object, path string) error {
-	_, hasID := user["id"]
-	_, hasName := user["name"]
-	if !hasID && !hasName {
+	if !user.names() {
 		return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field %s: id or name must be present.", path)
 	}
 	if v, has := user["domain"]; has {
-		domain, _ := v.(map[string]any)
-		_, hasID := domain["id"]
-		_, hasName := domain["name"]
-		if !hasID && !hasName {
+		if domain, _ := v.(map[string]any); !object(domain).names() {
 			return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field %s/domain: id or name must be present.", path)
+		}
+		if user.text("id") == "" && user.text("name") == "" {
+			return expecting("id or name", "user")
 		}
 		return nil
 	}
-	if user.text("id") == "" {
+	switch {
+	case user.text("name") != "":
 		return expecting("domain", "user")
+	case user.text("id") == "":
+		return expecting("id or name", "user")
 	}
 	return nil
+}
+
+// names reports whether an object names something by id or by name.
+func (o object) names() bool {
+	_, id := o["id"]
+	_, name := o["name"]
+	return id || name
 }
 
 func authScope(s *identity.Scope, auth object) error {
@@ -154,12 +176,18 @@ func authScope(s *identity.Scope, auth object) error {
 		s.ProjectID, s.ProjectName = p.text("id"), p.text("name")
 		s.DomainID, s.DomainName = domain.text("id"), domain.text("name")
 		switch {
-		case s.ProjectID == "" && s.ProjectName == "":
+		case !p.names():
 			return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field scope/project: id or name must be present.")
-		case s.ProjectID != "":
-			s.ProjectName, s.DomainID, s.DomainName = "", "", ""
-		case domain == nil:
+		case domain != nil && !domain.names():
+			return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field scope/project/domain: id or name must be present.")
+		case s.ProjectName != "" && domain == nil:
 			return expecting("domain", "project")
+		case s.ProjectName != "":
+			s.ProjectID = ""
+		case s.ProjectID != "":
+			s.DomainID, s.DomainName = "", ""
+		default:
+			return nephos.Errorf(nephos.ErrUnauthenticated, "The request you have made requires authentication.")
 		}
 	case scope["domain"] != nil:
 		d := scope.object("domain")
@@ -168,11 +196,11 @@ func authScope(s *identity.Scope, auth object) error {
 			return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field scope/domain: id or name must be present.")
 		}
 	case scope["system"] != nil:
-		if !scope.object("system").flagOr("all", false) {
-			return expecting("all", "system")
-		}
-		s.System = true
+		s.System = true // whatever it says of all, as in Keystone
 	case scope["OS-TRUST:trust"] != nil:
+		if trust := scope.object("OS-TRUST:trust"); trust.text("id") == "" {
+			return expecting("trust_id", "trust")
+		}
 		return nephos.Errorf(nephos.ErrUnauthenticated, "The request you have made requires authentication.")
 	default:
 		s.Unscoped = true

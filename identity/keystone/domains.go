@@ -8,6 +8,7 @@ import (
 var (
 	domainSchema = schema{required: []string{"name"}, props: map[string]property{
 		"name": pShortName, "description": pNullText, "enabled": pBool, "tags": pTags, "options": pImmutable,
+		"explicit_domain_id": pNullText,
 	}}
 	domainUpdateSchema = schema{props: domainSchema.props, atLeast1: true}
 )
@@ -37,11 +38,11 @@ func domainList(r *httpapi.Request, domains []identity.Domain, more bool) *httpa
 func (a *api) createDomain(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "domain", domainSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_domain", "")
 	}
 	d, err := a.Domains.CreateDomain(r.Context(), identity.DomainSpec{
-		Name: o.text("name"), Description: o.nullText("description"), Enabled: o.flag("enabled"), Options: o.object("options"),
-		Tags: o.texts("tags"), Extra: o.rest("name", "description", "enabled", "options", "tags"),
+		ID: o.text("explicit_domain_id"), Name: o.text("name"), Description: o.nullText("description"), Enabled: o.flag("enabled"), Options: o.object("options"),
+		Tags: o.texts("tags"), Extra: o.rest("explicit_domain_id", "name", "description", "enabled", "options", "tags"),
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func (a *api) showDomain(r *httpapi.Request) (*httpapi.Response, error) {
 func (a *api) updateDomain(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "domain", domainUpdateSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_domain", r.PathValue("id"))
 	}
 	id := r.PathValue("id")
 	if err := o.checkID(id); err != nil {

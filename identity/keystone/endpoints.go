@@ -8,11 +8,11 @@ import (
 )
 
 var (
-	endpointSchema = schema{required: []string{"interface", "service_id", "url"}, props: map[string]property{
-		"interface": {types: typeString, enum: []string{"admin", "internal", "public"}}, "service_id": pText, "region_id": pNullText, "region": pNullText,
+	endpointSchema = schema{strict: true, required: []string{"interface", "service_id", "url"}, props: map[string]property{
+		"interface": {types: typeString, enum: []string{"admin", "internal", "public"}}, "service_id": pText, "region_id": pText, "region": pText,
 		"url": {types: typeString, max: 225, pattern: regexp.MustCompile(`^[a-zA-Z0-9+.-]+:.+`)}, "enabled": pBool,
 	}}
-	endpointUpdateSchema = schema{props: endpointSchema.props, atLeast1: true}
+	endpointUpdateSchema = schema{strict: true, props: endpointSchema.props, atLeast1: true}
 )
 
 var endpointFields = []string{"interface", "service_id", "region_id", "region", "url", "enabled"}
@@ -45,7 +45,7 @@ func regionOf(o object) (id *string, create bool) {
 func (a *api) createEndpoint(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "endpoint", endpointSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_endpoint", "")
 	}
 	spec := identity.EndpointSpec{
 		ServiceID: o.text("service_id"), Interface: o.text("interface"), URL: o.text("url"), Enabled: o.flag("enabled"),
@@ -89,7 +89,7 @@ func (a *api) showEndpoint(r *httpapi.Request) (*httpapi.Response, error) {
 func (a *api) updateEndpoint(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "endpoint", endpointUpdateSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_endpoint", r.PathValue("id"))
 	}
 	id := r.PathValue("id")
 	if err := o.checkID(id); err != nil {

@@ -103,6 +103,12 @@ func TestMembersMayLittle(t *testing.T) {
 		"GET /v3/auth/catalog": true, "GET /v3/auth/projects": true, "GET /v3/auth/domains": true, "GET /v3/auth/system": true,
 		"GET /v3/regions": true, "GET /v3/regions/{id}": true,
 	}
+	// Of these Keystone says that they do not exist before it says who may not.
+	existsFirst := map[string]bool{
+		"PATCH /v3/domains/{id}": true, "DELETE /v3/domains/{id}": true, "DELETE /v3/groups/{id}": true,
+		"GET /v3/roles/{id}": true, "PATCH /v3/roles/{id}": true, "DELETE /v3/roles/{id}": true,
+		"GET /v3/endpoints/{id}": true, "PATCH /v3/endpoints/{id}": true, "DELETE /v3/endpoints/{id}": true,
+	}
 	asked := 0
 	for _, route := range s.api.Routes() {
 		if route.Public || free[route.Pattern] {
@@ -117,7 +123,11 @@ func TestMembersMayLittle(t *testing.T) {
 			"application_credential": {"name": "x"}}`
 		for _, who := range []string{"member", "stranger"} {
 			got := s.do(method, path, who, body).status
-			require.Equal(t, http.StatusForbidden, got, fmt.Sprint(who, " ", route.Pattern))
+			want := http.StatusForbidden
+			if existsFirst[route.Pattern] {
+				want = http.StatusNotFound
+			}
+			require.Equal(t, want, got, fmt.Sprint(who, " ", route.Pattern))
 			asked++
 		}
 	}

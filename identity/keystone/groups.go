@@ -42,7 +42,7 @@ func groupList(r *httpapi.Request, groups []identity.Group, more bool) *httpapi.
 func (a *api) createGroup(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "group", groupSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_group", "")
 	}
 	g, err := a.Groups.CreateGroup(r.Context(), identity.GroupSpec{
 		Name: o.text("name"), DomainID: o.text("domain_id"), Description: o.nullText("description"),
@@ -78,7 +78,7 @@ func (a *api) showGroup(r *httpapi.Request) (*httpapi.Response, error) {
 func (a *api) updateGroup(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "group", groupUpdateSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_group", r.PathValue("id"))
 	}
 	id := r.PathValue("id")
 	if err := o.checkID(id); err != nil {

@@ -61,7 +61,7 @@ func (o object) rest(named ...string) map[string]any {
 	extra := map[string]any{}
 next:
 	for k, v := range o {
-		if k == "id" || k == "links" {
+		if k == "id" || k == "links" || k == "extra" {
 			continue
 		}
 		for _, n := range named {

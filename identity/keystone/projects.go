@@ -69,7 +69,7 @@ func (o object) texts(name string) []string {
 func (a *api) createProject(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "project", projectSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_project", "")
 	}
 	p, err := a.Projects.CreateProject(r.Context(), identity.ProjectSpec{
 		Name: o.text("name"), DomainID: o.text("domain_id"), ParentID: o.text("parent_id"), IsDomain: o.flagOr("is_domain", false),
@@ -199,7 +199,7 @@ func idTree(children map[string][]string, id string) any {
 func (a *api) updateProject(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "project", projectUpdateSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_project", r.PathValue("id"))
 	}
 	id := r.PathValue("id")
 	if err := o.checkID(id); err != nil {
@@ -242,10 +242,10 @@ func (a *api) listTags(r *httpapi.Request) (*httpapi.Response, error) {
 func (a *api) setTags(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := decode(r)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_project_tags", r.PathValue("id"))
 	}
 	if err := pTags.check("tags", o["tags"]); err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_project_tags", r.PathValue("id"))
 	}
 	tags, err := a.ProjectTags.SetProjectTags(r.Context(), r.PathValue("id"), o.texts("tags"))
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 )
 
 var (
-	regionSchema       = schema{props: map[string]property{"id": pText, "description": pNullText, "parent_region_id": pNullText}}
-	regionUpdateSchema = schema{props: regionSchema.props, atLeast1: true}
+	regionSchema       = schema{strict: true, props: map[string]property{"id": pText, "description": pNullText, "parent_region_id": pNullText}}
+	regionUpdateSchema = schema{strict: true, props: regionSchema.props, atLeast1: true}
 )
 
 func (a *api) regionRoutes() []httpapi.Route {
@@ -32,7 +32,7 @@ func regionBody(r *httpapi.Request, v identity.Region) map[string]any {
 func (a *api) createRegion(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "region", regionSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_region", "")
 	}
 	id := o.text("id")
 	if path := r.PathValue("id"); path != "" {
@@ -74,7 +74,7 @@ func (a *api) showRegion(r *httpapi.Request) (*httpapi.Response, error) {
 func (a *api) updateRegion(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "region", regionUpdateSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_region", r.PathValue("id"))
 	}
 	id := r.PathValue("id")
 	if err := o.checkID(id); err != nil {

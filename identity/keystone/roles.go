@@ -32,7 +32,7 @@ func roleBody(r *httpapi.Request, role identity.Role) map[string]any {
 func (a *api) createRole(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "role", roleSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_role", "")
 	}
 	role, err := a.Roles.CreateRole(r.Context(), identity.RoleSpec{
 		Name: o.text("name"), DomainID: o.text("domain_id"), Description: o.nullText("description"),
@@ -73,7 +73,7 @@ func (a *api) showRole(r *httpapi.Request) (*httpapi.Response, error) {
 func (a *api) updateRole(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "role", roleUpdateSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_role", r.PathValue("id"))
 	}
 	id := r.PathValue("id")
 	if err := o.checkID(id); err != nil {

@@ -39,6 +39,7 @@ type schema struct {
 	props    map[string]property
 	required []string
 	atLeast1 bool
+	strict   bool // the object must not be missing; otherwise it then counts as empty
 }
 
 var (
@@ -66,8 +67,8 @@ func member(r *httpapi.Request, key string, s schema) (object, error) {
 	}
 	v, present := body[key]
 	obj, ok := v.(map[string]any)
-	if present && !ok {
-		return nil, invalid(key, "%s is not of type 'object'", repr(v))
+	if !ok && (present || s.strict) {
+		return nil, notObject(key, v)
 	}
 	return obj, s.check(obj)
 }
@@ -78,6 +79,11 @@ func decode(r *httpapi.Request) (object, error) {
 	raw, err := r.Raw()
 	if err != nil {
 		return nil, err
+	}
+	if ct := r.Header.Get("Content-Type"); ct != "" && len(raw) > 0 {
+		if media, _, _ := strings.Cut(ct, ";"); strings.TrimSpace(media) != "application/json" {
+			return nil, expecting("application/json", "Content-Type header")
+		}
 	}
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return object{}, nil
@@ -91,6 +97,10 @@ func decode(r *httpapi.Request) (object, error) {
 		return nil, errNoJSON()
 	}
 	return obj, nil
+}
+
+func notObject(field string, v any) error {
+	return nephos.Errorf(nephos.ErrInvalid, "%s is not of type 'object'", repr(v)).WithField(field)
 }
 
 func errNoJSON() error { return expecting("valid JSON", "request body") }

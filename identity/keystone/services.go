@@ -6,10 +6,10 @@ import (
 )
 
 var (
-	serviceSchema = schema{required: []string{"type"}, props: map[string]property{
+	serviceSchema = schema{strict: true, required: []string{"type"}, props: map[string]property{
 		"type": {types: typeString, min: 1, max: 255}, "name": pName, "enabled": pBool, "description": pNullText,
 	}}
-	serviceUpdateSchema = schema{props: serviceSchema.props, atLeast1: true}
+	serviceUpdateSchema = schema{strict: true, props: serviceSchema.props, atLeast1: true}
 )
 
 func (a *api) serviceRoutes() []httpapi.Route {
@@ -33,7 +33,7 @@ func serviceBody(r *httpapi.Request, s identity.CloudService) map[string]any {
 func (a *api) createService(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "service", serviceSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_service", "")
 	}
 	s, err := a.Services.CreateService(r.Context(), identity.ServiceSpec{
 		Type: o.text("type"), Name: o.nullText("name"), Description: o.nullText("description"), Enabled: o.flag("enabled"),
@@ -70,7 +70,7 @@ func (a *api) showService(r *httpapi.Request) (*httpapi.Response, error) {
 func (a *api) updateService(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "service", serviceUpdateSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_service", r.PathValue("id"))
 	}
 	id := r.PathValue("id")
 	if err := o.checkID(id); err != nil {

@@ -86,7 +86,7 @@ func TestTheThreeStepsOfLoggingIn(t *testing.T) {
 	require.Equal(t, b.ProjectID, list.get("projects", 0, "id"))
 	require.Empty(t, s.do("GET", "/v3/auth/domains", token, "").want(200).get("domains"))
 	require.Equal(t, []any{map[string]any{"all": true}}, s.do("GET", "/v3/auth/system", token, "").want(200).get("system"))
-	s.do("GET", "/v3/auth/catalog", token, "").fault(403, "A project-scoped token is required to produce a service catalog.")
+	s.do("GET", "/v3/auth/catalog", token, "").fault(403, "You are not authorized to perform the requested action.")
 
 	scoped := s.token(`{"auth": {"identity": {"methods": ["token"], "token": {"id": "` + token + `"}}, "scope": {"project": {"id": "` + b.ProjectID + `"}}}}`)
 	require.Len(t, s.do("GET", "/v3/auth/catalog", scoped, "").want(200).get("catalog"), 2)
@@ -122,7 +122,7 @@ func TestBadLogins(t *testing.T) {
 		{strings.Replace(adminUnscoped, "secret", "wrong", 1), 401, unauthorized},
 		{strings.Replace(adminOnProject, `"project": {"name": "admin"`, `"project": {"name": "nosuch"`, 1), 401, unauthorized},
 		{strings.Replace(adminUnscoped, `}}}}}`, `}}}, "scope": {}}}`, 1), 400, expecting("system, project, domain, OS-TRUST:trust or unscoped", "scope")},
-		{`{"auth": {"identity": {"methods": ["token"], "token": {"id": "gAAAAA"}}}}`, 401, unauthorized},
+		{`{"auth": {"identity": {"methods": ["token"], "token": {"id": "gAAAAA"}}}}`, 404, "Could not recognize Fernet token"},
 	} {
 		s.do("POST", "/v3/auth/tokens", "", tc.body).fault(tc.status, tc.message)
 	}

@@ -22,6 +22,7 @@ var (
 	userSchema = schema{required: []string{"name"}, props: map[string]property{
 		"name": pName, "domain_id": pID, "default_project_id": pNullID, "description": pNullText, "enabled": pBool,
 		"password": pNullText, "options": pUserOptions,
+		"federated": {types: []string{"array"}, items: &property{types: []string{"object"}}},
 	}}
 	userUpdateSchema     = schema{props: userSchema.props, atLeast1: true}
 	passwordChangeSchema = schema{required: []string{"original_password", "password"}, props: map[string]property{
@@ -62,7 +63,7 @@ func userList(r *httpapi.Request, users []identity.User, more bool) *httpapi.Res
 func (a *api) createUser(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "user", userSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "create_user", "")
 	}
 	u, err := a.Users.CreateUser(r.Context(), identity.UserSpec{
 		Name: o.text("name"), DomainID: o.text("domain_id"), DefaultProjectID: o.text("default_project_id"), Enabled: o.flag("enabled"),
@@ -124,7 +125,7 @@ func (a *api) showUser(r *httpapi.Request) (*httpapi.Response, error) {
 func (a *api) updateUser(r *httpapi.Request) (*httpapi.Response, error) {
 	o, err := member(r, "user", userUpdateSchema)
 	if err != nil {
-		return nil, err
+		return nil, a.refuse(r, err, "update_user", r.PathValue("id"))
 	}
 	id := r.PathValue("id")
 	if err := o.checkID(id); err != nil {

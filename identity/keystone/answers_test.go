@@ -1,0 +1,120 @@
+package keystone_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The answers below are those of Keystone 22.
+
+func TestFixedAnswers(t *testing.T) {
+	s := serve(t, cast)
+	role := s.make("admin", "role", `{"name": "r"}`)
+	domain := s.make("admin", "domain", `{"name": "home"}`)
+	group := s.make("admin", "group", `{"name": "g", "domain_id": "`+domain+`"}`)
+	expecting := func(what, where string) string {
+		return "Expecting to find " + what + " in " + where + ". The server could not comply with the request since it is " +
+			"either malformed or otherwise incorrect. The client is assumed to be in error."
+	}
+	denied := func(rule string) string {
+		return "You are not authorized to perform the requested action: identity:" + rule + "."
+	}
+	for _, c := range []struct {
+		request, token, body string
+		status               int
+		message              string
+	}{
+		// Who may not is told so before what is wrong with the body is.
+		{"POST /v3/users", "member", `{}`, 403, denied("create_user")},
+		{"POST /v3/roles", "member", `{"role": {}}`, 403, denied("create_role")},
+		{"PATCH /v3/roles/" + role, "member", `{"role": {}}`, 403, denied("update_role")},
+		{"PATCH /v3/groups/" + group, "stranger", `{"group": {"name": 7}}`, 403, denied("update_group")},
+		{"PATCH /v3/domains/nosuch", "admin", `{"domain": {}}`, 404, "Could not find domain: nosuch."},
+		{"PATCH /v3/users/nosuch", "admin", `{"user": {}}`, 404, "Could not find user: nosuch."},
+		{"PUT /v3/projects/nosuch/tags", "member", `{"tags": 7}`, 403, denied("update_project_tags")},
+		// What is not there is said before who may not.
+		{"GET /v3/roles/nosuch", "member", "", 404, "Could not find role: nosuch."},
+		{"DELETE /v3/endpoints/nosuch", "member", "", 404, "Could not find endpoint: nosuch."},
+		{"DELETE /v3/domains/nosuch", "member", "", 404, "Could not find domain: nosuch."},
+		{"GET /v3/domains/nosuch", "member", "", 403, denied("get_domain")},
+		{"DELETE /v3/groups/nosuch", "member", "", 404, "Could not find group: nosuch."},
+		{"DELETE /v3/services/nosuch", "member", "", 403, denied("delete_service")},
+		// Bodies.
+		{"POST /v3/users", "admin", `{"user": null}`, 400, "None is not of type 'object'"},
+		{"POST /v3/users", "admin", `{"x": {}}`, 400, "'name' is a required property"},
+		{"POST /v3/services", "admin", `{"x": {}}`, 400, "None is not of type 'object'"},
+		{"PATCH /v3/roles/" + role, "admin", `{"role": []}`, 400, "[] is not of type 'object'"},
+		{"POST /v3/users", "admin", `{"user": {"name": "f", "federated": {}}}`, 400, "Invalid input for field 'federated': {} is not of type 'array'"},
+		{
+			"POST /v3/endpoints", "admin", `{"endpoint": {"interface": "public", "service_id": "x", "url": "http://x", "region": null}}`, 400,
+			"Invalid input for field 'region': None is not of type 'string'",
+		},
+		{"POST /v3/domains", "admin", `{"domain": {"name": "d", "explicit_domain_id": "x"}}`, 400, "Domain ID does not conform to required UUID format."},
+		{
+			"POST /v3/groups", "admin", `{"group": {"name": "` + strings.Repeat("x", 65) + `"}}`, 400,
+			"String length exceeded. The length of string '" + strings.Repeat("x", 65) + "' exceeds the limit of column name(CHAR(64)).",
+		},
+		{"PATCH /v3/roles/" + role, "admin", `{"role": {"description": "` + strings.Repeat("x", 256) + `"}}`, 400, ""},
+		{"POST /v3/regions", "admin", `{"region": {"id": "` + strings.Repeat("x", 256) + `"}}`, 400, ""},
+	} {
+		method, path, _ := strings.Cut(c.request, " ")
+		got := s.do(method, path, c.token, c.body).want(c.status)
+		if c.message != "" {
+			require.Equal(t, c.message, got.get("error", "message"), c.request)
+		}
+	}
+	s.do("POST", "/v3/users", "admin", `{"user": {"name": "t"}}`, "Content-Type", "text/plain").
+		fault(400, expecting("application/json", "Content-Type header"))
+	s.do("POST", "/v3/users", "admin", `{"user": {"name": "t", "domain_id": "`+domain+`", "extra": {"x": 1}}}`, "Content-Type", "application/json; charset=utf-8").want(201)
+	made := s.do("POST", "/v3/domains", "admin", `{"domain": {"name": "d", "explicit_domain_id": "0123456789abcdef0123456789abcdef"}}`).want(201)
+	require.Equal(t, "0123456789abcdef0123456789abcdef", made.get("domain", "id"))
+	require.NotContains(t, made.get("domain"), "explicit_domain_id")
+}
+
+func TestFixedLogins(t *testing.T) {
+	s, b := cloud(t)
+	const unauthorized = "The request you have made requires authentication."
+	expecting := func(what, where string) string {
+		return "Expecting to find " + what + " in " + where + ". The server could not comply with the request since it is " +
+			"either malformed or otherwise incorrect. The client is assumed to be in error."
+	}
+	user := func(user string) string {
+		return `{"auth": {"identity": {"methods": ["password"], "password": {"user": ` + user + `}}}}`
+	}
+	scope := func(scope string) string {
+		return strings.Replace(adminUnscoped, `}}}}}`, `}}}, "scope": `+scope+`}}`, 1)
+	}
+	credential := func(c, rest string) string {
+		return `{"auth": {"identity": {"methods": ["application_credential"], "application_credential": ` + c + `}` + rest + `}}`
+	}
+	for _, c := range []struct {
+		body    string
+		status  int
+		message string
+	}{
+		{`{"auth": []}`, 400, "[] is not of type 'object'"},
+		{`{"auth": {"identity": {"methods": ["token"], "token": {"id": ""}}}}`, 404, "No token in the request"},
+		{`{"auth": {"identity": {"methods": ["token"], "token": {"id": "x"}}}}`, 404, "Could not recognize Fernet token"},
+		{`{"auth": {"identity": {"methods": ["external"], "external": {}}}}`, 401, unauthorized},
+		{user(`{"id": "` + b.UserID + `", "name": "zzz", "password": "secret"}`), 400, expecting("domain", "user")},
+		{user(`{"name": "", "domain": {"id": "default"}, "password": "secret"}`), 400, expecting("id or name", "user")},
+		{scope(`{"project": {"name": "admin", "domain": {}}}`), 400, "Invalid input for field scope/project/domain: id or name must be present."},
+		{scope(`{"project": {"id": "` + b.ProjectID + `", "name": "x"}}`), 400, expecting("domain", "project")},
+		{scope(`{"project": {"id": ""}}`), 401, unauthorized},
+		{scope(`{"project": {}}`), 400, "Invalid input for field scope/project: id or name must be present."},
+		{scope(`{"OS-TRUST:trust": {}}`), 400, expecting("trust_id", "trust")},
+		{credential(`{}`, ""), 400, expecting("name or ID", "application credential")},
+		{credential(`{"id": "x", "secret": "y"}`, ""), 404, "Could not find Application Credential: x."},
+		{credential(`{"name": "x", "secret": "y", "user": {}}`, ""), 400, expecting("user", "application credential")},
+		{credential(`{"name": "x", "secret": "y", "user": {"name": "admin"}}`, ""), 400, expecting("domain", "user")},
+		{
+			credential(`{"id": "x", "secret": "y"}`, `, "scope": {"system": {"all": true}}`), 401,
+			"Error authenticating with application credential: Application credentials cannot request a scope.",
+		},
+	} {
+		s.do("POST", "/v3/auth/tokens", "", c.body).fault(c.status, c.message)
+	}
+	require.Equal(t, map[string]any{"all": true}, s.do("POST", "/v3/auth/tokens", "", scope(`{"system": {}}`)).want(201).get("token", "system"))
+}
