@@ -253,7 +253,11 @@ func oneOf(what string, states []string) func(v any) error {
 		if !ok || s == "" && what != "Snapshot status" || slices.Contains(states, strings.ToLower(s)) {
 			return nil
 		}
-		return plainError(fmt.Sprintf("%s: %s is invalid, valid statuses are: ['%s'].", what, clip(s), strings.Join(states, "', '")))
+		list := "('" + strings.Join(states, "', '") + "')"
+		if what == "Volume attach status" { // a list where the others are tuples
+			list = "['" + strings.Join(states, "', '") + "']"
+		}
+		return plainError(fmt.Sprintf("%s: %s is invalid, valid statuses are: %s.", what, clip(s), list))
 	}
 }
 
