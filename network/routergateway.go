@@ -62,10 +62,8 @@ func (s *Service) openGateway(ctx context.Context, tx *store.Tx, r *Router, g Ga
 		}
 	}
 	if g.FixedIPs != nil {
-		for _, f := range *g.FixedIPs {
-			if slices.ContainsFunc(subnets, func(sub Subnet) bool { return f.IP.IsValid() && sub.Gateway == f.IP }) {
-				return badRequest("router", "External IP %s is the same as the gateway IP", f.IP)
-			}
+		if err := notTheirGateway(subnets, *g.FixedIPs); err != nil {
+			return err
 		}
 	}
 	p, err := s.insertPort(ctx, tx, s.cfg.IDs.New(), PortSpec{
@@ -75,6 +73,16 @@ func (s *Service) openGateway(ctx context.Context, tx *store.Tx, r *Router, g Ga
 		return err
 	}
 	r.GatewayNetworkID, r.GatewayPortID, r.GatewayIPs, r.SNAT = g.NetworkID, p.ID, p.FixedIPs, or(g.SNAT, true)
+	return nil
+}
+
+// notTheirGateway refuses the address of the router beyond the external network.
+func notTheirGateway(subnets []Subnet, want []FixedIP) error {
+	for _, f := range want {
+		if slices.ContainsFunc(subnets, func(sub Subnet) bool { return f.IP.IsValid() && sub.Gateway == f.IP }) {
+			return badRequest("router", "External IP %s is the same as the gateway IP", f.IP)
+		}
+	}
 	return nil
 }
 
@@ -139,6 +147,9 @@ func (s *Service) moveGateway(ctx context.Context, tx *store.Tx, r *Router, g Ga
 	}
 	subnets, err := subnetsOf(ctx, tx, g.NetworkID)
 	if err != nil {
+		return err
+	}
+	if err := notTheirGateway(subnets, *g.FixedIPs); err != nil {
 		return err
 	}
 	if err := s.readdress(ctx, tx, &ports[0], subnets, *g.FixedIPs); err != nil {

@@ -329,3 +329,42 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 	require.Equal(t, ids[0], ids[1])
 }
+
+// The gateway of an IPv6 subnet is the router anycast address, which is its
+// router's to take; the gateway beyond an external network is nobody's.
+func TestGatewaysOfRouters(t *testing.T) {
+	c := newCloud(t)
+	net := c.made("red", "/v2.0/networks", `{"network": {}}`)
+	sub := c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 6, "cidr": "fd00::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}}`)
+	ext := c.made("admin", "/v2.0/networks", `{"network": {"router:external": true}}`)
+	c.made("admin", "/v2.0/subnets", `{"subnet": {"network_id": "`+ext+`", "ip_version": 4, "cidr": "172.24.4.0/24"}}`)
+	_, out := c.do("red", "GET", "/v2.0/subnets/"+sub, "")
+	require.Equal(t, "fd00::", out["subnet"].(map[string]any)["gateway_ip"])
+
+	router := "/v2.0/routers/" + c.made("red", "/v2.0/routers", `{"router": {}}`)
+	status, out := c.do("red", "PUT", router+"/add_router_interface", `{"subnet_id": "`+sub+`", "more": 1}`)
+	require.Equal(t, 200, status, out)
+	_, out = c.do("red", "GET", "/v2.0/ports/"+out["port_id"].(string), "")
+	require.Equal(t, []any{map[string]any{"subnet_id": sub, "ip_address": "fd00::"}}, out["port"].(map[string]any)["fixed_ips"])
+
+	gateway := func(more string) string {
+		return `{"router": {"external_gateway_info": {"network_id": "` + ext + `"` + more + `}}}`
+	}
+	for range 2 { // opened, then moved
+		status, out = c.do("admin", "PUT", router, gateway(`, "external_fixed_ips": [{"ip_address": "172.24.4.1"}]`))
+		require.Equal(t, 400, status, out)
+		_, message := fault(out)
+		require.Equal(t, "Bad router request: External IP 172.24.4.1 is the same as the gateway IP.", message)
+		status, out = c.do("admin", "PUT", router, gateway(`, "enable_snat": false`))
+		require.Equal(t, 200, status, out)
+	}
+	status, out = c.do("admin", "PUT", router, gateway(""))
+	require.Equal(t, 200, status, out)
+	require.Equal(t, true, out["router"].(map[string]any)["external_gateway_info"].(map[string]any)["enable_snat"])
+	for _, body := range []string{``, `{}`, `[]`} {
+		status, out = c.do("red", "PUT", router+"/add_router_interface", body)
+		_, message := fault(out)
+		require.Equal(t, 400, status)
+		require.Equal(t, "Bad router request: Either subnet_id or port_id must be specified.", message)
+	}
+}
