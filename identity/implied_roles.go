@@ -67,9 +67,12 @@ func (s *Service) ImplyRole(ctx context.Context, priorID, impliedID string) (Inf
 		if len(back) > 0 {
 			return nephos.Errorf(nephos.ErrForbidden, "%s cannot be an implied roles.", impliedID)
 		}
-		_, err = tx.NewRaw("INSERT INTO identity_implied_roles (prior_id, implied_id) VALUES (?, ?) ON CONFLICT DO NOTHING", priorID, impliedID).Exec(ctx)
+		added, err := tx.NewRaw("INSERT INTO identity_implied_roles (prior_id, implied_id) VALUES (?, ?) ON CONFLICT DO NOTHING", priorID, impliedID).Exec(ctx)
 		if err != nil {
 			return err
+		}
+		if n, err := added.RowsAffected(); err == nil && n == 0 {
+			return nephos.Errorf(nephos.ErrConflict, "Conflict occurred attempting to store implied_role - Duplicate entry.")
 		}
 		return s.emit(ctx, tx, "role.imply", priorID, map[string]any{"implied_role_id": impliedID})
 	})

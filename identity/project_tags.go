@@ -25,7 +25,7 @@ type ProjectTags interface {
 	HasProjectTag(ctx context.Context, id, tag string) error
 	// SetProjectTags replaces a project's tags.
 	SetProjectTags(ctx context.Context, id string, tags []string) ([]string, error)
-	// AddProjectTag adds a tag; one that is there already stays.
+	// AddProjectTag adds a tag; one that is there already is ErrInvalid.
 	AddProjectTag(ctx context.Context, id, tag string) error
 	// RemoveProjectTag removes a tag; ErrNotFound when it is not there.
 	RemoveProjectTag(ctx context.Context, id, tag string) error
@@ -62,6 +62,9 @@ func (s *Service) SetProjectTags(ctx context.Context, id string, tags []string) 
 // AddProjectTag implements [ProjectTags].
 func (s *Service) AddProjectTag(ctx context.Context, id, tag string) error {
 	return s.changeTags(ctx, "identity:create_project_tag", id, func(tags []string) ([]string, error) {
+		if slices.Contains(tags, tag) {
+			return nil, nephos.Errorf(nephos.ErrInvalid, "['%s'] has non-unique elements", strings.Join(append(tags, tag), "', '")).WithField("tags")
+		}
 		return sortedTags(append(tags, tag)), nil
 	})
 }

@@ -103,7 +103,7 @@ func TestProjectsAreFoundByTag(t *testing.T) {
 			require.ElementsMatch(t, tc.want, names, "%+v", tc.filter)
 		}
 		require.NoError(t, f.AddProjectTag(f.admin, made["b"], "c"))
-		require.NoError(t, f.AddProjectTag(f.admin, made["b"], "c"))
+		require.ErrorIs(t, f.AddProjectTag(f.admin, made["b"], "c"), nephos.ErrInvalid)
 		require.NoError(t, f.HasProjectTag(f.admin, made["b"], "c"))
 		require.NoError(t, f.RemoveProjectTag(f.admin, made["b"], "b"))
 		require.ErrorIs(t, f.RemoveProjectTag(f.admin, made["b"], "b"), nephos.ErrNotFound)

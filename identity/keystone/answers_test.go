@@ -118,3 +118,24 @@ func TestFixedLogins(t *testing.T) {
 	}
 	require.Equal(t, map[string]any{"all": true}, s.do("POST", "/v3/auth/tokens", "", scope(`{"system": {}}`)).want(201).get("token", "system"))
 }
+
+func TestFixedTagsAndImplications(t *testing.T) {
+	s, _ := cloud(t)
+	root := s.token(adminOnProject)
+	project := s.make(root, "project", `{"name": "p"}`)
+	path := "/v3/projects/" + project + "/tags"
+	s.do("PUT", path, root, `{}`).fault(400, "{} is not of type 'array'")
+	s.do("PUT", path, root, `{"tags": ["a", "a"]}`).fault(400, "['a', 'a'] has non-unique elements")
+	s.do("PUT", path, root, `{"tags": ["a,b"]}`).fault(400, "Invalid input for field '0': 'a,b' does not match '^[^,/]*$'")
+	s.do("PUT", path+"/a", root, "").want(201)
+	s.do("PUT", path+"/a", root, "").fault(400, "['a', 'a'] has non-unique elements")
+	s.do("PUT", path+"/a,b", root, "").fault(400, "'a,b' does not match '^[^,/]*$'")
+
+	a, b := s.make(root, "role", `{"name": "a"}`), s.make(root, "role", `{"name": "b"}`)
+	s.do("PUT", "/v3/roles/"+a+"/implies/"+b, root, "").want(201)
+	s.do("PUT", "/v3/roles/"+a+"/implies/"+b, root, "").fault(409, "Conflict occurred attempting to store implied_role - Duplicate entry.")
+
+	user, group := s.make(root, "user", `{"name": "u"}`), s.make(root, "group", `{"name": "g"}`)
+	s.do("PUT", "/v3/groups/"+group+"/users/"+user, root, "").want(204)
+	require.Contains(t, s.do("GET", "/v3/users/"+user+"/groups", root, "").want(200).get("groups", 0), "membership_expires_at")
+}

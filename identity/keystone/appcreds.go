@@ -39,7 +39,9 @@ func appCredBody(r *httpapi.Request, c identity.AppCredential) map[string]any {
 		"id": c.ID, "name": c.Name, "description": c.Description, "user_id": c.UserID, "project_id": c.ProjectID,
 		"unrestricted": c.Unrestricted, "expires_at": stampOrNull(c.ExpiresAt),
 		"roles": mapped(c.Roles, func(role identity.Role) map[string]any {
-			return map[string]any{"id": role.ID, "name": role.Name, "domain_id": orNull(role.DomainID)}
+			return map[string]any{
+				"id": role.ID, "name": role.Name, "domain_id": orNull(role.DomainID), "description": role.Description, "options": role.Options,
+			}
 		}),
 		"links": self{r.Link("/v3/users/"+c.UserID+"/application_credentials/"+c.ID, nil)},
 	}

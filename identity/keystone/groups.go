@@ -123,7 +123,12 @@ func (a *api) listUserGroups(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return groupList(r, groups, more), nil
+	bodies := mapped(groups, func(g identity.Group) map[string]any {
+		b := groupBody(r, g)
+		b["membership_expires_at"] = nil // no membership ends by itself
+		return b
+	})
+	return collection(r, "groups", bodies, more, lastID(groups, func(g identity.Group) string { return g.ID })), nil
 }
 
 func (a *api) addGroupUser(r *httpapi.Request) (*httpapi.Response, error) {

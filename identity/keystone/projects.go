@@ -244,7 +244,11 @@ func (a *api) setTags(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, a.refuse(r, err, "update_project_tags", r.PathValue("id"))
 	}
-	if err := pTags.check("tags", o["tags"]); err != nil {
+	wanted, given := o["tags"]
+	if !given {
+		wanted = map[string]any{}
+	}
+	if err := pTags.check("", wanted); err != nil {
 		return nil, a.refuse(r, err, "update_project_tags", r.PathValue("id"))
 	}
 	tags, err := a.ProjectTags.SetProjectTags(r.Context(), r.PathValue("id"), o.texts("tags"))
@@ -264,7 +268,7 @@ func (a *api) checkTag(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) addTag(r *httpapi.Request) (*httpapi.Response, error) {
 	id, tag := r.PathValue("id"), r.PathValue("tag")
-	if err := pTag.check("tags", tag); err != nil {
+	if err := pTag.check("", tag); err != nil {
 		return nil, err
 	}
 	if err := a.ProjectTags.AddProjectTag(r.Context(), id, tag); err != nil {

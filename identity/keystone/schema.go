@@ -229,7 +229,7 @@ func (p property) checkObject(path string, v map[string]any) error {
 			return invalid(path, "Additional properties are not allowed (%s was unexpected)", repr(name))
 		}
 		if ok {
-			if err := prop.check(path+"/"+name, v[name]); err != nil {
+			if err := prop.check(below(path, name), v[name]); err != nil {
 				return err
 			}
 		}
@@ -247,7 +247,7 @@ func (p property) checkArray(path string, v []any) error {
 	seen := map[string]bool{}
 	for i, e := range v {
 		if p.items != nil {
-			if err := p.items.check(path+"/"+strconv.Itoa(i), e); err != nil {
+			if err := p.items.check(below(path, strconv.Itoa(i)), e); err != nil {
 				return err
 			}
 		}
@@ -282,7 +282,19 @@ func isType(v any, t string) bool {
 	return false
 }
 
+// below is the path of a part of a value.
+func below(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "/" + name
+}
+
+// invalid is the error for a value at a path; at "" it is the whole body.
 func invalid(path, format string, args ...any) error {
+	if path == "" {
+		return nephos.Errorf(nephos.ErrInvalid, format, args...)
+	}
 	return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field '%s': %s", path, fmt.Sprintf(format, args...)).WithField(path)
 }
 
