@@ -27,7 +27,7 @@ func main() {
 }
 
 type options struct {
-	allinone, guest, data, cache, listen, drivers string
+	allinone, guest, data, cache, listen string
 	once                                          bool
 }
 
