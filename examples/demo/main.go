@@ -28,7 +28,7 @@ func main() {
 
 type options struct {
 	allinone, guest, data, cache, listen string
-	once                                          bool
+	once                                 bool
 }
 
 func run(ctx context.Context) (err error) {
