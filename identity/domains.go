@@ -103,7 +103,7 @@ func (s *Service) CreateDomain(ctx context.Context, spec DomainSpec) (Domain, er
 		}
 		return s.insertProject(ctx, tx, p)
 	})
-	return domainOf(p), taken(err, "domain", p.Name, "")
+	return domainOf(p), projectTaken(err, p)
 }
 
 // Domain implements [Domains].

@@ -71,6 +71,8 @@ func TestFixedAnswers(t *testing.T) {
 	made := s.do("POST", "/v3/domains", "admin", `{"domain": {"name": "d", "explicit_domain_id": "0123456789abcdef0123456789abcdef"}}`).want(201)
 	require.Equal(t, "0123456789abcdef0123456789abcdef", made.get("domain", "id"))
 	require.NotContains(t, made.get("domain"), "explicit_domain_id")
+	s.do("POST", "/v3/domains", "admin", `{"domain": {"name": "d"}}`).fault(409, "Conflict occurred attempting to store project - "+
+		"it is not permitted to have two projects acting as domains with the same name: d.")
 }
 
 func TestFixedLogins(t *testing.T) {

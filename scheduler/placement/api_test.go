@@ -215,6 +215,7 @@ func TestProviders(t *testing.T) {
 		{newest, obj{"name": "one"}, 409, "Conflicting resource provider name: one already exists. [placement.duplicate_name]"},
 		{newest, obj{"name": "x", "uuid": rp1}, 409, "Conflicting resource provider uuid: " + rp1 + " already exists. [placement.duplicate_name]"},
 		{newest, obj{}, 400, "JSON does not validate: 'name' is a required property [placement.undefined_code]"},
+		{newest, obj{"name": "", "uuid": rp3}, 400, `Unable to create resource provider "", ` + rp3 + ": Object action create failed because: name is required [placement.undefined_code]"},
 		{newest, obj{"name": "x", "uuid": "nope"}, 400, "JSON does not validate: 'nope' is not a 'uuid' [placement.undefined_code]"},
 		{newest, obj{"name": "x", "more": 1}, 400, "JSON does not validate: Additional properties are not allowed ('more' was unexpected) [placement.undefined_code]"},
 		{newest, obj{"name": "x", "parent_provider_uuid": rp3}, 400, "parent provider UUID does not exist."},

@@ -124,6 +124,10 @@ func (a *api) createProvider(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if name == "" {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "Unable to create resource provider \"\", %s: Object action create failed because: name is required", uuid).
+			WithField("name")
+	}
 	spec := sqlstore.Provider{Name: name, UUID: uuid}
 	if parent != nil {
 		spec.ParentUUID = *parent
