@@ -93,6 +93,8 @@ func TestPlacementFault(t *testing.T) {
 	require.Equal(t, 406, w.Code)
 	require.Contains(t, w.Body.String(), `"max_version":"1.39","min_version":"1.0"`)
 	require.Contains(t, w.Body.String(), `Unacceptable version header: 1.99`)
+	w = do(a, "GET /x", "", "Accept: application/json", "OpenStack-API-Version: placement 0.9")
+	require.Equal(t, 406, w.Code)
 	w = do(a, "GET /x", "", "X-Auth-Token: ", "Accept: application/json")
 	require.Equal(t, 401, w.Code)
 	require.JSONEq(t, `{"error":{"code":401,"message":"The request you have made requires authentication.","title":"Unauthorized"}}`, w.Body.String())

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
@@ -28,6 +29,10 @@ func (a *API) negotiate(h http.Header) (Version, error) {
 		return r.Max, nil
 	}
 	v, err := ParseVersion(asked)
+	if minor, old := strings.CutPrefix(asked, "0."); old && decimal(minor) && a.cfg.Service == "placement" {
+		err = nil // a version like another, only that it is below all
+		v.Minor, _ = strconv.Atoi(minor)
+	}
 	if err != nil {
 		if a.cfg.Service == "placement" {
 			err = nephos.Errorf(nephos.ErrInvalid, "Invalid microversion: invalid version string: %s", clip(asked, 64))
