@@ -47,8 +47,6 @@ type StoreOptions struct {
 	Observe func(op string, took time.Duration, err error)
 }
 
-var errTimeout = errors.New("the blob driver took too long")
-
 // NewStore asks the driver for its abilities, once, and returns the Store.
 func NewStore(ctx context.Context, d Driver, opts StoreOptions) (*Store, error) {
 	if opts.Timeout == 0 {
@@ -122,28 +120,10 @@ func (s *Store) Driver() Driver { return s.d }
 func (s *Store) Close() error { return s.d.Close() }
 
 func (s *Store) begin(ctx context.Context, op string, bounded bool) (context.Context, func(*error)) {
-	nephos.OutsideTx(ctx, "blob.Store."+op)
-	cancel := context.CancelFunc(func() {})
-	if bounded && s.opts.Timeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, s.opts.Timeout, errTimeout)
-	}
-	start := s.opts.Clock.Now()
-	ctx, span := driver.Span(ctx, "blob."+op)
-	return ctx, func(errp *error) {
-		if *errp != nil && context.Cause(ctx) == errTimeout { //nolint:errorlint // our own value
-			*errp = fmt.Errorf("blob %s: %w after %v: %w: %w", op, errTimeout, s.opts.Timeout, nephos.ErrUnavailable, *errp)
-		}
-		cancel()
-		span(*errp)
-		took := s.opts.Clock.Now().Sub(start)
-		if *errp != nil {
-			s.opts.Log.LogAttrs(ctx, slog.LevelDebug, "blob driver call failed", slog.String("store", s.opts.Name),
-				slog.String("op", op), slog.Duration("took", took), slog.Any("error", *errp))
-		}
-		if s.opts.Observe != nil {
-			s.opts.Observe(op, took, *errp)
-		}
-	}
+	o := s.opts
+	return driver.Calls{
+		Kind: "blob", Type: "Store", Name: o.Name, Timeout: o.Timeout, Clock: o.Clock, Log: o.Log, Observe: o.Observe,
+	}.Begin(ctx, op, bounded)
 }
 
 func offered[T any](s *Store, name string) (T, error) {

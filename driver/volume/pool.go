@@ -40,8 +40,6 @@ type PoolOptions struct {
 	Observe func(op string, took time.Duration, err error)
 }
 
-var errTimeout = errors.New("the volume driver took too long")
-
 // NewPool asks the driver for its abilities, once, and returns the Pool.
 func NewPool(ctx context.Context, d Driver, opts PoolOptions) (*Pool, error) {
 	if opts.Timeout == 0 {
@@ -75,28 +73,10 @@ func (p *Pool) Close() error { return p.d.Close() }
 // begin starts a call that the pool's timeout bounds if bounded; the function
 // that it returns ends the call.
 func (p *Pool) begin(ctx context.Context, op string, bounded bool) (context.Context, func(*error)) {
-	nephos.OutsideTx(ctx, "volume.Pool."+op)
-	cancel := context.CancelFunc(func() {})
-	if bounded && p.opts.Timeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, p.opts.Timeout, errTimeout)
-	}
-	start := p.opts.Clock.Now()
-	ctx, span := driver.Span(ctx, "volume."+op)
-	return ctx, func(errp *error) {
-		if *errp != nil && context.Cause(ctx) == errTimeout { //nolint:errorlint // our own value
-			*errp = fmt.Errorf("volume %s: %w after %v: %w: %w", op, errTimeout, p.opts.Timeout, nephos.ErrUnavailable, *errp)
-		}
-		cancel()
-		span(*errp)
-		took := p.opts.Clock.Now().Sub(start)
-		if *errp != nil {
-			p.opts.Log.LogAttrs(ctx, slog.LevelDebug, "volume driver call failed", slog.String("pool", p.opts.Name),
-				slog.String("op", op), slog.Duration("took", took), slog.Any("error", *errp))
-		}
-		if p.opts.Observe != nil {
-			p.opts.Observe(op, took, *errp)
-		}
-	}
+	o := p.opts
+	return driver.Calls{
+		Kind: "volume", Type: "Pool", Name: o.Name, Timeout: o.Timeout, Clock: o.Clock, Log: o.Log, Observe: o.Observe,
+	}.Begin(ctx, op, bounded)
 }
 
 // offered returns the driver as T if the ability is offered.
