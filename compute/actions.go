@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -26,8 +27,8 @@ type Action struct {
 }
 
 // ActionEvent is a step of an action. For a create these are the moments of the
-// server's way to its host and up: scheduled, image, network, volume, defined,
-// running, dhcp, metadata.
+// server's way to its host and up: queued, scheduled, image, network, volume,
+// defined, running, dhcp, metadata.
 type ActionEvent struct {
 	Name     string
 	Start    time.Time
@@ -214,12 +215,25 @@ func (s *Service) Action(ctx context.Context, serverID, requestID string) (Actio
 		return Action{}, nephos.Errorf(nephos.ErrNotFound, "Action for request_id %.64s on instance %s not found", requestID, serverID)
 	}
 	a := rows[0].Action
+	if a.Action == "create" {
+		a.Events = slices.Insert(a.Events, 0, server.onItsWay(a)...)
+	}
 	if !s.cfg.Policy.Allowed(ctx, "os_compute_api:os-instance-actions:events:details", server.target()) {
 		for i := range a.Events {
 			a.Events[i].Internal = ""
 		}
 	}
 	return a, nil
+}
+
+// onItsWay are the moments of a create that the server's record itself tells.
+func (row *serverRow) onItsWay(create Action) []ActionEvent {
+	at := create.StartedAt
+	events := []ActionEvent{{Name: "queued", Start: at, Finish: &at, Result: "Success"}}
+	if at := row.ScheduledAt; at != nil {
+		events = append(events, ActionEvent{Name: "scheduled", Start: *at, Finish: at, Result: "Success", Host: row.Host})
+	}
+	return events
 }
 
 // actionsOf loads a server that may be deleted, and checks that its actions may

@@ -41,11 +41,13 @@ func TestBootRunsAServer(t *testing.T) {
 	require.Equal(t, "create", actions[0].Action)
 	require.Nil(t, actions[0].Message)
 	require.NotNil(t, actions[0].FinishedAt)
+	whole, err := c.service.Action(c.user(), s.ID, actions[0].RequestID)
+	require.NoError(t, err)
 	var names []string
-	for _, e := range actions[0].Events {
+	for _, e := range whole.Events {
 		names = append(names, e.Name)
 	}
-	require.Equal(t, []string{"image", "network", "defined", "running", "compute__do_build_and_run_instance"}, names)
+	require.Equal(t, []string{"queued", "scheduled", "image", "network", "defined", "running", "compute__do_build_and_run_instance"}, names)
 
 	_, err = c.service.Server(c.stranger(), s.ID)
 	require.ErrorContains(t, err, "could not be found")

@@ -48,9 +48,10 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 		if cur.Zone = host.Zone; cur.Zone == "" {
 			cur.Zone = s.cfg.Zone
 		}
-		deadline := tx.Now().Add(s.cfg.BootDeadline)
-		cur.Deadline = &deadline
-		return cur.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "deadline")
+		now := tx.Now()
+		deadline := now.Add(s.cfg.BootDeadline)
+		cur.ScheduledAt, cur.Deadline = &now, &deadline
+		return cur.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "scheduled_at", "deadline")
 	})
 	if err != nil {
 		*row = before

@@ -37,6 +37,7 @@ type serverRow struct {
 	Tried        []string // hosts that failed
 	Failures     int      // errors in a row that the host reported of the newest revision
 	Phase        string
+	ScheduledAt  *time.Time // when its host was chosen
 	CheckAt      *time.Time // when the host is sent the server again unless it reports
 	Deadline     *time.Time // when the work under way is given up
 	Revision     int64      // of what is wished

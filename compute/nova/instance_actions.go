@@ -135,8 +135,8 @@ func (a *api) showAction(r *httpapi.Request) (*httpapi.Response, error) {
 	details := a.Policy.Allowed(r.Context(), "os_compute_api:os-instance-actions:events:details", policy.Target{"project_id": x.ProjectID})
 	if all || atLeast(r, 51) {
 		steps := make([]actionStep, len(x.Events))
-		for i, e := range x.Events {
-			steps[i] = renderStep(&x, e, all, details)
+		for i, e := range x.Events { // the latest first, as Nova lists them
+			steps[len(steps)-1-i] = renderStep(&x, e, all, details)
 		}
 		b.Events = &steps
 	}

@@ -370,7 +370,8 @@ func (d *demo) timeline(ctx context.Context, serverID string) error {
 			return errors.New("the create action has no events")
 		}
 		events := *full.Events
-		slices.SortFunc(events, func(x, y instanceactions.Event) int { return x.StartTime.Compare(y.StartTime) })
+		slices.Reverse(events) // they come latest first
+		slices.SortStableFunc(events, func(x, y instanceactions.Event) int { return x.StartTime.Compare(y.StartTime) })
 		fmt.Println("\nThe server's first moments, as its event list tells them (openstack server event show):")
 		for _, e := range events {
 			if text, ok := moments[e.Event]; ok {
@@ -383,12 +384,15 @@ func (d *demo) timeline(ctx context.Context, serverID string) error {
 
 // moments says what events of a boot mean.
 var moments = map[string]string{
-	"image":    "the host has the image",
-	"network":  "its card is plugged: address, anti-spoofing and security groups in force",
-	"defined":  "its disk and its definition are there",
-	"running":  "QEMU runs it",
-	"dhcp":     "it asked for its address and got it",
-	"metadata": "it asked who it is: host name, keys, user data",
+	"queued":    "the request is on record: from here on nothing is lost",
+	"scheduled": "a host is chosen and its capacity claimed",
+	"image":     "the host has the image",
+	"network":   "its card is plugged: address, anti-spoofing and security groups in force",
+	"volume":    "its volume is attached",
+	"defined":   "its disk and its definition are there",
+	"running":   "QEMU runs it",
+	"dhcp":      "it asked for its address and got it",
+	"metadata":  "it asked who it is: host name, keys, user data",
 }
 
 func (d *demo) takeDown(ctx context.Context) error {
