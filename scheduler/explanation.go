@@ -16,7 +16,9 @@ const maxChosen = 100
 // and nothing else.
 type Explanation struct {
 	RequestID string `json:"request_id"`
-	Seed      uint64 `json:"seed"`
+	// Kind is what was chosen from: empty for hosts, "pool" for pools of storage.
+	Kind string `json:"kind,omitempty"`
+	Seed uint64 `json:"seed"`
 	// Hosts is how many the snapshot held, Passed how many passed all filters
 	// before the first server was placed.
 	Hosts  int `json:"hosts"`
@@ -94,12 +96,16 @@ type Miss struct {
 // users.
 func (e Explanation) Summary() string {
 	var b strings.Builder
+	kind, thing := "host", "server"
+	if e.Kind != "" {
+		kind, thing = e.Kind, "volume"
+	}
 	if e.Placed == e.Wanted && e.Wanted > 0 {
-		fmt.Fprintf(&b, "Placed %s: %s, %d suitable", count(e.Placed, "server"), count(e.Hosts, "host"), e.Passed)
+		fmt.Fprintf(&b, "Placed %s: %s, %d suitable", count(e.Placed, thing), count(e.Hosts, kind), e.Passed)
 	} else {
-		fmt.Fprintf(&b, "No valid host: %s", count(e.Hosts, "host"))
+		fmt.Fprintf(&b, "No valid %s: %s", kind, count(e.Hosts, kind))
 		if e.Placed > 0 {
-			fmt.Fprintf(&b, " with room for %d of %d servers", e.Placed, e.Wanted)
+			fmt.Fprintf(&b, " with room for %d of %d %ss", e.Placed, e.Wanted, thing)
 		}
 	}
 	var reasons []ReasonCount

@@ -29,6 +29,11 @@ type Check struct {
 	// server is.
 	EachPick bool
 
+	// Claim says what one server takes from a host that passes, beyond the
+	// request's Resources, by classes of the host's own such as those of NUMA
+	// cells; nil: nothing. It is called for the hosts that are chosen.
+	Claim func(h HostView) Resources
+
 	walk walker // or nil
 }
 

@@ -1,6 +1,10 @@
 package scheduler
 
 import (
+	"fmt"
+	"maps"
+	"math"
+
 	"github.com/nephos-cloud/nephos"
 )
 
@@ -36,6 +40,17 @@ type Host struct {
 	Supported []Guest
 
 	NumInstances, NumIOOps, FailedBuilds int
+
+	// NUMA describes the host's NUMA cells, for [NUMATopologyFilter].
+	NUMA []NUMACell
+	// PCI lists the devices that servers may be given, for
+	// [PciPassthroughFilter].
+	PCI []PCIPool
+	// Metrics are measurements by name, such as cpu.user.percent, for
+	// [MetricsWeigher].
+	Metrics map[string]float64
+	// Pool is set if this is not a host of servers but a pool of storage.
+	Pool *Pool
 
 	// Generation rises with each change of the host's record; Put refuses an
 	// older one. 0 is never older.
@@ -91,6 +106,8 @@ func (h *Host) check() error {
 		return bad("aggregates")
 	case len(h.Supported) > maxGuests:
 		return bad("supported")
+	case len(h.Metrics) > maxAttributes:
+		return bad("metrics")
 	case h.NumInstances < 0 || h.NumIOOps < 0 || h.FailedBuilds < 0 ||
 		h.NumInstances > 1<<30 || h.NumIOOps > 1<<30 || h.FailedBuilds > 1<<30:
 		return bad("counters")
@@ -103,5 +120,41 @@ func (h *Host) check() error {
 			return err
 		}
 	}
+	for name, value := range h.Metrics {
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			return nephos.Errorf(nephos.ErrInvalid, "host %.64q: metric %.64q is not a number", h.ID, name).WithField("metrics")
+		}
+	}
+	if err := checkNUMA(h.NUMA); err != nil {
+		return fmt.Errorf("host %.64q: %w", h.ID, err)
+	}
+	if err := checkPCI(h.PCI); err != nil {
+		return fmt.Errorf("host %.64q: %w", h.ID, err)
+	}
+	if h.Pool != nil {
+		if err := h.Pool.check(); err != nil {
+			return err
+		}
+	}
 	return h.Used.check("use")
+}
+
+// Inventories returns all that the host has by resource class: Inventory, and
+// what its NUMA cells and PCI pools have under classes of their own, which
+// replace those in Inventory. Whoever keeps claims keeps these.
+func (h *Host) Inventories() map[string]Inventory {
+	if len(h.NUMA) == 0 && len(h.PCI) == 0 {
+		return h.Inventory
+	}
+	all := maps.Clone(h.Inventory)
+	if all == nil {
+		all = map[string]Inventory{}
+	}
+	for _, c := range h.NUMA {
+		c.inventories(all, h.Ratio(VCPU, nil), h.Ratio(MemoryMB, nil))
+	}
+	for _, p := range h.PCI {
+		all[p.Class()] = Inventory{Total: p.Count, Ratio: 1}
+	}
+	return all
 }

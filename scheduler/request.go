@@ -43,6 +43,10 @@ type Request struct {
 
 	// Group is the server group, or nil.
 	Group *Group
+
+	// Volume is set if this is about a volume and the hosts are pools of
+	// storage; see [VolumeRequest].
+	Volume *VolumeSpec
 }
 
 // The policies of server groups.

@@ -16,6 +16,7 @@ const (
 	VCPU     = "VCPU"
 	MemoryMB = "MEMORY_MB" // in MiB
 	DiskGB   = "DISK_GB"   // in GiB
+	PCPU     = "PCPU"      // CPUs that a server has for itself
 )
 
 // maxAmount bounds every amount, so that sums of them cannot overflow.
@@ -131,6 +132,10 @@ func ratioKey(class string) string {
 // disk_allocation_ratio), else the inventory's own, else that of defaults (nil:
 // [DefaultRatios]), else 1.
 func (h *Host) Ratio(class string, defaults map[string]float64) float64 {
+	return h.ratio(class, h.Inventory[class], defaults)
+}
+
+func (h *Host) ratio(class string, inv Inventory, defaults map[string]float64) float64 {
 	best := 0.0
 	if key := ratioKey(class); key != "" {
 		for _, a := range h.Aggregates {
@@ -147,7 +152,7 @@ func (h *Host) Ratio(class string, defaults map[string]float64) float64 {
 	if best > 0 {
 		return best
 	}
-	if r := h.Inventory[class].Ratio; r > 0 {
+	if r := inv.Ratio; r > 0 {
 		return r
 	}
 	if defaults == nil {

@@ -71,6 +71,10 @@ func (r *run) decide() (Decision, error) {
 		r.cand = st.sweep(r.v, r.cand)
 	}
 	e := Explanation{RequestID: r.v.req.ID, Seed: r.o.Seed, Hosts: len(r.v.rows), Passed: len(r.cand)}
+	none := NoValidHost
+	if r.v.req.Volume != nil {
+		e.Kind, none = "pool", NoValidPool
+	}
 	count := max(r.v.req.Count, 1)
 	e.Wanted = count
 	r.weigh()
@@ -84,9 +88,12 @@ func (r *run) decide() (Decision, error) {
 			e.Weights = r.explainWeights(top)
 		}
 		win := top[r.draw(len(top), len(choices))]
-		choices = append(choices, Choice{Host: r.v.ref(win.i), Generation: r.v.rests[win.i].generation, Weight: win.weight})
+		extra := r.extra(win.i)
+		choices = append(choices, Choice{
+			Host: r.v.ref(win.i), Generation: r.v.rests[win.i].generation, Weight: win.weight, Claim: r.claim(extra),
+		})
 		if count > 1 {
-			r.v.pick(win.i)
+			r.v.pick(win.i, extra)
 			r.again(win.i)
 		}
 	}
@@ -101,9 +108,9 @@ func (r *run) decide() (Decision, error) {
 		e.Nearest = r.nearest()
 		if len(choices) > 0 {
 			// What was tried is worth telling, but nothing of it stands.
-			e.Notes = append(e.Notes, "the servers of a request are placed all or none")
+			e.Notes = append(e.Notes, "what one request asks for is placed all or none")
 		}
-		return Decision{Explanation: e}, nephos.Errorf(nephos.ErrNoCapacity, "%s %s.", NoValidHost, e.Summary()).WithReason("NoValidHost")
+		return Decision{Explanation: e}, nephos.Errorf(nephos.ErrNoCapacity, "%s %s.", none, e.Summary()).WithReason("NoValidHost")
 	}
 	r.alternates(choices, top)
 	for _, c := range choices {
@@ -113,6 +120,24 @@ func (r *run) decide() (Decision, error) {
 		}
 	}
 	return Decision{Choices: choices, Explanation: e}, nil
+}
+
+// extra is what a server takes from a host beyond the request's resources.
+func (r *run) extra(i int32) Resources {
+	var sum Resources
+	for _, st := range r.stages {
+		if st.check.Claim != nil {
+			sum = sum.Add(st.check.Claim(HostView{r.v, i}))
+		}
+	}
+	return sum
+}
+
+func (r *run) claim(extra Resources) Resources {
+	if len(extra) == 0 {
+		return nil
+	}
+	return r.v.req.Resources.Add(extra)
 }
 
 // draw chooses among the best by the seed.
@@ -317,13 +342,18 @@ func (r *run) alternates(choices []Choice, top []scored) {
 		top = r.best(r.o.Alternates + 1)
 	}
 	for c := range choices {
+		var claims []Resources
 		for _, t := range top {
 			if len(choices[c].Alternates) == r.o.Alternates {
 				break
 			}
 			if ref := r.v.ref(t.i); ref.ID != choices[c].Host.ID {
 				choices[c].Alternates = append(choices[c].Alternates, ref)
+				claims = append(claims, r.claim(r.extra(t.i)))
 			}
+		}
+		if slices.ContainsFunc(claims, func(c Resources) bool { return c != nil }) {
+			choices[c].AlternateClaims = claims
 		}
 	}
 }

@@ -102,8 +102,14 @@ type Choice struct {
 	Generation int64
 	// Weight is the sum of the weighers' contributions.
 	Weight float64
+	// Claim is all that the server takes from the host, if that is more than
+	// the request's Resources; else nil.
+	Claim Resources
 	// Alternates are the next best hosts, which passed all filters too.
 	Alternates []HostRef
+	// AlternateClaims tells for each of Alternates what Claim tells of Host. It
+	// is nil if all would be nil.
+	AlternateClaims []Resources
 }
 
 // Select decides which hosts carry the request's servers. The servers of one

@@ -47,7 +47,34 @@ type rest struct {
 	hash           uint64 // of the id, for settling ties
 	dense          [3]cell
 	extra          []cell // by class
+	more           *more  // nil for most hosts
 	generation     int64
+}
+
+// more is what only some hosts have. It is never changed.
+type more struct {
+	numa    []NUMACell
+	pci     []PCIPool
+	metrics map[string]float64
+	pool    *Pool
+}
+
+func newMore(h *Host) *more {
+	if len(h.NUMA)+len(h.PCI)+len(h.Metrics) == 0 && h.Pool == nil {
+		return nil
+	}
+	m := &more{metrics: maps.Clone(h.Metrics)}
+	for _, c := range h.NUMA {
+		m.numa = append(m.numa, c.clone())
+	}
+	for _, p := range h.PCI {
+		m.pci = append(m.pci, p.clone())
+	}
+	if h.Pool != nil {
+		p := h.Pool.clone()
+		m.pool = &p
+	}
+	return m
 }
 
 // SnapshotConfig configures [NewSnapshot]; the zero value is Nova's defaults.
@@ -126,7 +153,7 @@ func (s *Snapshot) build(h *Host, slot int32) (row, rest) {
 	}
 	t := rest{
 		id: h.ID, name: h.Name, node: h.Node, reason: h.DisabledReason,
-		hash: hashString(h.ID), generation: h.Generation,
+		hash: hashString(h.ID), generation: h.Generation, more: newMore(h),
 	}
 	if t.name == "" {
 		t.name = h.ID
@@ -135,11 +162,12 @@ func (s *Snapshot) build(h *Host, slot int32) (row, rest) {
 		t.node = t.name
 	}
 	for k, class := range denseClasses {
-		t.dense[k] = s.cell(h, class)
+		t.dense[k] = s.cell(h, class, h.Inventory[class])
 	}
-	for _, class := range slices.Sorted(maps.Keys(h.Inventory)) {
+	all := h.Inventories()
+	for _, class := range slices.Sorted(maps.Keys(all)) {
 		if !slices.Contains(denseClasses[:], class) {
-			t.extra = append(t.extra, s.cell(h, class))
+			t.extra = append(t.extra, s.cell(h, class, all[class]))
 		}
 	}
 	t.extra = slices.Clip(t.extra)
@@ -152,14 +180,13 @@ func (s *Snapshot) build(h *Host, slot int32) (row, rest) {
 	return r, t
 }
 
-func (s *Snapshot) cell(h *Host, class string) cell {
-	inv := h.Inventory[class]
+func (s *Snapshot) cell(h *Host, class string, inv Inventory) cell {
 	name, ok := s.classes[class]
 	if !ok {
 		name = class
 		s.classes[class] = class
 	}
-	return cell{class: name, inv: inv, cap: inv.Capacity(h.Ratio(class, s.ratios)), used: h.Used[class]}
+	return cell{class: name, inv: inv, cap: inv.Capacity(h.ratio(class, inv, s.ratios)), used: h.Used[class]}
 }
 
 // settle copies what the hot row needs of one class.
@@ -252,6 +279,10 @@ func (s *Snapshot) host(i int32) Host {
 	}
 	for k := range t.extra {
 		put(&t.extra[k])
+	}
+	if m := t.more; m != nil {
+		copied := newMore(&Host{NUMA: m.numa, PCI: m.pci, Metrics: m.metrics, Pool: m.pool})
+		h.NUMA, h.PCI, h.Metrics, h.Pool = copied.numa, copied.pci, copied.metrics, copied.pool
 	}
 	return h
 }

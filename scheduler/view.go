@@ -9,8 +9,9 @@ import (
 type view struct {
 	*Snapshot
 	req     *Request
-	members map[int32]int32 // group members by row
-	picks   map[int32]int32 // picks of this decision by row
+	members map[int32]int32     // group members by row
+	picks   map[int32]int32     // picks of this decision by row
+	extras  map[int32]Resources // what the picks took beyond the request's resources
 	picked  int
 }
 
@@ -27,7 +28,15 @@ func newView(s *Snapshot, req *Request) *view {
 	return v
 }
 
-func (v *view) pick(i int32) {
+// pick counts a server that was placed, with what it takes there beyond the
+// request's resources.
+func (v *view) pick(i int32, extra Resources) {
+	if len(extra) > 0 {
+		if v.extras == nil {
+			v.extras = map[int32]Resources{}
+		}
+		v.extras[i] = v.extras[i].Add(extra)
+	}
 	if v.picks == nil {
 		v.picks = map[int32]int32{}
 	}
@@ -56,7 +65,7 @@ func (h HostView) taken(class string) int64 {
 	if h.v.picked == 0 {
 		return 0
 	}
-	return int64(h.v.picks[h.i]) * h.v.req.Resources[class]
+	return int64(h.v.picks[h.i])*h.v.req.Resources[class] + h.v.extras[h.i][class]
 }
 
 // ID returns the host's id.
@@ -138,6 +147,39 @@ func (h HostView) Attributes() map[string]string { return h.profile().attributes
 
 // Supported returns the kinds of guest that the host runs.
 func (h HostView) Supported() []Guest { return h.profile().supported }
+
+// NUMA returns the host's NUMA cells.
+func (h HostView) NUMA() []NUMACell {
+	if m := h.rest().more; m != nil {
+		return m.numa
+	}
+	return nil
+}
+
+// PCI returns the host's pools of PCI devices.
+func (h HostView) PCI() []PCIPool {
+	if m := h.rest().more; m != nil {
+		return m.pci
+	}
+	return nil
+}
+
+// Metric returns one of the host's measurements.
+func (h HostView) Metric(name string) (float64, bool) {
+	if m := h.rest().more; m != nil {
+		v, ok := m.metrics[name]
+		return v, ok
+	}
+	return 0, false
+}
+
+// Pool returns the pool of storage, or nil if this is a host of servers.
+func (h HostView) Pool() *Pool {
+	if m := h.rest().more; m != nil {
+		return m.pool
+	}
+	return nil
+}
 
 // Aggregates returns the aggregates that the host is in.
 func (h HostView) Aggregates() []Aggregate { return h.profile().aggregates }
