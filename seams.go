@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -28,6 +31,31 @@ func (WallClock) Now() time.Time { return time.Now().UTC().Truncate(time.Microse
 // After implements [Clock].
 func (WallClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
+// Sleeper is a [Clock] that wants to know who sleeps.
+type Sleeper interface {
+	Clock
+	// Sleep returns once d has passed, or with the context's error when that ends
+	// first.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Sleep waits until d has passed by the clock. It returns the context's error
+// when that ends first.
+func Sleep(ctx context.Context, clock Clock, d time.Duration) error {
+	if s, ok := clock.(Sleeper); ok {
+		return s.Sleep(ctx, d)
+	}
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-clock.After(d):
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // IDs makes identifiers: random UUIDs in production, a reproducible sequence
 // under test. It is safe for concurrent use if its reader is.
 type IDs struct {
@@ -38,14 +66,39 @@ type IDs struct {
 // New returns a version 4 UUID in its dashed form.
 func (g IDs) New() string {
 	var b [16]byte
+	g.Fill(b[:])
+	return formatUUID(b)
+}
+
+// Seeded returns a source that gives the same bytes for the same seed and name,
+// for [IDs] under test. It is safe for concurrent use; never make secrets of it.
+func Seeded(seed uint64, name string) io.Reader {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	sum := sha256.Sum256(append(key[:8], name...))
+	return &seeded{source: mathrand.NewChaCha8(sum)}
+}
+
+type seeded struct {
+	mu     sync.Mutex
+	source *mathrand.ChaCha8
+}
+
+func (s *seeded) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.source.Read(p)
+}
+
+// Fill fills b with randomness of the same source, which must not fail.
+func (g IDs) Fill(b []byte) {
 	r := g.Rand
 	if r == nil {
 		r = rand.Reader
 	}
-	if _, err := io.ReadFull(r, b[:]); err != nil {
-		panic("nephos: reading randomness for an id: " + err.Error())
+	if _, err := io.ReadFull(r, b); err != nil {
+		panic("nephos: reading randomness: " + err.Error())
 	}
-	return formatUUID(b)
 }
 
 // Hex returns an identifier of 32 hexadecimal digits without dashes, as the
