@@ -209,23 +209,48 @@ func (m *Memory) Reports(ctx context.Context, handle func(context.Context, strin
 	}
 }
 
+// DeliverOne hands the first waiting report, in the order of hosts and keys, to
+// the handler, in the calling goroutine. It reports whether there was one; a
+// report whose handler fails stays.
+func (m *Memory) DeliverOne(ctx context.Context, handle func(context.Context, string, []byte) error) (bool, error) {
+	all := m.senders()
+	if len(all) == 0 {
+		return false, nil
+	}
+	value, ok := m.first(all[0])
+	if !ok {
+		return false, nil
+	}
+	if err := handle(ctx, all[0].host, value); err != nil {
+		return true, err
+	}
+	m.dropFirst(all[0])
+	return true, nil
+}
+
+// senders are those whose reports wait, sorted.
+func (m *Memory) senders() []sender {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]sender, 0, len(m.reports))
+	for from := range m.reports {
+		all = append(all, from)
+	}
+	slices.SortFunc(all, func(a, b sender) int {
+		return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.key, b.key))
+	})
+	return all
+}
+
 // Deliver hands every waiting report to the handler once, in the calling
 // goroutine, for tests that step. It returns how many were taken.
 func (m *Memory) Deliver(ctx context.Context, handle func(context.Context, string, []byte) error) (int, error) {
 	n := 0
 	for {
-		m.mu.Lock()
-		all := make([]sender, 0, len(m.reports))
-		for from := range m.reports {
-			all = append(all, from)
-		}
-		m.mu.Unlock()
+		all := m.senders()
 		if len(all) == 0 {
 			return n, nil
 		}
-		slices.SortFunc(all, func(a, b sender) int {
-			return cmp.Or(cmp.Compare(a.host, b.host), cmp.Compare(a.key, b.key))
-		})
 		for _, from := range all {
 			for value, ok := m.first(from); ok; value, ok = m.first(from) {
 				if err := handle(ctx, from.host, value); err != nil {

@@ -3,7 +3,6 @@ package compute
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
@@ -190,7 +189,7 @@ func (b *boot) record(tx *store.Tx, id string, i int, reservation string) server
 	row.VMState, row.TaskState, row.Phase = Building, TaskScheduling, phaseSchedule
 	row.SecurityGroups = append([]string{}, row.SecurityGroups...)
 	row.Wanted.Seed = make([]byte, 32)
-	_, _ = rand.Read(row.Wanted.Seed)
+	b.s.cfg.IDs.Fill(row.Wanted.Seed)
 	row.Tried, row.Revision, row.Generation, row.Power = []string{}, 1, 1, "on"
 	return row
 }

@@ -17,7 +17,7 @@ import (
 func (s *Service) Kinds() []reconcile.Kind {
 	return []reconcile.Kind{
 		{Name: kindServer, Handle: s.stepServer, GiveUp: s.giveUpServer},
-		{Name: kindSweep, Handle: s.sweep},
+		{Name: kindSweep, Handle: s.sweep, Standing: true},
 	}
 }
 

@@ -22,8 +22,8 @@ const (
 // [Service.Bootstrap] starts both.
 func (s *Service) Kinds() []reconcile.Kind {
 	return []reconcile.Kind{
-		{Name: kindRotate, Handle: s.rotateKeys},
-		{Name: kindPrune, Handle: s.prune},
+		{Name: kindRotate, Handle: s.rotateKeys, Standing: true},
+		{Name: kindPrune, Handle: s.prune, Standing: true},
 	}
 }
 

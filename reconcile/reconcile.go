@@ -18,9 +18,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
-	"math/rand/v2"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -69,6 +71,9 @@ type Kind struct {
 	Deadline    time.Duration // 0: none
 	// Backoff is the wait after the first failure, doubled up to a minute.
 	Backoff time.Duration // 0: 250 ms
+	// Standing work is never done: it comes again every hour, say. Whoever waits
+	// for all work to end does not wait for it.
+	Standing bool
 }
 
 // Handler does one step. It answers [Done], [Again], or an error to back off on.
@@ -189,15 +194,11 @@ func (q *Queue) Add(k Kind) {
 	q.kinds[k.Name] = k
 }
 
-// Kinds returns the names of all registered kinds.
+// Kinds returns the names of all registered kinds, sorted.
 func (q *Queue) Kinds() []string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	names := make([]string, 0, len(q.kinds))
-	for n := range q.kinds {
-		names = append(names, n)
-	}
-	return names
+	return slices.Sorted(maps.Keys(q.kinds))
 }
 
 // Tx runs f in a transaction after checking that the lease still holds.
@@ -268,7 +269,7 @@ func (it *Item) settle(ctx context.Context, tx *store.Tx, n Next) error {
 func (it *Item) backOff(ctx context.Context, k Kind, cause error) error {
 	wait := k.Backoff << min(it.Attempts, 12)
 	wait = min(max(wait, k.Backoff), time.Minute)
-	wait += time.Duration(rand.Int64N(int64(wait)/8 + 1))
+	wait += it.spread(wait / 8)
 	due := it.queue.cfg.Clock.Now().Add(wait)
 	return it.queue.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.NewRaw(`UPDATE work SET lease = 0, attempts = attempts + 1, last_error = ?,
@@ -277,6 +278,15 @@ func (it *Item) backOff(ctx context.Context, k Kind, cause error) error {
 		tx.Wake(Topic)
 		return err
 	})
+}
+
+// spread is a part of d that differs from item to item, so that those that failed
+// together do not come back together. The same item at the same attempt gets the
+// same.
+func (it *Item) spread(d time.Duration) time.Duration {
+	h := fnv.New64a()
+	fmt.Fprint(h, it.Kind, it.ID, it.Attempts)
+	return time.Duration(h.Sum64() % uint64(d+1))
 }
 
 // run does one step of the item and records what came of it.

@@ -39,8 +39,26 @@ func (q *Queue) Settle(ctx context.Context) error {
 // NextDue returns when the next item that nobody holds is due; false when there
 // is none.
 func (q *Queue) NextDue(ctx context.Context) (time.Time, bool, error) {
+	return q.nextDue(ctx, q.names())
+}
+
+// NextEnding is [Queue.NextDue] for work that can end: kinds that stand are left
+// out.
+func (q *Queue) NextEnding(ctx context.Context) (time.Time, bool, error) {
+	q.mu.Lock()
+	names := []string{""}
+	for n, k := range q.kinds {
+		if !k.Standing {
+			names = append(names, n)
+		}
+	}
+	q.mu.Unlock()
+	return q.nextDue(ctx, names)
+}
+
+func (q *Queue) nextDue(ctx context.Context, names []string) (time.Time, bool, error) {
 	var due sql.NullInt64
-	kinds := bun.List(q.names())
+	kinds := bun.List(names)
 	err := q.cfg.Store.Reader().NewRaw(`SELECT min(at) FROM (
 		SELECT min(due) AS at FROM work WHERE lease = 0 AND `+ofKinds+` UNION ALL
 		SELECT min(CASE WHEN lease > due THEN lease ELSE due END) AS at FROM work WHERE lease > 0 AND `+ofKinds+`) AS next`, kinds, kinds).Scan(ctx, &due)

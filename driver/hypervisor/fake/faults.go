@@ -99,12 +99,7 @@ func (d *Driver) begin(ctx context.Context, method, id string) (after, err error
 	if d.cfg.Faults != nil {
 		fault = d.cfg.Faults.hit(method, id)
 	}
-	if fault.Delay > 0 {
-		select {
-		case <-d.clock.After(fault.Delay):
-		case <-ctx.Done():
-		}
-	}
+	_ = nephos.Sleep(ctx, d.clock, fault.Delay)
 	if fault.Hang {
 		<-ctx.Done()
 	}

@@ -145,12 +145,7 @@ func (d *Driver) wait(ctx context.Context, id string, grace time.Duration) error
 	if off {
 		return nil
 	}
-	select {
-	case <-d.clock.After(grace):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return nephos.Sleep(ctx, d.clock, grace)
 }
 
 // Destroy implements hypervisor.Driver.

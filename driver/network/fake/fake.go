@@ -156,13 +156,7 @@ func (d *Driver) Close() error {
 // call runs the work of one method on the host's books, with its faults.
 func (d *Driver) call(ctx context.Context, method, id string, work func(*host) error) error {
 	latency, fault := d.state.strike(method, id, false)
-	if latency > 0 {
-		select {
-		case <-d.state.clock.After(latency):
-		case <-ctx.Done():
-		}
-	}
-	if err := ctx.Err(); err != nil {
+	if err := nephos.Sleep(ctx, d.state.clock, latency); err != nil {
 		return err
 	}
 	select {
@@ -180,12 +174,8 @@ func (d *Driver) call(ctx context.Context, method, id string, work func(*host) e
 		return err
 	}
 	latency, fault = d.state.strike(method, id, true)
-	if latency > 0 {
-		select {
-		case <-d.state.clock.After(latency):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := nephos.Sleep(ctx, d.state.clock, latency); err != nil {
+		return err
 	}
 	return fault
 }

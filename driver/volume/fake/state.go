@@ -116,13 +116,7 @@ func (s *State) fault(op, id string) Fault {
 // do runs one call: the fault that is due, then fn with the State locked.
 func (d *Driver) do(ctx context.Context, op, id string, fn func(*State) error) error {
 	f := d.state.fault(op, id)
-	if f.Latency > 0 {
-		select {
-		case <-ctx.Done():
-		case <-d.cfg.Clock.After(f.Latency):
-		}
-	}
-	if err := ctx.Err(); err != nil {
+	if err := nephos.Sleep(ctx, d.cfg.Clock, f.Latency); err != nil {
 		return fmt.Errorf("fake volume driver: %s %s: %w", op, id, err)
 	}
 	if f.Err != nil && !f.After {
