@@ -16,6 +16,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/fake"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/hypervisortest"
@@ -39,7 +40,8 @@ func TestMain(m *testing.M) {
 }
 
 // bridged opens the driver behind a real gRPC connection in this process.
-func bridged(t testing.TB, d hypervisor.Driver) hypervisor.Driver {
+func bridged(dt drivertest.T, d hypervisor.Driver) hypervisor.Driver {
+	t := dt.(testing.TB)
 	t.Setenv(goplugin.EnvUnixSocketDir, "")
 	client, _ := goplugin.TestPluginGRPCConn(t, false, map[string]goplugin.Plugin{"hypervisor": &hypervisorPlugin{driver: d}})
 	raw, err := client.Dispense("hypervisor")
@@ -60,17 +62,17 @@ func bridged(t testing.TB, d hypervisor.Driver) hypervisor.Driver {
 
 func TestTheWholeSuitePassesThroughGRPC(t *testing.T) {
 	state := fake.NewState()
-	hypervisortest.Run(t, func(t testing.TB) hypervisor.Driver {
+	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
 		d, err := fake.Open(fake.Config{CloudID: "cloud", Name: "host1", State: state})
 		require.NoError(t, err)
 		return bridged(t, d)
 	}, hypervisortest.Options{
 		CloudID: "cloud", BootText: "nephos-guest: ready", Alive: true, Guests: 20,
-		NIC: func(_ testing.TB, n int) driver.NIC {
+		NIC: func(_ drivertest.T, n int) driver.NIC {
 			return driver.NIC{ID: "port", MAC: "02:00:00:00:00:01", Device: "tap0"}
 		},
-		PowerOff: func(t testing.TB, id string) { require.NoError(t, state.PowerOff(id)) },
-		Crash:    func(t testing.TB, id string) { require.NoError(t, state.Crash(id)) },
+		PowerOff: func(t drivertest.T, id string) { require.NoError(t, state.PowerOff(id)) },
+		Crash:    func(t drivertest.T, id string) { require.NoError(t, state.Crash(id)) },
 	})
 }
 

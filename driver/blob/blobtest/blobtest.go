@@ -17,19 +17,20 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/blob"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 )
 
 // Open returns a driver. Each subtest passes a directory of its own, empty at
 // first; a driver opened again with the same directory finds what the former
 // one left. Drivers that keep their state elsewhere use dir as a name. Open
 // registers with t.Cleanup whatever the driver needs in the end, Close included.
-type Open func(t *testing.T, dir string) blob.Driver
+type Open func(t drivertest.T, dir string) blob.Driver
 
 // Options says more of the driver under test. The zero value works.
 type Options struct {
 	// Kill ends the driver as kill -9 would, after which it is opened again. Nil
 	// is to leave it as it is, without Close.
-	Kill func(t *testing.T, d blob.Driver)
+	Kill func(t drivertest.T, d blob.Driver)
 }
 
 type suite struct {
@@ -37,12 +38,16 @@ type suite struct {
 	opts Options
 }
 
-// Run tests the driver.
-func Run(t *testing.T, open Open, opts Options) {
+// Run tests the driver in subtests of t.
+func Run(t *testing.T, open Open, opts Options) { drivertest.Run(t, Tests(open, opts)) }
+
+// Tests are what [Run] runs, for those who run them outside of go test.
+func Tests(open Open, opts Options) []drivertest.Test {
 	s := suite{open: open, opts: opts}
+	var tests []drivertest.Test
 	for _, sub := range []struct {
 		name string
-		run  func(*testing.T, *env)
+		run  func(drivertest.T, *env)
 	}{
 		{"RoundTrip", testRoundTrip},
 		{"Range", testRange},
@@ -60,12 +65,13 @@ func Run(t *testing.T, open Open, opts Options) {
 		{"Copier", testCopier},
 		{"Locator", testLocator},
 	} {
-		t.Run(sub.name, func(t *testing.T) {
+		tests = append(tests, drivertest.Test{Name: sub.name, Run: func(t drivertest.T) {
 			e := &env{suite: s, dir: filepath.Join(t.TempDir(), "state")}
 			e.Store = e.start(t)
 			sub.run(t, e)
-		})
+		}})
 	}
+	return tests
 }
 
 // env is a store and what it takes to open it again.
@@ -75,14 +81,14 @@ type env struct {
 	dir string
 }
 
-func (e *env) start(t *testing.T) *blob.Store {
+func (e *env) start(t drivertest.T) *blob.Store {
 	t.Helper()
 	s, err := blob.NewStore(t.Context(), e.open(t, e.dir), blob.StoreOptions{})
 	require.NoError(t, err)
 	return s
 }
 
-func (e *env) reopen(t *testing.T) {
+func (e *env) reopen(t drivertest.T) {
 	t.Helper()
 	if e.opts.Kill != nil {
 		e.opts.Kill(t, e.Driver())
@@ -90,14 +96,14 @@ func (e *env) reopen(t *testing.T) {
 	e.Store = e.start(t)
 }
 
-func (e *env) put(t *testing.T, id string, content []byte) {
+func (e *env) put(t drivertest.T, id string, content []byte) {
 	t.Helper()
 	n, err := e.Put(t.Context(), id, bytes.NewReader(content), int64(len(content)))
 	require.NoError(t, err)
 	require.EqualValues(t, len(content), n)
 }
 
-func (e *env) read(t *testing.T, id string, offset, length int64) []byte {
+func (e *env) read(t drivertest.T, id string, offset, length int64) []byte {
 	t.Helper()
 	r, err := e.Get(t.Context(), id, offset, length)
 	require.NoError(t, err)
@@ -108,7 +114,7 @@ func (e *env) read(t *testing.T, id string, offset, length int64) []byte {
 }
 
 // requireContent compares without printing megabytes.
-func (e *env) requireContent(t *testing.T, id string, want []byte) {
+func (e *env) requireContent(t drivertest.T, id string, want []byte) {
 	t.Helper()
 	got := e.read(t, id, 0, -1)
 	require.Equal(t, len(want), len(got), "length of %s", id)
@@ -120,7 +126,7 @@ func (e *env) requireContent(t *testing.T, id string, want []byte) {
 	require.False(t, o.Created.IsZero(), "Created of %s", id)
 }
 
-func (e *env) requireNone(t *testing.T, id string) {
+func (e *env) requireNone(t drivertest.T, id string) {
 	t.Helper()
 	_, err := e.Stat(t.Context(), id)
 	require.ErrorIs(t, err, nephos.ErrNotFound)
@@ -129,7 +135,7 @@ func (e *env) requireNone(t *testing.T, id string) {
 	require.NotContains(t, e.ids(t), id)
 }
 
-func (e *env) ids(t *testing.T) []string {
+func (e *env) ids(t drivertest.T) []string {
 	t.Helper()
 	var ids []string
 	require.NoError(t, e.List(t.Context(), func(o blob.Object) bool {
@@ -148,7 +154,7 @@ func bytesOf(seed uint64, n int) []byte {
 	return b
 }
 
-func testRoundTrip(t *testing.T, e *env) {
+func testRoundTrip(t drivertest.T, e *env) {
 	for _, n := range []int{0, 1, 4096, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3<<20 + 17} {
 		for _, hint := range []int64{-1, int64(n), 0, int64(n) / 2, int64(n) + 100} {
 			id := fmt.Sprintf("o-%d-hint-%d", n, hint)
@@ -174,7 +180,7 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	return s.r.Read(p[:min(len(p), 1+s.n*7919%100_003)])
 }
 
-func testRange(t *testing.T, e *env) {
+func testRange(t drivertest.T, e *env) {
 	content := bytesOf(1, 2<<20+5)
 	size := int64(len(content))
 	e.put(t, "o", content)
@@ -211,7 +217,7 @@ func testRange(t *testing.T, e *env) {
 	require.True(t, bytes.Equal(content[7:7+1<<20], buf.Bytes()))
 }
 
-func testOverwrite(t *testing.T, e *env) {
+func testOverwrite(t drivertest.T, e *env) {
 	long, short := bytesOf(1, 100_000), bytesOf(2, 10)
 	e.put(t, "o", long)
 	r, err := e.Get(t.Context(), "o", 0, -1)
@@ -225,12 +231,12 @@ func testOverwrite(t *testing.T, e *env) {
 	require.Equal(t, []string{"o"}, e.ids(t))
 }
 
-func testNotFound(t *testing.T, e *env) {
+func testNotFound(t drivertest.T, e *env) {
 	e.requireNone(t, "none")
 	require.NoError(t, e.Delete(t.Context(), "none"))
 }
 
-func testIdentifiers(t *testing.T, e *env) {
+func testIdentifiers(t drivertest.T, e *env) {
 	for _, id := range []string{"", ".", "..", "../x", "a/b", "/etc/passwd", "a\x00b", ".hidden", "-f", "a b", "é", string(bytes.Repeat([]byte("x"), 201))} {
 		_, err := e.Driver().Put(t.Context(), id, bytes.NewReader(nil), 0)
 		require.ErrorIs(t, err, nephos.ErrInvalid, "%q", id)
@@ -252,7 +258,7 @@ func testIdentifiers(t *testing.T, e *env) {
 
 var errBody = errors.New("the sender went away")
 
-func testFailedBody(t *testing.T, e *env) {
+func testFailedBody(t drivertest.T, e *env) {
 	before := bytesOf(9, 1000)
 	e.put(t, "old", before)
 	for _, cause := range []error{errBody, io.ErrUnexpectedEOF, io.ErrClosedPipe} {
@@ -275,7 +281,7 @@ type failing struct{ err error }
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // testNothingPartial looks at the object from inside the body.
-func testNothingPartial(t *testing.T, e *env) {
+func testNothingPartial(t drivertest.T, e *env) {
 	before, after := bytesOf(1, 1000), bytesOf(2, 4<<20)
 	e.put(t, "old", before)
 	for _, id := range []string{"new", "old"} {
@@ -302,7 +308,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func testCancelled(t *testing.T, e *env) {
+func testCancelled(t drivertest.T, e *env) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	e.put(t, "o", []byte("x"))
@@ -331,7 +337,7 @@ func testCancelled(t *testing.T, e *env) {
 	e.requireContent(t, "o", []byte("x"))
 }
 
-func testDeleteWhileOpen(t *testing.T, e *env) {
+func testDeleteWhileOpen(t drivertest.T, e *env) {
 	content := bytesOf(1, 1<<20)
 	e.put(t, "o", content)
 	r, err := e.Get(t.Context(), "o", 0, -1)
@@ -345,7 +351,7 @@ func testDeleteWhileOpen(t *testing.T, e *env) {
 	require.NoError(t, e.Delete(t.Context(), "o"))
 }
 
-func testList(t *testing.T, e *env) {
+func testList(t drivertest.T, e *env) {
 	require.Empty(t, e.ids(t))
 	want := map[string]int64{}
 	for i := range 30 {
@@ -366,7 +372,7 @@ func testList(t *testing.T, e *env) {
 	require.Equal(t, 3, calls)
 }
 
-func testConcurrent(t *testing.T, e *env) {
+func testConcurrent(t drivertest.T, e *env) {
 	var wg sync.WaitGroup
 	errs := make(chan error, 64)
 	for i := range 16 {
@@ -400,7 +406,7 @@ func testConcurrent(t *testing.T, e *env) {
 	require.True(t, whole, "the object is exactly one of the bodies")
 }
 
-func testReopen(t *testing.T, e *env) {
+func testReopen(t drivertest.T, e *env) {
 	big, small := bytesOf(1, 2<<20+1), []byte("small")
 	e.put(t, "big", big)
 	e.put(t, "small", small)
@@ -431,7 +437,7 @@ func testReopen(t *testing.T, e *env) {
 	e.requireContent(t, "half", small)
 }
 
-func testAbilities(t *testing.T, e *env) {
+func testAbilities(t drivertest.T, e *env) {
 	if !e.Can(blob.AbilityCopier) {
 		require.ErrorIs(t, e.Copy(t.Context(), "b", "a"), errors.ErrUnsupported)
 	}
@@ -444,7 +450,7 @@ func testAbilities(t *testing.T, e *env) {
 	require.Equal(t, offered, e.Abilities())
 }
 
-func testCopier(t *testing.T, e *env) {
+func testCopier(t drivertest.T, e *env) {
 	if !e.Can(blob.AbilityCopier) {
 		t.Skip("the driver does not offer Copier")
 	}
@@ -466,7 +472,7 @@ func testCopier(t *testing.T, e *env) {
 	require.Equal(t, []string{"dst"}, e.ids(t))
 }
 
-func testLocator(t *testing.T, e *env) {
+func testLocator(t drivertest.T, e *env) {
 	if !e.Can(blob.AbilityLocator) {
 		t.Skip("the driver does not offer Locator")
 	}

@@ -13,9 +13,10 @@ import (
 	"github.com/nephos-cloud/nephos/driver/blob"
 	"github.com/nephos-cloud/nephos/driver/blob/blobtest"
 	"github.com/nephos-cloud/nephos/driver/blob/file"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 )
 
-func open(t testing.TB, dir string) *file.Driver {
+func open(t drivertest.T, dir string) *file.Driver {
 	t.Helper()
 	d, err := file.Open(file.Config{Dir: dir})
 	require.NoError(t, err)
@@ -23,7 +24,7 @@ func open(t testing.TB, dir string) *file.Driver {
 }
 
 func TestConformance(t *testing.T) {
-	blobtest.Run(t, func(t *testing.T, dir string) blob.Driver { return open(t, dir) }, blobtest.Options{})
+	blobtest.Run(t, func(t drivertest.T, dir string) blob.Driver { return open(t, dir) }, blobtest.Options{})
 }
 
 func TestNoDirectory(t *testing.T) {

@@ -11,11 +11,12 @@ import (
 	"github.com/nephos-cloud/nephos/driver/blob"
 	"github.com/nephos-cloud/nephos/driver/blob/blobtest"
 	"github.com/nephos-cloud/nephos/driver/blob/mem"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 )
 
 func TestConformance(t *testing.T) {
 	var states sync.Map
-	blobtest.Run(t, func(_ *testing.T, dir string) blob.Driver {
+	blobtest.Run(t, func(_ drivertest.T, dir string) blob.Driver {
 		state, _ := states.LoadOrStore(dir, &mem.State{})
 		return mem.New(mem.Config{State: state.(*mem.State)})
 	}, blobtest.Options{})

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/fake"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/hypervisortest"
@@ -15,16 +16,16 @@ import (
 func TestSuite(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	state := fake.NewState()
-	hypervisortest.Run(t, func(t testing.TB) hypervisor.Driver {
+	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
 		d, err := fake.Open(fake.Config{CloudID: "cloud", Name: "host1", State: state})
 		require.NoError(t, err)
 		return d
 	}, hypervisortest.Options{
 		CloudID: "cloud", BootText: "nephos-guest: ready", Alive: true, Guests: 100,
-		NIC: func(_ testing.TB, n int) driver.NIC {
+		NIC: func(_ drivertest.T, n int) driver.NIC {
 			return driver.NIC{ID: "port", MAC: "02:00:00:00:00:01", Device: "tap0"}
 		},
-		PowerOff: func(t testing.TB, id string) { require.NoError(t, state.PowerOff(id)) },
-		Crash:    func(t testing.TB, id string) { require.NoError(t, state.Crash(id)) },
+		PowerOff: func(t drivertest.T, id string) { require.NoError(t, state.PowerOff(id)) },
+		Crash:    func(t drivertest.T, id string) { require.NoError(t, state.Crash(id)) },
 	})
 }

@@ -3,7 +3,7 @@
 //
 //	func TestDriver(t *testing.T) {
 //		dir := t.TempDir()
-//		hypervisortest.Run(t, func(t testing.TB) hypervisor.Driver {
+//		hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
 //			d, err := mine.Open(mine.Config{CloudID: "test", Dir: dir})
 //			require.NoError(t, err)
 //			return d

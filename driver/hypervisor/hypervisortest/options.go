@@ -2,13 +2,13 @@ package hypervisortest
 
 import (
 	"context"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 )
 
@@ -18,10 +18,10 @@ type Options struct {
 	CloudID string
 	// Spec, if set, changes the spec of a guest before its use, such as to give
 	// it a base image.
-	Spec func(t testing.TB, spec *hypervisor.Spec)
+	Spec func(t drivertest.T, spec *hypervisor.Spec)
 	// NIC, if set, returns the n-th card for a guest, with what it needs on the
 	// host; without it no cards are tested.
-	NIC func(t testing.TB, n int) driver.NIC
+	NIC func(t drivertest.T, n int) driver.NIC
 	// BootText is part of what a guest writes to its serial port at power-on;
 	// without it the text of a console log is not tested.
 	BootText string
@@ -31,7 +31,7 @@ type Options struct {
 	Alive bool
 	// PowerOff makes a running guest power itself off, Crash kills its machine;
 	// without them these events are not tested.
-	PowerOff, Crash func(t testing.TB, id string)
+	PowerOff, Crash func(t drivertest.T, id string)
 	// Guests is how many guests are handled at once; 8 if zero.
 	Guests int
 	// Wait bounds each call and each wait; 2 minutes if zero.
@@ -42,10 +42,10 @@ type Options struct {
 
 // suite is a driver under test.
 type suite struct {
-	t    *testing.T
+	t    drivertest.T
 	d    hypervisor.Driver
 	o    Options
-	open func(testing.TB) hypervisor.Driver
+	open func(drivertest.T) hypervisor.Driver
 }
 
 // ctx is a context for one step.

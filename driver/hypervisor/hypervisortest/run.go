@@ -7,12 +7,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 )
 
-// Run tests a driver. It opens it for each subtest and closes it at the end;
-// opening it again must find what the one before left.
-func Run(t *testing.T, open func(t testing.TB) hypervisor.Driver, o Options) {
+// Run tests a driver in subtests of t. It opens it for each and closes it at
+// the end; opening it again must find what the one before left.
+func Run(t *testing.T, open func(t drivertest.T) hypervisor.Driver, o Options) {
+	drivertest.Run(t, Tests(open, o))
+}
+
+// Tests are what [Run] runs, for those who run them outside of go test.
+func Tests(open func(t drivertest.T) hypervisor.Driver, o Options) []drivertest.Test {
 	if o.Guests == 0 {
 		o.Guests = 8
 	}
@@ -22,8 +28,9 @@ func Run(t *testing.T, open func(t testing.TB) hypervisor.Driver, o Options) {
 	if o.Grace == 0 {
 		o.Grace = time.Minute
 	}
+	var tests []drivertest.Test
 	run := func(name, ability string, f func(*suite)) {
-		t.Run(name, func(t *testing.T) {
+		tests = append(tests, drivertest.Test{Name: name, Run: func(t drivertest.T) {
 			s := &suite{t: t, o: o, open: open, d: open(t)}
 			t.Cleanup(func() { require.NoError(t, s.d.Close()) })
 			if ability != "" {
@@ -34,7 +41,7 @@ func Run(t *testing.T, open func(t testing.TB) hypervisor.Driver, o Options) {
 				}
 			}
 			f(s)
-		})
+		}})
 	}
 	run("Info", "", (*suite).testInfo)
 	run("Abilities", "", (*suite).testAbilities)
@@ -57,4 +64,5 @@ func Run(t *testing.T, open func(t testing.TB) hypervisor.Driver, o Options) {
 	run("Events", hypervisor.CanEvents, (*suite).testEvents)
 	run("GuestEvents", hypervisor.CanEvents, (*suite).testGuestEvents)
 	run("Diagnostics", hypervisor.CanDiagnose, (*suite).testDiagnostics)
+	return tests
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/hypervisortest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/qemu"
@@ -80,7 +81,7 @@ func e2e(t *testing.T) {
 }
 
 // processOf reads a guest's process ID.
-func processOf(t testing.TB, dir, id string) int {
+func processOf(t drivertest.T, dir, id string) int {
 	data, err := os.ReadFile(filepath.Join(dir, "guests", id, "run.json"))
 	require.NoError(t, err)
 	var run struct{ PID int }
@@ -103,17 +104,17 @@ func TestSuite(t *testing.T) {
 	t.Cleanup(func() { run("netns", "del", ns) })
 	taps := 0
 	var d *qemu.Driver
-	hypervisortest.Run(t, func(t testing.TB) hypervisor.Driver {
+	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
 		var err error
 		d, err = qemu.Open(t.Context(), qemu.Config{CloudID: "test", Dir: dir, UID: 65534, GID: 65534, Accel: "tcg"})
 		require.NoError(t, err)
 		return d
 	}, hypervisortest.Options{
 		CloudID: "test", Guests: 3, BootText: "nephos-boot",
-		Spec: func(_ testing.TB, s *hypervisor.Spec) {
+		Spec: func(_ drivertest.T, s *hypervisor.Spec) {
 			s.Disks[0].Base = &driver.Image{Path: base, Format: "raw", Digest: "1"}
 		},
-		NIC: func(t testing.TB, n int) driver.NIC {
+		NIC: func(t drivertest.T, n int) driver.NIC {
 			taps++
 			name := fmt.Sprintf("tap%d", taps)
 			run("-n", ns, "tuntap", "add", name, "mode", "tap", "vnet_hdr")
@@ -122,7 +123,7 @@ func TestSuite(t *testing.T) {
 				Device: name, Namespace: "/run/netns/" + ns,
 			}
 		},
-		PowerOff: func(t testing.TB, id string) {
+		PowerOff: func(t drivertest.T, id string) {
 			var log []byte
 			require.Eventually(t, func() bool {
 				log, _ = d.ConsoleLog(t.Context(), id, 1000)
@@ -134,7 +135,7 @@ func TestSuite(t *testing.T) {
 			_, err = c.Write([]byte("P"))
 			require.NoError(t, err)
 		},
-		Crash: func(t testing.TB, id string) {
+		Crash: func(t drivertest.T, id string) {
 			require.NoError(t, unix.Kill(processOf(t, dir, id), unix.SIGKILL))
 		},
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/hypervisortest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/qemu"
@@ -23,14 +24,14 @@ func TestLivingGuest(t *testing.T) {
 		t.Skip("NEPHOS_GUEST_IMAGE names no guest image: the suite runs without an operating system only")
 	}
 	dir := t.TempDir()
-	hypervisortest.Run(t, func(t testing.TB) hypervisor.Driver {
+	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
 		d, err := qemu.Open(t.Context(), qemu.Config{CloudID: "test", Dir: dir, UID: 65534, GID: 65534, Accel: "tcg"})
 		require.NoError(t, err)
 		return d
 	}, hypervisortest.Options{
 		CloudID: "test", Guests: 2, BootText: "nephos-guest: ready", Alive: true,
 		Wait: 4 * time.Minute, Grace: 2 * time.Minute,
-		Spec: func(_ testing.TB, s *hypervisor.Spec) {
+		Spec: func(_ drivertest.T, s *hypervisor.Spec) {
 			s.MemoryMiB = 96
 			s.Disks[0].Base = &driver.Image{Path: image, Format: "qcow2", Digest: "1"}
 			s.Disks[0].SizeBytes = 256 << 20

@@ -14,14 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	nephos "github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/network"
 	"github.com/nephos-cloud/nephos/driver/network/fake"
 	"github.com/nephos-cloud/nephos/driver/network/networktest"
 )
 
 func TestDriver(t *testing.T) {
-	states := map[testing.TB]*fake.State{}
-	networktest.Run(t, func(t testing.TB) network.Driver {
+	states := map[drivertest.T]*fake.State{}
+	networktest.Run(t, func(t drivertest.T) network.Driver {
 		if states[t] == nil {
 			states[t] = fake.NewState(nil)
 		}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"testing"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -19,6 +18,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/network"
 )
 
@@ -28,7 +28,7 @@ const patience = 20 * time.Second
 // guest is a namespace whose eth0 is wired to a port's tap: what goes into one
 // comes out of the other, as between a guest's card and its tap.
 type guest struct {
-	t    testing.TB
+	t    drivertest.T
 	ns   netns.NsHandle
 	mac  string
 	ip   netip.Addr
@@ -36,7 +36,7 @@ type guest struct {
 }
 
 // boot wires a new guest to the binding.
-func boot(t testing.TB, b network.Binding, p network.Port) *guest {
+func boot(t drivertest.T, b network.Binding, p network.Port) *guest {
 	t.Helper()
 	g := &guest{t: t, ns: newNS(t), mac: p.MAC, port: p}
 	sw, err := netns.GetFromPath(b.Namespace)
@@ -74,7 +74,7 @@ func boot(t testing.TB, b network.Binding, p network.Port) *guest {
 }
 
 // openTap attaches to a tap, or makes one, for reading and writing frames.
-func openTap(t testing.TB, ns netns.NsHandle, name string) *os.File {
+func openTap(t drivertest.T, ns netns.NsHandle, name string) *os.File {
 	t.Helper()
 	var f *os.File
 	inside(t, ns, func() error {
@@ -171,7 +171,7 @@ func (g *guest) also(cidr string) {
 
 // echo listens for TCP in the namespace; each connection is told the address
 // that it was seen from, and a name.
-func echo(t testing.TB, ns netns.NsHandle, port int, name string) {
+func echo(t drivertest.T, ns netns.NsHandle, port int, name string) {
 	t.Helper()
 	var l net.Listener
 	inside(t, ns, func() (err error) {
@@ -195,7 +195,7 @@ func echo(t testing.TB, ns netns.NsHandle, port int, name string) {
 }
 
 // call connects from the namespace and returns what echo says.
-func call(t testing.TB, ns netns.NsHandle, local, remote string) string {
+func call(t drivertest.T, ns netns.NsHandle, local, remote string) string {
 	t.Helper()
 	line, err := dial(t, ns, local, remote, patience)
 	require.NoError(t, err)
@@ -203,13 +203,13 @@ func call(t testing.TB, ns netns.NsHandle, local, remote string) string {
 }
 
 // refused expects that a connection does not come about.
-func refused(t testing.TB, ns netns.NsHandle, remote string) {
+func refused(t drivertest.T, ns netns.NsHandle, remote string) {
 	t.Helper()
 	line, err := dial(t, ns, "", remote, 300*time.Millisecond)
 	require.Error(t, err, "connected to %s, which said %q", remote, line)
 }
 
-func dial(t testing.TB, ns netns.NsHandle, local, remote string, limit time.Duration) (line string, err error) {
+func dial(t drivertest.T, ns netns.NsHandle, local, remote string, limit time.Duration) (line string, err error) {
 	d := net.Dialer{Timeout: limit}
 	if local != "" {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.MustParseAddrPort(local))
@@ -234,7 +234,7 @@ func dial(t testing.TB, ns netns.NsHandle, local, remote string, limit time.Dura
 
 // inbox is a guest's UDP port.
 type inbox struct {
-	t testing.TB
+	t drivertest.T
 	c *net.UDPConn
 }
 

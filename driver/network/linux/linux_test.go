@@ -14,13 +14,14 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/network"
 	"github.com/nephos-cloud/nephos/driver/network/linux"
 	"github.com/nephos-cloud/nephos/driver/network/networktest"
 )
 
 // needRoot skips where the kernel cannot be asked for what the tests need.
-func needRoot(t testing.TB) {
+func needRoot(t drivertest.T) {
 	t.Helper()
 	switch _, err := os.Stat("/dev/net/tun"); {
 	case os.Getenv("NEPHOS_E2E") != "1":
@@ -35,12 +36,12 @@ func needRoot(t testing.TB) {
 // host is a pretended host: a network namespace that the driver takes for the
 // host's, and a folder for the names of the driver's own.
 type host struct {
-	t   testing.TB
+	t   drivertest.T
 	ns  netns.NsHandle
 	dir string
 }
 
-func newHost(t testing.TB) *host {
+func newHost(t drivertest.T) *host {
 	t.Helper()
 	needRoot(t)
 	dir, err := os.MkdirTemp("", "np-test-")
@@ -58,7 +59,7 @@ func newHost(t testing.TB) *host {
 }
 
 // newNS makes a namespace without a name, which lasts as long as its handle.
-func newNS(t testing.TB) netns.NsHandle {
+func newNS(t drivertest.T) netns.NsHandle {
 	t.Helper()
 	var ns netns.NsHandle
 	done := make(chan error)
@@ -76,7 +77,7 @@ func newNS(t testing.TB) netns.NsHandle {
 }
 
 // inside runs f on a thread in the namespace.
-func inside(t testing.TB, ns netns.NsHandle, f func() error) {
+func inside(t drivertest.T, ns netns.NsHandle, f func() error) {
 	t.Helper()
 	require.NoError(t, within(ns, f))
 }
@@ -125,8 +126,8 @@ func (h *host) namespaces() (names []string) {
 
 func TestDriver(t *testing.T) {
 	needRoot(t)
-	hosts := map[testing.TB]*host{}
-	networktest.Run(t, func(t testing.TB) network.Driver {
+	hosts := map[drivertest.T]*host{}
+	networktest.Run(t, func(t drivertest.T) network.Driver {
 		if hosts[t] == nil {
 			hosts[t] = newHost(t)
 		}

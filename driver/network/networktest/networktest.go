@@ -2,7 +2,7 @@
 // writes:
 //
 //	func TestDriver(t *testing.T) {
-//		networktest.Run(t, func(t testing.TB) network.Driver { … }, networktest.Options{})
+//		networktest.Run(t, func(t drivertest.T) network.Driver { … }, networktest.Options{})
 //	}
 //
 // It asks for nothing but what package network and package driver promise, and
@@ -19,13 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	nephos "github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/network"
 )
 
 // Open opens a driver on a host that is the test's own. Called again with the
 // same t, after the driver before was closed, it opens the same host anew:
 // what was made must still be there. The host is cleaned up through t.
-type Open func(t testing.TB) network.Driver
+type Open func(t drivertest.T) network.Driver
 
 // Options adapts the suite to a driver.
 type Options struct {
@@ -37,8 +38,11 @@ type Options struct {
 	Ports int
 }
 
-// Run runs the suite.
-func Run(t *testing.T, open Open, o Options) {
+// Run runs the suite in subtests of t.
+func Run(t *testing.T, open Open, o Options) { drivertest.Run(t, Tests(open, o)) }
+
+// Tests are what [Run] runs, for those who run them outside of go test.
+func Tests(open Open, o Options) []drivertest.Test {
 	if o.Segment.Type == "" {
 		o.Segment.Type = "local"
 	}
@@ -48,30 +52,35 @@ func Run(t *testing.T, open Open, o Options) {
 	if o.Ports == 0 {
 		o.Ports = 16
 	}
-	for name, test := range map[string]func(*suite){
-		"Idempotence":       idempotence,
-		"Order":             order,
-		"Concurrency":       concurrency,
-		"Cancellation":      cancellation,
-		"ErrorMeaning":      errorMeaning,
-		"DeleteLeavesNone":  deleteLeavesNone,
-		"ReopenLosesNone":   reopenLosesNone,
-		"DeleteAfterReopen": deleteAfterReopen,
-		"SameAddresses":     sameAddresses,
-		"Routers":           routers,
-		"Statistics":        statistics,
-		"Metadata":          metadata,
-		"Events":            events,
+	var tests []drivertest.Test
+	for _, test := range []struct {
+		name string
+		run  func(*suite)
+	}{
+		{"Idempotence", idempotence},
+		{"Order", order},
+		{"Concurrency", concurrency},
+		{"Cancellation", cancellation},
+		{"ErrorMeaning", errorMeaning},
+		{"DeleteLeavesNone", deleteLeavesNone},
+		{"ReopenLosesNone", reopenLosesNone},
+		{"DeleteAfterReopen", deleteAfterReopen},
+		{"SameAddresses", sameAddresses},
+		{"Routers", routers},
+		{"Statistics", statistics},
+		{"Metadata", metadata},
+		{"Events", events},
 	} {
-		t.Run(name, func(t *testing.T) {
-			test(newSuite(t, open, o))
-		})
+		tests = append(tests, drivertest.Test{Name: test.name, Run: func(t drivertest.T) {
+			test.run(newSuite(t, open, o))
+		}})
 	}
+	return tests
 }
 
 // suite is one subtest's host.
 type suite struct {
-	*testing.T
+	drivertest.T
 	open   Open
 	opts   Options
 	ctx    context.Context
@@ -80,7 +89,7 @@ type suite struct {
 	seed   string
 }
 
-func newSuite(t *testing.T, open Open, o Options) *suite {
+func newSuite(t drivertest.T, open Open, o Options) *suite {
 	s := &suite{T: t, open: open, opts: o, ctx: t.Context(), seed: t.Name()}
 	s.reopen()
 	t.Cleanup(func() {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/driver/volume/fake"
 	"github.com/nephos-cloud/nephos/driver/volume/volumetest"
@@ -20,11 +21,11 @@ import (
 
 func TestConformance(t *testing.T) {
 	var states sync.Map
-	volumetest.Run(t, func(_ *testing.T, dir string) volume.Driver {
+	volumetest.Run(t, func(_ drivertest.T, dir string) volume.Driver {
 		state, _ := states.LoadOrStore(dir, &fake.State{})
 		return fake.New(fake.Config{State: state.(*fake.State), FullReads: true})
 	}, volumetest.Options{
-		Write: func(t *testing.T, d volume.Driver, c driver.Connection, offset int64, content []byte) {
+		Write: func(t drivertest.T, d volume.Driver, c driver.Connection, offset int64, content []byte) {
 			require.NoError(t, d.(*fake.Driver).State().Write(path.Base(c.Path), offset, content))
 		},
 	})
@@ -32,7 +33,7 @@ func TestConformance(t *testing.T) {
 
 func TestConformanceWithoutAbilities(t *testing.T) {
 	var states sync.Map
-	volumetest.Run(t, func(_ *testing.T, dir string) volume.Driver {
+	volumetest.Run(t, func(_ drivertest.T, dir string) volume.Driver {
 		state, _ := states.LoadOrStore(dir, &fake.State{})
 		return fake.New(fake.Config{State: state.(*fake.State), Abilities: []string{}})
 	}, volumetest.Options{})

@@ -15,11 +15,12 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/driver/volume/volumetest"
 )
 
-func open(t testing.TB, cfg Config) *Driver {
+func open(t drivertest.T, cfg Config) *Driver {
 	t.Helper()
 	if cfg.CloudID == "" {
 		cfg.CloudID = "cloud1"
@@ -56,8 +57,8 @@ func qcow2(t testing.TB) (image, raw []byte) {
 }
 
 // write writes as a guest does, which has the file open itself.
-func write(format string) func(*testing.T, volume.Driver, driver.Connection, int64, []byte) {
-	return func(t *testing.T, _ volume.Driver, c driver.Connection, offset int64, content []byte) {
+func write(format string) func(drivertest.T, volume.Driver, driver.Connection, int64, []byte) {
+	return func(t drivertest.T, _ volume.Driver, c driver.Connection, offset int64, content []byte) {
 		require.Equal(t, "file", c.Type)
 		if format == volume.FormatRaw {
 			f, err := os.OpenFile(c.Path, os.O_RDWR, 0)
@@ -80,14 +81,14 @@ func TestConformanceRaw(t *testing.T) {
 	if _, err := exec.LookPath("qemu-img"); err == nil {
 		opts.QCOW2, opts.QCOW2Raw = qcow2(t)
 	}
-	volumetest.Run(t, func(t *testing.T, dir string) volume.Driver { return open(t, Config{Dir: dir}) }, opts)
+	volumetest.Run(t, func(t drivertest.T, dir string) volume.Driver { return open(t, Config{Dir: dir}) }, opts)
 }
 
 func TestConformanceQCOW2(t *testing.T) {
 	needQEMU(t)
 	opts := volumetest.Options{Write: write(volume.FormatQCOW2)}
 	opts.QCOW2, opts.QCOW2Raw = qcow2(t)
-	volumetest.Run(t, func(t *testing.T, dir string) volume.Driver {
+	volumetest.Run(t, func(t drivertest.T, dir string) volume.Driver {
 		return open(t, Config{Dir: dir, Format: volume.FormatQCOW2})
 	}, opts)
 }

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
 
@@ -25,7 +25,7 @@ func block(c byte) []byte {
 	return b
 }
 
-func testSnapshotter(t *testing.T, e *env) {
+func testSnapshotter(t drivertest.T, e *env) {
 	e.create(t, "v", 2)
 	require.NoError(t, e.CreateSnapshot(t.Context(), "v", "s1"))
 	require.NoError(t, e.CreateSnapshot(t.Context(), "v", "s1"), "again")
@@ -59,7 +59,7 @@ func testSnapshotter(t *testing.T, e *env) {
 	e.requireVolume(t, "n", 3)
 }
 
-func testSnapshotContent(t *testing.T, e *env) {
+func testSnapshotContent(t drivertest.T, e *env) {
 	one, two := block(1), block(90)
 	e.withContent(t, "v", 1, one)
 	e.connect(t, "v", "guest") // a snapshot of a volume in use
@@ -74,7 +74,7 @@ func testSnapshotContent(t *testing.T, e *env) {
 	e.requireContent(t, "m", 1, one)
 }
 
-func testCloner(t *testing.T, e *env) {
+func testCloner(t drivertest.T, e *env) {
 	one, two := block(1), block(90)
 	e.withContent(t, "v", 2, one)
 	require.ErrorIs(t, e.Clone(t.Context(), "n", gib(2), "none"), nephos.ErrNotFound)
@@ -96,7 +96,7 @@ func testCloner(t *testing.T, e *env) {
 	e.requireVolume(t, "of-used", 2)
 }
 
-func testImageWriter(t *testing.T, e *env) {
+func testImageWriter(t drivertest.T, e *env) {
 	content := block(5)
 	require.NoError(t, e.CreateFromImage(t.Context(), "v", gib(1), rawImage(content)))
 	e.requireVolume(t, "v", 1)
@@ -123,7 +123,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-func testImageWriterFails(t *testing.T, e *env) {
+func testImageWriterFails(t drivertest.T, e *env) {
 	content := block(5)
 	n := int64(len(content))
 	formats := []string{volume.FormatRaw, volume.FormatQCOW2}
@@ -166,7 +166,7 @@ func testImageWriterFails(t *testing.T, e *env) {
 	e.requireContent(t, "v", 1, content)
 }
 
-func testImageWriterQCOW2(t *testing.T, e *env) {
+func testImageWriterQCOW2(t drivertest.T, e *env) {
 	if e.opts.QCOW2 == nil {
 		t.Skip("Options.QCOW2 is not set")
 	}
@@ -177,7 +177,7 @@ func testImageWriterQCOW2(t *testing.T, e *env) {
 	e.requireContent(t, "v", 2, e.opts.QCOW2Raw)
 }
 
-func testImageReader(t *testing.T, e *env) {
+func testImageReader(t drivertest.T, e *env) {
 	content := block(5)
 	e.withContent(t, "v", 1, content)
 	e.connect(t, "v", "guest")
@@ -200,7 +200,7 @@ func testImageReader(t *testing.T, e *env) {
 	require.NoError(t, e.Delete(t.Context(), "v"))
 }
 
-func testExtender(t *testing.T, e *env) {
+func testExtender(t drivertest.T, e *env) {
 	content := block(5)
 	e.withContent(t, "v", 1, content)
 	require.NoError(t, e.Extend(t.Context(), "v", 3, volume.ExtendOptions{}))
@@ -219,7 +219,7 @@ func testExtender(t *testing.T, e *env) {
 	require.GreaterOrEqual(t, v.SizeGiB, 3)
 }
 
-func testReverter(t *testing.T, e *env) {
+func testReverter(t drivertest.T, e *env) {
 	if !e.Can(volume.AbilitySnapshotter) {
 		t.Fatal("a driver that offers Reverter must offer Snapshotter")
 	}

@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
 
-func testLifecycle(t *testing.T, e *env) {
+func testLifecycle(t drivertest.T, e *env) {
 	require.Empty(t, e.ids(t))
 	e.requireNone(t, "v1")
 	e.create(t, "v1", 1)
@@ -30,7 +30,7 @@ func testLifecycle(t *testing.T, e *env) {
 	e.requireVolume(t, "v1", 3)
 }
 
-func testIdempotence(t *testing.T, e *env) {
+func testIdempotence(t drivertest.T, e *env) {
 	e.create(t, "v", 2)
 	e.create(t, "v", 2)
 	e.requireVolume(t, "v", 2)
@@ -44,7 +44,7 @@ func testIdempotence(t *testing.T, e *env) {
 	require.NoError(t, e.Delete(t.Context(), "never"))
 }
 
-func testIdentifiers(t *testing.T, e *env) {
+func testIdentifiers(t drivertest.T, e *env) {
 	d := e.Driver()
 	for _, id := range []string{"", ".", "..", "../x", "a/b", "/etc", "a\x00b", ".a", "-a", "a b", "a@b", "é", strings.Repeat("x", 101)} {
 		require.ErrorIs(t, d.Create(t.Context(), id, gib(1)), nephos.ErrInvalid, "%q", id)
@@ -66,7 +66,7 @@ func testIdentifiers(t *testing.T, e *env) {
 	}
 }
 
-func testConnect(t *testing.T, e *env) {
+func testConnect(t drivertest.T, e *env) {
 	c1 := volume.Connector{AttachmentID: "a1", Host: "host1"}
 	c2 := volume.Connector{AttachmentID: "a2", Host: "host2"}
 	_, err := e.Connect(t.Context(), "none", c1)
@@ -95,7 +95,7 @@ func testConnect(t *testing.T, e *env) {
 	e.requireNone(t, "v")
 }
 
-func testStats(t *testing.T, e *env) {
+func testStats(t drivertest.T, e *env) {
 	before, err := e.Stats(t.Context())
 	require.NoError(t, err)
 	require.NotEmpty(t, before.Protocol)
@@ -110,7 +110,7 @@ func testStats(t *testing.T, e *env) {
 	}
 }
 
-func testCancelled(t *testing.T, e *env) {
+func testCancelled(t drivertest.T, e *env) {
 	e.create(t, "v", 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -141,7 +141,7 @@ func testCancelled(t *testing.T, e *env) {
 	require.NoError(t, e.Delete(t.Context(), "v"), "nothing was connected, no snapshot made")
 }
 
-func testConcurrent(t *testing.T, e *env) {
+func testConcurrent(t drivertest.T, e *env) {
 	var wg sync.WaitGroup
 	errs := make(chan error, 256)
 	try := func(err error) {
@@ -182,7 +182,7 @@ func testConcurrent(t *testing.T, e *env) {
 	e.requireVolume(t, "same", 1)
 }
 
-func testReopen(t *testing.T, e *env) {
+func testReopen(t drivertest.T, e *env) {
 	e.create(t, "v1", 1)
 	e.create(t, "v2", 2)
 	e.create(t, "gone", 1)
@@ -222,7 +222,7 @@ func testReopen(t *testing.T, e *env) {
 	}
 }
 
-func testAbilities(t *testing.T, e *env) {
+func testAbilities(t drivertest.T, e *env) {
 	_, readErr := e.Read(t.Context(), "none")
 	for name, err := range map[string]error{
 		volume.AbilitySnapshotter: errors.Join(e.CreateSnapshot(t.Context(), "none", "s"), e.CreateFromSnapshot(t.Context(), "v", gib(1), "none", "s")),

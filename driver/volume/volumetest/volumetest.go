@@ -13,6 +13,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
 
@@ -20,16 +21,16 @@ import (
 // first; a driver opened again with the same directory finds what the former
 // one left. Drivers that keep their state elsewhere use dir as a name. Open
 // registers with t.Cleanup whatever the driver needs in the end, Close included.
-type Open func(t *testing.T, dir string) volume.Driver
+type Open func(t drivertest.T, dir string) volume.Driver
 
 // Options says more of the driver under test. The zero value works.
 type Options struct {
 	// Kill ends the driver as kill -9 would, after which it is opened again. Nil
 	// is to leave it as it is, without Close.
-	Kill func(t *testing.T, d volume.Driver)
+	Kill func(t drivertest.T, d volume.Driver)
 	// Write writes to a connected volume as a guest does. Nil skips the tests
 	// that need it.
-	Write func(t *testing.T, d volume.Driver, c driver.Connection, offset int64, content []byte)
+	Write func(t drivertest.T, d volume.Driver, c driver.Connection, offset int64, content []byte)
 	// QCOW2 is an image in that format and QCOW2Raw the beginning of the disk
 	// inside it. Nil skips the test that needs it.
 	QCOW2, QCOW2Raw []byte
@@ -40,13 +41,17 @@ type suite struct {
 	opts Options
 }
 
-// Run tests the driver.
-func Run(t *testing.T, open Open, opts Options) {
+// Run tests the driver in subtests of t.
+func Run(t *testing.T, open Open, opts Options) { drivertest.Run(t, Tests(open, opts)) }
+
+// Tests are what [Run] runs, for those who run them outside of go test.
+func Tests(open Open, opts Options) []drivertest.Test {
 	s := suite{open: open, opts: opts}
+	var tests []drivertest.Test
 	for _, sub := range []struct {
 		name  string
 		needs string
-		run   func(*testing.T, *env)
+		run   func(drivertest.T, *env)
 	}{
 		{"Lifecycle", "", testLifecycle},
 		{"Idempotence", "", testIdempotence},
@@ -67,15 +72,16 @@ func Run(t *testing.T, open Open, opts Options) {
 		{"Extender", volume.AbilityExtender, testExtender},
 		{"Reverter", volume.AbilityReverter, testReverter},
 	} {
-		t.Run(sub.name, func(t *testing.T) {
+		tests = append(tests, drivertest.Test{Name: sub.name, Run: func(t drivertest.T) {
 			e := &env{suite: s, dir: filepath.Join(t.TempDir(), "state")}
 			e.Pool = e.start(t)
 			if sub.needs != "" && !e.Can(sub.needs) {
 				t.Skipf("the driver does not offer %s", sub.needs)
 			}
 			sub.run(t, e)
-		})
+		}})
 	}
+	return tests
 }
 
 // env is a pool and what it takes to open it again.
@@ -85,14 +91,14 @@ type env struct {
 	dir string
 }
 
-func (e *env) start(t *testing.T) *volume.Pool {
+func (e *env) start(t drivertest.T) *volume.Pool {
 	t.Helper()
 	p, err := volume.NewPool(t.Context(), e.open(t, e.dir), volume.PoolOptions{})
 	require.NoError(t, err)
 	return p
 }
 
-func (e *env) reopen(t *testing.T) {
+func (e *env) reopen(t drivertest.T) {
 	t.Helper()
 	if e.opts.Kill != nil {
 		e.opts.Kill(t, e.Driver())
@@ -102,12 +108,12 @@ func (e *env) reopen(t *testing.T) {
 
 func gib(n int) volume.Spec { return volume.Spec{SizeGiB: n} }
 
-func (e *env) create(t *testing.T, id string, sizeGiB int) {
+func (e *env) create(t drivertest.T, id string, sizeGiB int) {
 	t.Helper()
 	require.NoError(t, e.Create(t.Context(), id, gib(sizeGiB)))
 }
 
-func (e *env) requireVolume(t *testing.T, id string, sizeGiB int, snapshots ...string) {
+func (e *env) requireVolume(t drivertest.T, id string, sizeGiB int, snapshots ...string) {
 	t.Helper()
 	v, err := e.Get(t.Context(), id)
 	require.NoError(t, err)
@@ -120,14 +126,14 @@ func (e *env) requireVolume(t *testing.T, id string, sizeGiB int, snapshots ...s
 	require.Contains(t, all, v)
 }
 
-func (e *env) requireNone(t *testing.T, id string) {
+func (e *env) requireNone(t drivertest.T, id string) {
 	t.Helper()
 	_, err := e.Get(t.Context(), id)
 	require.ErrorIs(t, err, nephos.ErrNotFound)
 	require.NotContains(t, e.ids(t), id)
 }
 
-func (e *env) ids(t *testing.T) []string {
+func (e *env) ids(t drivertest.T) []string {
 	t.Helper()
 	all, err := e.List(t.Context())
 	require.NoError(t, err)
@@ -138,20 +144,20 @@ func (e *env) ids(t *testing.T) []string {
 	return ids
 }
 
-func (e *env) connect(t *testing.T, id, attachment string) driver.Connection {
+func (e *env) connect(t drivertest.T, id, attachment string) driver.Connection {
 	t.Helper()
 	c, err := e.Connect(t.Context(), id, volume.Connector{AttachmentID: attachment, Host: "host1"})
 	require.NoError(t, err)
 	return c
 }
 
-func (e *env) disconnect(t *testing.T, id, attachment string) {
+func (e *env) disconnect(t drivertest.T, id, attachment string) {
 	t.Helper()
 	require.NoError(t, e.Disconnect(t.Context(), id, volume.Connector{AttachmentID: attachment, Host: "host1"}))
 }
 
 // write writes as a guest does, and reports whether the suite knows how to.
-func (e *env) write(t *testing.T, id string, offset int64, content []byte) bool {
+func (e *env) write(t drivertest.T, id string, offset int64, content []byte) bool {
 	t.Helper()
 	if e.opts.Write == nil {
 		return false
@@ -163,7 +169,7 @@ func (e *env) write(t *testing.T, id string, offset int64, content []byte) bool 
 }
 
 // fromImage makes a volume with the content, by whatever way there is.
-func (e *env) withContent(t *testing.T, id string, sizeGiB int, content []byte) {
+func (e *env) withContent(t drivertest.T, id string, sizeGiB int, content []byte) {
 	t.Helper()
 	if e.Can(volume.AbilityImageWriter) {
 		require.NoError(t, e.CreateFromImage(t.Context(), id, gib(sizeGiB), rawImage(content)))
@@ -181,7 +187,7 @@ func rawImage(content []byte) volume.Image {
 }
 
 // requireContent reads the whole volume: the content, and zeros after it.
-func (e *env) requireContent(t *testing.T, id string, sizeGiB int, want []byte) {
+func (e *env) requireContent(t drivertest.T, id string, sizeGiB int, want []byte) {
 	t.Helper()
 	e.requireVolumeSize(t, id, sizeGiB)
 	if !e.Can(volume.AbilityImageReader) {
@@ -200,7 +206,7 @@ func (e *env) requireContent(t *testing.T, id string, sizeGiB int, want []byte) 
 	require.Equal(t, int64(sizeGiB)<<30, int64(len(want))+rest.n, "length of %s", id)
 }
 
-func (e *env) requireVolumeSize(t *testing.T, id string, sizeGiB int) {
+func (e *env) requireVolumeSize(t drivertest.T, id string, sizeGiB int) {
 	t.Helper()
 	v, err := e.Get(t.Context(), id)
 	require.NoError(t, err)
