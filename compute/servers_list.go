@@ -61,14 +61,14 @@ func (s *Service) ListServers(ctx context.Context, f ServerFilter, p nephos.Page
 // list fetches a page. What SQL cannot match is matched here, page by page.
 func (s *Service) list(ctx context.Context, f ServerFilter, p nephos.Page, match func(*Server) bool) ([]Server, bool, error) {
 	var out []Server
-	flavors := map[string]Flavor{}
+	met := newDecoded()
 	for {
 		var views []listView
 		q, err := s.listQuery(ctx, s.cfg.Store.Reader().NewSelect().Model(&views), f, p)
 		if err != nil {
 			return nil, false, err
 		}
-		q = q.ExcludeColumn("flavor").ColumnExpr("server.flavor AS flavor_text")
+		q = later(q)
 		if !f.UserData {
 			q = q.ExcludeColumn("user_data")
 		}
@@ -86,20 +86,15 @@ func (s *Service) list(ctx context.Context, f ServerFilter, p nephos.Page, match
 			if limit > 0 && i == limit {
 				break
 			}
+			if err := met.fill(&views[i]); err != nil {
+				return nil, false, err
+			}
 			if match != nil && !match(&views[i].Server) {
 				continue
 			}
 			if p.Limit > 0 && len(out) == p.Limit {
 				return out, true, nil
 			}
-			flavor, ok := flavors[views[i].FlavorText]
-			if !ok {
-				if err := json.Unmarshal([]byte(views[i].FlavorText), &flavor); err != nil {
-					return nil, false, err
-				}
-				flavors[views[i].FlavorText] = flavor
-			}
-			views[i].Flavor = flavor
 			out = append(out, views[i].Server)
 		}
 		if limit <= 0 || len(views) <= limit {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,30 +93,25 @@ type Edits[T any] []Edit[T]
 // Down turns a message of the newest microversion into one of v: it applies,
 // newest first, each edit whose version is newer than v. Edits of one version
 // are applied in the order of the list. The zero version changes nothing.
-func (e Edits[T]) Down(v Version, t *T) error {
+func (e Edits[T]) Down(v Version, t *T) error { return e.Since(v).Apply(t) }
+
+// Since is what [Edits.Down] applies for v, in its order: for somebody with many
+// messages to turn. The zero version has none.
+func (e Edits[T]) Since(v Version) Edits[T] {
 	if v.IsZero() {
 		return nil
 	}
-	// Lists are short and mostly sorted already: take the newest of what is left.
-	bound := Version{}
-	for {
-		next := Version{}
-		for i := range e {
-			w := e[i].Version
-			if v.Less(w) && next.Less(w) && (bound.IsZero() || w.Less(bound)) {
-				next = w
-			}
+	newer := slices.DeleteFunc(slices.Clone(e), func(x Edit[T]) bool { return !v.Less(x.Version) })
+	slices.SortStableFunc(newer, func(x, y Edit[T]) int { return y.Version.Compare(x.Version) })
+	return newer
+}
+
+// Apply applies the edits in their order.
+func (e Edits[T]) Apply(t *T) error {
+	for _, x := range e {
+		if err := x.Apply(t); err != nil {
+			return fmt.Errorf("taking back what microversion %s introduced: %w", x.Version, err)
 		}
-		if next.IsZero() {
-			return nil
-		}
-		for i := range e {
-			if e[i].Version == next {
-				if err := e[i].Apply(t); err != nil {
-					return fmt.Errorf("editing down to microversion %s: %w", v, err)
-				}
-			}
-		}
-		bound = next
 	}
+	return nil
 }

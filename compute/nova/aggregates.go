@@ -42,7 +42,7 @@ func aggregateView(r *httpapi.Request, g compute.Aggregate) (*aggregateBody, err
 	hosts := append([]string{}, g.Hosts...)
 	b := &aggregateBody{
 		ID: g.ID, UUID: g.UUID, Name: g.Name, Zone: textOrNull(g.Zone()), Hosts: &hosts, Metadata: &g.Metadata,
-		CreatedAt: dateTime(g.CreatedAt), UpdatedAt: usageTime(g.UpdatedAt), DeletedAt: &nullable[string]{},
+		CreatedAt: dateTime(g.CreatedAt), UpdatedAt: usageTime(g.UpdatedAt), DeletedAt: new(nullable[string]),
 	}
 	return b, aggregateEdits.Down(r.Version, b)
 }

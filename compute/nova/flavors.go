@@ -66,7 +66,7 @@ func decimals(f float64) json.RawMessage {
 
 func flavorView(r *httpapi.Request, f compute.Flavor) (*flavorBody, error) {
 	b := &flavorBody{
-		flavorSummary: flavorSummary{f.ID, f.Name, resourceLinks(r, "flavors", f.ID), &nullable[string]{f.Description}},
+		flavorSummary: flavorSummary{f.ID, f.Name, resourceLinks(r, "flavors", f.ID), ptr(nullable[string](f.Description))},
 		RAM:           f.MemoryMiB, Disk: f.DiskGiB, Swap: f.SwapMiB, Ephemeral: f.EphemeralGB, Disabled: f.Disabled, VCPUs: f.VCPUs,
 		Public: f.Public, RxTxFactor: decimals(f.RxTxFactor),
 	}

@@ -120,7 +120,7 @@ func hypervisorView(r *httpapi.Request, h compute.Hypervisor, detail, servers bo
 		Service: hypervisorService{service, h.Name, textOrNull(h.DisabledReason)},
 	}
 	if atLeast(r, 88) {
-		b.Uptime = &nullable[string]{} // hosts do not tell
+		b.Uptime = new(nullable[string]) // hosts do not tell
 		return b
 	}
 	b.hypervisorResources = &hypervisorResources{

@@ -142,7 +142,7 @@ func (a *api) showKeyPair(r *httpapi.Request) (*httpapi.Response, error) {
 	b := keyPairView(r, k)
 	b.UserID = k.UserID
 	b.keyPairDetail = &keyPairDetail{
-		ID: k.Number, CreatedAt: dateTime(k.CreatedAt), UpdatedAt: &nullable[string]{}, DeletedAt: &nullable[string]{},
+		ID: k.Number, CreatedAt: dateTime(k.CreatedAt), UpdatedAt: new(nullable[string]), DeletedAt: new(nullable[string]),
 	}
 	return httpapi.OK(map[string]any{"keypair": b}), nil
 }

@@ -81,9 +81,9 @@ func (a *api) detailServers(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	bodies := make([]*serverBody, len(servers))
+	bodies, edits := make([]*serverBody, len(servers)), serverEdits(r).Since(r.Version)
 	for i := range servers {
-		if bodies[i], err = a.render(r, &servers[i], see); err != nil {
+		if bodies[i], err = a.render(r, &servers[i], see, edits); err != nil {
 			return nil, err
 		}
 		bodies[i].ServerGroups = nil // only a single server shows its groups
@@ -104,7 +104,7 @@ func (a *api) showServer(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) oneServer(r *httpapi.Request, s *compute.Server) (*httpapi.Response, error) {
-	b, err := a.render(r, s, a.sight(r.Context(), s.ProjectID))
+	b, err := a.render(r, s, a.sight(r.Context(), s.ProjectID), serverEdits(r).Since(r.Version))
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -14,22 +13,14 @@ import (
 )
 
 // nullable is a field that is there and may be null.
-type nullable[T any] struct{ v *T }
-
-// MarshalJSON implements json.Marshaler.
-func (n nullable[T]) MarshalJSON() ([]byte, error) {
-	if n.v == nil {
-		return []byte("null"), nil
-	}
-	return json.Marshal(*n.v)
-}
+type nullable[T any] *T
 
 // textOrNull is null for an empty text.
 func textOrNull(s string) *nullable[string] {
 	if s == "" {
-		return &nullable[string]{}
+		return new(nullable[string])
 	}
-	return &nullable[string]{&s}
+	return ptr(nullable[string](&s))
 }
 
 // serverBody is a server of the newest microversion. Fields that an older one, or
@@ -149,16 +140,16 @@ const isoTime = "2006-01-02T15:04:05Z"
 // usageTime is how Nova writes the times of a server's use: without a zone.
 func usageTime(t *time.Time) *nullable[string] {
 	if t == nil {
-		return &nullable[string]{}
+		return new(nullable[string])
 	}
 	s := t.UTC().Format("2006-01-02T15:04:05.000000")
-	return &nullable[string]{&s}
+	return ptr(nullable[string](&s))
 }
 
 func ptr[T any](v T) *T { return &v }
 
 // render makes the body of a server for the request's microversion.
-func (a *api) render(r *httpapi.Request, s *compute.Server, see sight) (*serverBody, error) {
+func (a *api) render(r *httpapi.Request, s *compute.Server, see sight, edits httpapi.Edits[serverBody]) (*serverBody, error) {
 	status := statusOf(s)
 	b := &serverBody{
 		ID: s.ID, Name: s.Name, Status: status, TenantID: s.ProjectID, UserID: s.UserID, Metadata: s.Metadata, HostID: hostID(s),
@@ -167,7 +158,7 @@ func (a *api) render(r *httpapi.Request, s *compute.Server, see sight) (*serverB
 		Zone: ptr(s.Zone), PinnedZone: textOrNull(s.PinnedZone), ConfigDrive: ptr(s.ConfigDrive), KeyName: textOrNull(s.KeyName),
 		LaunchedAt: usageTime(s.LaunchedAt), TerminatedAt: usageTime(s.DeletedAt), TaskState: textOrNull(s.TaskState),
 		VMState: ptr(s.VMState), PowerState: ptr(s.PowerState), Locked: ptr(s.Locked()), LockedReason: textOrNull(s.LockedReason),
-		Description: &nullable[string]{s.Description}, Tags: &s.Tags, TrustedCerts: &nullable[[]string]{}, ServerGroups: &[]string{},
+		Description: ptr(nullable[string](s.Description)), Tags: &s.Tags, TrustedCerts: new(nullable[[]string]), ServerGroups: &[]string{},
 		Hostname: ptr(s.Hostname), hostnameOfOwner: !see.extended,
 	}
 	if b.Metadata == nil {
@@ -219,7 +210,7 @@ func (a *api) render(r *httpapi.Request, s *compute.Server, see sight) (*serverB
 		b.InstanceName, b.ReservationID, b.LaunchIndex = ptr("instance-"+s.ID[:8]), ptr(s.ReservationID), ptr(s.LaunchIndex)
 		b.KernelID, b.RamdiskID, b.RootDevice, b.UserData = ptr(""), ptr(""), textOrNull(s.RootDevice), textOrNull(s.UserData)
 	}
-	return b, serverEdits(r).Down(r.Version, b)
+	return b, edits.Apply(b)
 }
 
 // hostID is a name for the server's host that differs from project to project.
