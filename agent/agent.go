@@ -66,7 +66,7 @@ type Agent struct {
 
 	snapshots *snapshots
 
-	watcher bus.Watcher
+	stepped *stepped      // nil unless Step drives the agent
 	kick    chan struct{} // something became due
 
 	mu      sync.Mutex
@@ -189,44 +189,6 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}
 }
-
-// Step takes what has come and carries out at most one object, in the calling
-// goroutine. It reports whether there was something to do. The first Step of an
-// agent sends its heartbeat.
-func (a *Agent) Step(ctx context.Context) (bool, error) {
-	if a.watcher == nil {
-		w, err := a.cfg.Bus.Watch(ctx, a.cfg.Host)
-		if err != nil {
-			return false, err
-		}
-		if _, err := a.cfg.Bus.Serve(ctx, a.cfg.Host, answers{a}); err != nil {
-			return false, err
-		}
-		a.watcher = w
-		a.beat(ctx)
-		return true, nil
-	}
-	if err := a.take(ctx, a.watcher); err != nil {
-		return false, err
-	}
-	o := a.next()
-	if o == nil {
-		return false, nil
-	}
-	a.work(ctx, o)
-	return true, nil
-}
-
-// Close ends an agent that was stepped, as a kill would: it tells nobody.
-func (a *Agent) Close() {
-	if a.watcher != nil {
-		a.watcher.Close()
-	}
-	a.snapshots.close()
-}
-
-// BeatNow sends a heartbeat, for tests that step.
-func (a *Agent) BeatNow(ctx context.Context) { a.beat(ctx) }
 
 // take reads the entries that wait, without waiting for any.
 func (a *Agent) take(ctx context.Context, w bus.Watcher) error {
