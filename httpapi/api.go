@@ -48,6 +48,13 @@ type Config struct {
 	// Unrouted, where set, is asked first about a request that no route takes,
 	// before anybody looks at a token. It declines with no response and no error.
 	Unrouted Handler
+	// Follow, where set, lets clients wait for changes (see [Wait]): next returns
+	// after a change of the resource with the id that came since it was called
+	// last, or with the context's error, and stop ends it.
+	Follow func(ctx context.Context, resourceID string) (next func(context.Context) error, stop func(), err error)
+	// Around, where set, is called in place of every route's handler and calls it as
+	// next. It sees requests whose token, microversion and path are good.
+	Around func(r *Request, next Handler) (*Response, error)
 	// MaxBody bounds request bodies in bytes; 0 means 1 MiB. Stream routes bound
 	// themselves.
 	MaxBody int64
@@ -215,7 +222,7 @@ func (a *API) serve(r *Request, n *node, allow []string) {
 			return
 		}
 	}
-	resp, err := rt.Handler(r)
+	resp, err := a.handle(r, rt.Handler)
 	if err != nil {
 		a.fail(r, err)
 		return
@@ -229,6 +236,18 @@ func (a *API) serve(r *Request, n *node, allow []string) {
 	if err := a.write(r, resp); err != nil {
 		a.fail(r, err)
 	}
+}
+
+// handle runs the route's handler, with what the configuration puts around it.
+func (a *API) handle(r *Request, h Handler) (*Response, error) {
+	if a.waits(r) {
+		show := h
+		h = func(r *Request) (*Response, error) { return a.wait(r, show) }
+	}
+	if a.cfg.Around != nil {
+		return a.cfg.Around(r, h)
+	}
+	return h(r)
 }
 
 // serveUnrouted answers 404, or 405 where the path exists with other methods.

@@ -45,6 +45,15 @@ func (r *Request) Caller() nephos.Caller { return r.caller }
 // needs it to show and revoke it. It must not be kept or logged.
 func (r *Request) Token() string { return r.token }
 
+// Reverify verifies the request's token again, for handlers that stream for
+// long, and puts the caller as it is now into the context.
+func (r *Request) Reverify() error {
+	if r.route.Public || r.token == "" {
+		return nil
+	}
+	return r.api.authenticate(r, r.route.OptionalToken)
+}
+
 // RequestID returns the request's id, "req-" and a UUID.
 func (r *Request) RequestID() string { return r.requestID }
 

@@ -43,7 +43,11 @@ type Route struct {
 	// Min and Max bound the microversions in which the operation exists; empty
 	// means from the first or to the last. Outside there is no such path: 404.
 	Min, Max string
-	Handler  Handler
+	// Wait, where set, lets clients wait for a state of what the route shows.
+	Wait *Wait
+	// Missing says that the operation is known and not built.
+	Missing bool
+	Handler Handler
 }
 
 // CheckRoutes returns an error that lists the routes that state no policy rule
@@ -63,7 +67,7 @@ func CheckRoutes(routes []Route) error {
 func NotBuilt(rules []string, patterns ...string) []Route {
 	routes := make([]Route, len(patterns))
 	for i, p := range patterns {
-		routes[i] = Route{Pattern: p, Rules: rules, Handler: notBuilt}
+		routes[i] = Route{Pattern: p, Rules: rules, Missing: true, Handler: notBuilt}
 	}
 	return routes
 }

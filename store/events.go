@@ -103,7 +103,7 @@ func (tx *Tx) SetCursor(ctx context.Context, name string, seq int64) error {
 // Prune forgets events and idempotency keys from before the time.
 func (db *DB) Prune(ctx context.Context, before time.Time) error {
 	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		if _, err := tx.NewRaw("DELETE FROM events WHERE at < ?", before).Exec(ctx); err != nil {
+		if err := tx.forget(ctx, before); err != nil {
 			return err
 		}
 		_, err := tx.NewRaw("DELETE FROM idempotency WHERE at < ?", before).Exec(ctx)

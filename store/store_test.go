@@ -191,6 +191,38 @@ func TestEventsAreNumberedInCommitOrderAndWake(t *testing.T) {
 	})
 }
 
+func TestForgottenEventsLeaveAMark(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB) {
+		forgotten, newest, err := db.EventsRange(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, forgotten)
+		require.Zero(t, newest)
+		emit := func() {
+			require.NoError(t, db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+				return tx.Emit(ctx, store.Event{Service: "test", Type: "thing.update", ResourceID: "one"}, nil)
+			}))
+		}
+		emit()
+		emit()
+		_, newest, err = db.EventsRange(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, db.Prune(t.Context(), db.Clock().Now().Add(-time.Hour)))
+		forgotten, _, err = db.EventsRange(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, forgotten)
+		require.NoError(t, db.Prune(t.Context(), db.Clock().Now().Add(time.Hour)))
+		forgotten, last, err := db.EventsRange(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, newest, forgotten)
+		require.Equal(t, newest, last)
+		emit()
+		events, err := db.Events(t.Context(), 0, 10)
+		require.NoError(t, err)
+		require.Len(t, events, 1)
+		require.Greater(t, events[0].Seq, newest) // numbers are not used again
+	})
+}
+
 func TestIdempotencyKeyReturnsTheFirstResult(t *testing.T) {
 	each(t, func(t *testing.T, db *store.DB) {
 		once := func(ctx context.Context, id string) (got string, first bool, err error) {
