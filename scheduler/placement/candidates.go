@@ -41,7 +41,7 @@ func groupPattern(r *httpapi.Request) *regexp.Regexp {
 
 // candidatesRequest reads the query of a request for allocation candidates.
 func candidatesRequest(r *httpapi.Request) (sqlstore.CandidatesRequest, error) {
-	req := sqlstore.CandidatesRequest{RootsOnly: !at(r, "1.29")}
+	req := sqlstore.CandidatesRequest{Flat: !at(r, "1.29")}
 	q := r.Query()
 	groups := map[string]*sqlstore.RequestGroup{}
 	pattern := groupPattern(r)

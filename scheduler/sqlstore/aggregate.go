@@ -31,7 +31,12 @@ func (s *Store) SetProviderAggregates(ctx context.Context, uuid string, generati
 		if err := tx.NewSelect().Model((*providerAggregateRow)(nil)).Column("aggregate_uuid").Where("provider_uuid = ?", uuid).Scan(ctx, &have); err != nil {
 			return err
 		}
-		if _, err := putAggregates(ctx, tx, uuid, named(have), named(aggregates)); err != nil || generation == nil {
+		if _, err := putAggregates(ctx, tx, uuid, named(have), named(aggregates)); err != nil {
+			return err
+		}
+		if generation == nil {
+			s.touched(tx, uuid)
+			_, err := tx.NewRaw("UPDATE placement_providers SET updated_at = ? WHERE uuid = ?", tx.Now(), uuid).Exec(ctx)
 			return err
 		}
 		row.Generation++

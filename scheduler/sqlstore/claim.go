@@ -300,16 +300,21 @@ func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, wh
 	if err := addUse(ctx, tx, uuid, delta, classes); err != nil {
 		return err
 	}
+	now := tx.Now()
 	_, err = tx.ExecContext(ctx, "UPDATE placement_providers SET generation = generation + 1, consumers = consumers + ?, updated_at = ? WHERE uuid = ?",
-		consumers, tx.Now(), uuid)
+		consumers, now, uuid)
 	if err != nil {
 		return err
 	}
 	if len(after) == 0 {
+		tx.AfterCommit(func() { s.canopy.touch(uuid) })
 		return nil // without inventories its generation was not read
 	}
 	generation, count := state.generation+1, state.consumers+consumers
-	tx.AfterCommit(func() { s.observe(uuid, generation, after, count) })
+	tx.AfterCommit(func() {
+		s.canopy.observe(uuid, useChange{generation, after, now})
+		s.observe(uuid, generation, after, count)
+	})
 	return nil
 }
 

@@ -166,6 +166,7 @@ func (s *Store) CreateProvider(ctx context.Context, p Provider) (Provider, error
 			return nephos.Errorf(nephos.ErrConflict, "Conflicting resource provider %s already exists.", what).WithReason(ReasonDuplicateName)
 		}
 		_, err := tx.NewInsert().Model(&row).Exec(ctx)
+		s.touched(tx, row.UUID)
 		return err
 	})
 	return row.provider(), err
@@ -198,11 +199,12 @@ func (s *Store) UpdateProvider(ctx context.Context, uuid string, u ProviderUpdat
 			}
 		}
 		if u.ParentUUID != nil && *u.ParentUUID != row.ParentUUID {
-			if err := move(ctx, tx, &row, *u.ParentUUID, u.Move); err != nil {
+			if err := s.move(ctx, tx, &row, *u.ParentUUID, u.Move); err != nil {
 				return err
 			}
 		}
 		row.UpdatedAt = tx.Now()
+		s.touched(tx, uuid)
 		_, err = tx.NewUpdate().Model(&row).Column("name", "parent_uuid", "root_uuid", "updated_at").WherePK().Exec(ctx)
 		return err
 	})
@@ -210,7 +212,7 @@ func (s *Store) UpdateProvider(ctx context.Context, uuid string, u ProviderUpdat
 }
 
 // move hangs a provider, with all below it, on another parent.
-func move(ctx context.Context, tx *store.Tx, row *providerRow, parentUUID string, allowed bool) error {
+func (s *Store) move(ctx context.Context, tx *store.Tx, row *providerRow, parentUUID string, allowed bool) error {
 	failed := func(action, reason string) error {
 		return nephos.Errorf(nephos.ErrInvalid, "Unable to save resource provider %s: Object action %s failed because: %s", row.UUID, action, reason).
 			WithField("parent_provider_uuid")
@@ -247,7 +249,10 @@ func move(ctx context.Context, tx *store.Tx, row *providerRow, parentUUID string
 		below = append(below, children[below[i]]...)
 	}
 	row.ParentUUID, row.RootUUID = parentUUID, root
-	_, err := tx.NewUpdate().Model((*providerRow)(nil)).Set("root_uuid = ?", root).Where("uuid IN (?)", bun.List(below)).Exec(ctx)
+	for _, uuid := range below {
+		s.touched(tx, uuid)
+	}
+	_, err := tx.NewUpdate().Model((*providerRow)(nil)).Set("root_uuid = ?", root).Set("updated_at = ?", tx.Now()).Where("uuid IN (?)", bun.List(below)).Exec(ctx)
 	return err
 }
 

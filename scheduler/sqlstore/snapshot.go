@@ -48,6 +48,7 @@ func (s *Store) touched(tx *store.Tx, uuid string) {
 }
 
 func (s *Store) markDirty(uuid string) {
+	s.canopy.touch(uuid)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dirty[uuid] = true

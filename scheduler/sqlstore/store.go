@@ -57,6 +57,8 @@ type Store struct {
 	hosts   map[string]*host
 	byUUID  map[string]string // provider to host id
 
+	canopy canopy // the providers, as allocation candidates see them
+
 	claims [64]sync.Mutex // PostgreSQL: queues for hosts
 }
 
@@ -91,6 +93,7 @@ func New(cfg Config) (*Store, error) {
 		dirty:  map[string]bool{},
 		hosts:  map[string]*host{},
 		byUUID: map[string]string{},
+		canopy: canopy{dirty: map[string]bool{}, use: map[string][]useChange{}},
 	}
 	s.wake, s.stop = cfg.Store.Watch(Topic)
 	return s, nil

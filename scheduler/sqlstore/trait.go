@@ -15,12 +15,14 @@ import (
 //go:embed traits.txt
 var traitNames string
 
+var standardTraits = strings.Fields(traitNames)
+
 // StandardTraits returns the names of the traits that every OpenStack cloud
 // has, sorted.
-func StandardTraits() []string { return strings.Fields(traitNames) }
+func StandardTraits() []string { return slices.Clone(standardTraits) }
 
 func standardTrait(name string) bool {
-	_, ok := slices.BinarySearch(StandardTraits(), name)
+	_, ok := slices.BinarySearch(standardTraits, name)
 	return ok
 }
 
@@ -40,7 +42,7 @@ func (s *Store) Traits(ctx context.Context, f TraitFilter) ([]Named, error) {
 		return nil, err
 	}
 	var all []Named
-	for _, t := range StandardTraits() {
+	for _, t := range standardTraits {
 		all = append(all, Named{Name: t})
 	}
 	for _, r := range rows {

@@ -9,154 +9,199 @@ import (
 	"github.com/nephos-cloud/nephos/scheduler"
 )
 
-// tree seeks candidates in one provider tree and what is shared with it.
-type tree struct {
+// search seeks candidates, one tree after the other.
+type search struct {
 	req    CandidatesRequest
-	root   string
-	own    []*place // of the tree
-	all    []*place // and the sharing ones
-	by     map[string]*place
-	groups []RequestGroup
+	forest *forest
+	// groups are the request's, those with a suffix first: one provider serves
+	// them, so they have fewer choices.
+	groups  []RequestGroup
+	classes [][]string   // of each group, sorted
+	roots   []*grove     // of each group's InTree; nil where it has none
+	most    []classCount // of all groups together, the most of each class
+
+	// Of the tree at hand:
+	grove  *grove
+	places []*place // its own, then those that share with it
 	found  []Candidate
 	steps  int
-
 	// The choice so far.
-	taken  map[string]scheduler.Resources
-	serves map[string][]string // providers by suffix
+	taken  []booking
+	serves map[string][]*place // by suffix
 }
 
-func newTree(req CandidatesRequest, root string, own, sharing []*place) *tree {
-	t := &tree{
-		req: req, root: root, own: own, all: slices.Clone(own), by: map[string]*place{},
-		taken: map[string]scheduler.Resources{}, serves: map[string][]string{},
+type classCount struct {
+	class string
+	n     int64
+}
+
+// booking is what the choice so far takes of one class of a provider.
+type booking struct {
+	p     *place
+	class string
+	n     int64
+}
+
+// newSearch prepares a search. It is nil when a group's tree does not exist.
+func newSearch(req CandidatesRequest, f *forest) *search {
+	s := &search{req: req, forest: f, groups: slices.Clone(req.Groups), serves: map[string][]*place{}}
+	slices.SortStableFunc(s.groups, func(a, b RequestGroup) int { return strings.Compare(b.Suffix, a.Suffix) })
+	most := scheduler.Resources{}
+	for _, g := range s.groups {
+		s.classes = append(s.classes, slices.Sorted(maps.Keys(g.Resources)))
+		for class, n := range g.Resources {
+			most[class] = max(most[class], n)
+		}
+		var root *grove
+		if g.InTree != "" {
+			if _, root = f.find(g.InTree); root == nil {
+				return nil
+			}
+		}
+		s.roots = append(s.roots, root)
 	}
-	for _, p := range own {
-		t.by[p.UUID] = p
+	for _, class := range slices.Sorted(maps.Keys(most)) {
+		s.most = append(s.most, classCount{class, most[class]})
 	}
-	for _, p := range sharing {
-		if t.by[p.UUID] == nil && slices.ContainsFunc(own, func(o *place) bool { return overlap(o.aggregates, p.aggregates) }) {
-			t.all = append(t.all, p)
-			t.by[p.UUID] = p
+	return s
+}
+
+// in returns the candidates of one tree, which are valid until the next call.
+func (s *search) in(g *grove) []Candidate {
+	for _, name := range s.req.RootRequired {
+		if !g.root.hasTrait(name) {
+			return nil
 		}
 	}
-	// Groups that one provider serves have fewer choices: they go first.
-	t.groups = slices.Clone(req.Groups)
-	slices.SortStableFunc(t.groups, func(a, b RequestGroup) int { return strings.Compare(b.Suffix, a.Suffix) })
-	return t
+	if slices.ContainsFunc(s.req.RootForbidden, g.root.hasTrait) {
+		return nil
+	}
+	s.grove, s.places = g, g.places
+	for _, p := range s.forest.sharing {
+		if p.RootUUID != g.root.UUID && slices.ContainsFunc(g.places, func(o *place) bool { return overlap(o.aggregates, p.aggregates) }) {
+			s.places = append(slices.Clip(s.places), p)
+		}
+	}
+	for _, m := range s.most { // most trees that have none are found out here
+		if !slices.ContainsFunc(s.places, func(p *place) bool { return p.fits(m.class, m.n) }) {
+			return nil
+		}
+	}
+	s.found, s.steps = s.found[:0], 0
+	s.group(0)
+	return s.found
 }
 
-func overlap(a, b map[string]bool) bool {
-	for k := range a {
-		if b[k] {
+// overlap says whether two sorted lists have something in common.
+func overlap(a, b []string) bool {
+	for len(a) > 0 && len(b) > 0 {
+		switch c := strings.Compare(a[0], b[0]); {
+		case c == 0:
 			return true
+		case c < 0:
+			a = a[1:]
+		default:
+			b = b[1:]
 		}
 	}
 	return false
 }
 
-func (t *tree) candidates() []Candidate {
-	root := t.by[t.root]
-	if root == nil {
-		return nil
-	}
-	for _, name := range t.req.RootRequired {
-		if !root.traits[name] {
-			return nil
+// anyOf says whether a sorted list has one name of each set.
+func anyOf(sets [][]string, names []string) bool {
+	for _, set := range sets {
+		if !containsAny(names, set) {
+			return false
 		}
 	}
-	if slices.ContainsFunc(t.req.RootForbidden, func(n string) bool { return root.traits[n] }) {
-		return nil
-	}
-	t.group(0)
-	return t.found
-}
-
-// tired says whether enough was found, or sought.
-func (t *tree) tired() bool {
-	t.steps++
-	return len(t.found) >= maxPerTree || t.steps > maxSteps
-}
-
-// inReach says whether a group may use a provider at all.
-func (t *tree) inReach(g RequestGroup, p *place) bool {
-	if t.req.RootsOnly && p.ParentUUID != "" || slices.ContainsFunc(g.Forbidden, func(n string) bool { return p.traits[n] }) {
-		return false
-	}
-	if g.InTree != "" && (t.by[g.InTree] == nil || p.RootUUID != t.by[g.InTree].RootUUID) {
-		return false
-	}
-	aggregates := p.aggregates
-	if root := t.by[p.RootUUID]; g.Suffix == "" && root != nil && root != p {
-		// The aggregates of a root span its tree.
-		aggregates = maps.Clone(aggregates)
-		maps.Copy(aggregates, root.aggregates)
-	}
-	return p.has(g.MemberOf, aggregates) && !slices.ContainsFunc(g.NotMemberOf, func(n string) bool { return aggregates[n] })
-}
-
-// take books an amount, or says that it does not fit with what is booked.
-func (t *tree) take(p *place, class string, n int64) bool {
-	sum := t.taken[p.UUID][class] + n
-	inv := p.by[class]
-	if !p.fits(class, n) || inv.Used+sum > inv.Capacity || sum > inv.MaxUnit {
-		return false
-	}
-	if t.taken[p.UUID] == nil {
-		t.taken[p.UUID] = scheduler.Resources{}
-	}
-	t.taken[p.UUID][class] = sum
 	return true
 }
 
-func (t *tree) giveBack(p *place, class string, n int64) {
-	if t.taken[p.UUID][class] -= n; t.taken[p.UUID][class] == 0 {
-		delete(t.taken[p.UUID], class)
+// containsAny says whether a sorted list has one of the names.
+func containsAny(sorted, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool {
+		_, ok := slices.BinarySearch(sorted, n)
+		return ok
+	})
+}
+
+// tired says whether enough was found in the tree, or sought.
+func (s *search) tired() bool {
+	s.steps++
+	return len(s.found) >= maxPerTree || s.steps > maxSteps
+}
+
+// inReach says whether a group may use a provider at all.
+func (s *search) inReach(i int, p *place) bool {
+	g := &s.groups[i]
+	if containsAny(p.Traits, g.Forbidden) {
+		return false
 	}
-	if len(t.taken[p.UUID]) == 0 {
-		delete(t.taken, p.UUID)
+	own := p.RootUUID == s.grove.root.UUID
+	if in := s.roots[i]; in != nil && (p.RootUUID != in.root.UUID || g.Suffix == "" && !own) {
+		return false
 	}
+	if g.Suffix != "" {
+		return anyOf(g.MemberOf, p.aggregates) && !containsAny(p.aggregates, g.NotMemberOf)
+	}
+	// The aggregates of a root span its tree, and what is shared with it.
+	root := s.grove.root.aggregates
+	return (anyOf(g.MemberOf, p.aggregates) || own && anyOf(g.MemberOf, root)) &&
+		!containsAny(p.aggregates, g.NotMemberOf) && !containsAny(root, g.NotMemberOf)
+}
+
+// take books an amount, or says that it does not fit with what is booked.
+func (s *search) take(p *place, class string, n int64) bool {
+	if !p.fits(class, n) {
+		return false
+	}
+	sum := n
+	for i := range s.taken {
+		if s.taken[i].p == p && s.taken[i].class == class {
+			sum += s.taken[i].n
+		}
+	}
+	if sum > n {
+		if inv := p.inventory(class); inv.Used+sum > inv.Capacity || sum > inv.MaxUnit {
+			return false
+		}
+	}
+	s.taken = append(s.taken, booking{p, class, n})
+	return true
 }
 
 // group chooses providers for the groups from the i-th on.
-func (t *tree) group(i int) {
-	if t.tired() {
+func (s *search) group(i int) {
+	if s.tired() {
 		return
 	}
-	if i == len(t.groups) {
-		t.done()
+	if i == len(s.groups) {
+		s.done()
 		return
 	}
-	g := t.groups[i]
+	g := &s.groups[i]
 	if g.Suffix == "" {
-		t.spread(i, g, slices.Sorted(maps.Keys(g.Resources)), nil)
+		s.spread(i, s.classes[i], nil)
 		return
 	}
-	for _, p := range t.all {
-		if !t.inReach(g, p) || !p.has(g.Required, p.traits) || t.req.Isolate && t.isTaken(p) {
+	for _, p := range s.places {
+		if !s.inReach(i, p) || !anyOf(g.Required, p.Traits) || s.req.Isolate && s.serving(p) {
 			continue
 		}
-		var booked []string
-		ok := true
-		for class, n := range g.Resources {
-			if ok = t.take(p, class, n); !ok {
-				break
-			}
-			booked = append(booked, class)
+		before := len(s.taken)
+		if !slices.ContainsFunc(s.classes[i], func(class string) bool { return !s.take(p, class, g.Resources[class]) }) {
+			s.serves[g.Suffix] = []*place{p}
+			s.group(i + 1)
+			delete(s.serves, g.Suffix)
 		}
-		if ok {
-			t.serves[g.Suffix] = []string{p.UUID}
-			t.group(i + 1)
-			delete(t.serves, g.Suffix)
-		}
-		for _, class := range booked {
-			t.giveBack(p, class, g.Resources[class])
-		}
+		s.taken = s.taken[:before]
 	}
 }
 
-func (t *tree) isTaken(p *place) bool {
-	for _, uuids := range t.serves {
-		if slices.Contains(uuids, p.UUID) {
+// serving says whether a provider serves a group already.
+func (s *search) serving(p *place) bool {
+	for _, list := range s.serves {
+		if slices.Contains(list, p) {
 			return true
 		}
 	}
@@ -164,80 +209,94 @@ func (t *tree) isTaken(p *place) bool {
 }
 
 // spread chooses a provider for each class of the group without a suffix.
-func (t *tree) spread(i int, g RequestGroup, classes []string, chosen []*place) {
-	if t.tired() {
+func (s *search) spread(i int, classes []string, chosen []*place) {
+	if s.tired() {
 		return
 	}
+	g := &s.groups[i]
 	if len(classes) == 0 {
-		traits, uuids := map[string]bool{}, []string{}
-		for _, p := range chosen {
-			maps.Copy(traits, p.traits)
-			if !slices.Contains(uuids, p.UUID) {
-				uuids = append(uuids, p.UUID)
+		for _, set := range g.Required {
+			if !slices.ContainsFunc(chosen, func(p *place) bool { return containsAny(p.Traits, set) }) {
+				return
 			}
 		}
-		if !(*place)(nil).has(g.Required, traits) {
-			return
-		}
-		t.serves[""] = uuids
-		t.group(i + 1)
-		delete(t.serves, "")
+		s.serves[""] = chosen
+		s.group(i + 1)
+		delete(s.serves, "")
 		return
 	}
-	class, n := classes[0], g.Resources[classes[0]]
-	for _, p := range t.all {
-		if !t.inReach(g, p) || !t.take(p, class, n) {
+	for _, p := range s.places {
+		if !s.inReach(i, p) || !s.take(p, classes[0], g.Resources[classes[0]]) {
 			continue
 		}
-		t.spread(i, g, classes[1:], append(slices.Clip(chosen), p))
-		t.giveBack(p, class, n)
+		with := chosen
+		if !slices.Contains(chosen, p) {
+			with = append(slices.Clip(chosen), p)
+		}
+		s.spread(i, classes[1:], with)
+		s.taken = s.taken[:len(s.taken)-1]
 	}
 }
 
 // done keeps the choice if it meets what concerns all groups together.
-func (t *tree) done() {
-	for _, set := range t.req.SameSubtree {
-		var uuids []string
+func (s *search) done() {
+	for _, set := range s.req.SameSubtree {
+		var all []*place
 		for _, suffix := range set {
-			uuids = append(uuids, t.serves[suffix]...)
+			all = append(all, s.serves[suffix]...)
 		}
-		if !slices.ContainsFunc(uuids, func(top string) bool {
-			return !slices.ContainsFunc(uuids, func(u string) bool { return !t.below(u, top) })
+		if !slices.ContainsFunc(all, func(top *place) bool {
+			return !slices.ContainsFunc(all, func(p *place) bool { return !s.below(p, top) })
 		}) {
 			return
 		}
 	}
-	c := Candidate{Resources: map[string]scheduler.Resources{}, Mappings: map[string][]string{}}
-	for uuid, amounts := range t.taken {
-		c.Resources[uuid] = maps.Clone(amounts)
+	c := Candidate{Resources: make(map[string]scheduler.Resources, 1), Mappings: make(map[string][]string, len(s.serves))}
+	for _, b := range s.taken {
+		if c.Resources[b.p.UUID] == nil {
+			c.Resources[b.p.UUID] = make(scheduler.Resources, len(s.most))
+		}
+		c.Resources[b.p.UUID][b.class] += b.n
 	}
-	for suffix, uuids := range t.serves {
-		c.Mappings[suffix] = slices.Clone(uuids)
+	if s.req.Flat && s.nested(c) {
+		return
 	}
-	t.found = append(t.found, c)
+	for suffix, list := range s.serves {
+		uuids := make([]string, len(list))
+		for i, p := range list {
+			uuids[i] = p.UUID
+		}
+		c.Mappings[suffix] = uuids
+	}
+	s.found = append(s.found, c)
 }
 
-// below says whether a provider is another one or below it.
-func (t *tree) below(uuid, top string) bool {
-	for p := t.by[uuid]; p != nil; p = t.by[p.ParentUUID] {
-		if p.UUID == top {
+// nested says whether a candidate takes of several providers of one tree.
+func (s *search) nested(c Candidate) bool {
+	roots := map[string]bool{}
+	for uuid := range c.Resources {
+		p, _ := s.forest.find(uuid)
+		if roots[p.RootUUID] {
 			return true
 		}
+		roots[p.RootUUID] = true
 	}
 	return false
 }
 
-// summarize adds the tree's providers and the shared ones that are used.
-func (t *tree) summarize(c Candidate, into map[string]ProviderSummary) {
-	for _, p := range t.all {
-		if t.req.RootsOnly && p.ParentUUID != "" {
-			continue
-		}
-		if _, used := c.Resources[p.UUID]; used || p.RootUUID == t.root {
-			into[p.UUID] = p.ProviderSummary
-		}
+// below says whether a provider is another one or below it.
+func (s *search) below(p, top *place) bool {
+	for p != nil && p != top {
+		p, _ = s.forest.find(p.ParentUUID)
 	}
+	return p == top
 }
 
 // key is the same for candidates that are the same.
-func (c Candidate) key() string { return fmt.Sprint(c.Resources, c.Mappings) }
+func (c Candidate) key() string {
+	sorted := make(map[string][]string, len(c.Mappings))
+	for suffix, uuids := range c.Mappings {
+		sorted[suffix] = slices.Sorted(slices.Values(uuids))
+	}
+	return fmt.Sprint(c.Resources, sorted)
+}
