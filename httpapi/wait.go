@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -168,16 +167,17 @@ func stateIn(body any, path string) (state string, raw json.RawMessage, err erro
 		return "", nil, err
 	}
 	raw = slices.Clone(b.Bytes())
+	missing := nephos.Errorf(nephos.ErrInvalid, "Waiting for a state needs %s in the answer: do not leave it out of fields.", path).WithField(waitParam)
 	at := raw
 	for name := range strings.SplitSeq(path, ".") {
 		var fields map[string]json.RawMessage
 		if err := json.Unmarshal(at, &fields); err != nil {
-			return "", nil, errors.New("waiting: the body has no " + strconv.Quote(path))
+			return "", nil, missing
 		}
 		at = fields[name]
 	}
 	if err := json.Unmarshal(at, &state); err != nil {
-		return "", nil, errors.New("waiting: the body has no " + strconv.Quote(path))
+		return "", nil, missing
 	}
 	return state, raw, nil
 }

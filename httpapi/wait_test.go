@@ -168,5 +168,9 @@ func TestWaitIsCheckedAndChangesNothingElse(t *testing.T) {
 		require.Equal(t, 200, w.Code, path)
 		require.Empty(t, w.Header().Get("Nephos-Wait"))
 	}
+	a.Add(Route{Pattern: "GET /bare/{id}", Wait: &Wait{Field: "thing.status", States: []string{"ACTIVE"}}, Handler: func(*Request) (*Response, error) {
+		return OK(map[string]any{"thing": map[string]string{}}), nil
+	}})
+	require.Equal(t, 400, do(a, "GET /bare/one?wait=ACTIVE", "").Code)
 	require.Equal(t, []string{"", "wait_timeout=soon", "wait=ACTIVE"}, s.queries)
 }

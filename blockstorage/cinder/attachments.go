@@ -14,7 +14,7 @@ func (a *api) attachmentRoutes() []httpapi.Route {
 		{Pattern: at("POST", "/attachments"), Min: first, Rules: []string{"volume:attachment_create"}, Handler: a.createAttachment},
 		{Pattern: at("GET", "/attachments"), Min: first, Rules: list, Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return a.listAttachments(r, false) }},
 		{Pattern: at("GET", "/attachments/detail"), Min: first, Rules: list, Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return a.listAttachments(r, true) }},
-		{Pattern: at("GET", "/attachments/{id}"), Min: first, Rules: []string{"volume:get"}, Handler: a.showAttachment},
+		{Pattern: at("GET", "/attachments/{id}"), Min: first, Rules: []string{"volume:get"}, Wait: waitForAttachment, Handler: a.showAttachment},
 		{Pattern: at("PUT", "/attachments/{id}"), Min: first, Rules: []string{"volume:attachment_update"}, Handler: a.connectAttachment},
 		{Pattern: at("DELETE", "/attachments/{id}"), Min: first, Rules: []string{"volume:attachment_delete"}, Handler: a.deleteAttachment},
 		{

@@ -14,7 +14,7 @@ func (a *api) snapshotRoutes() []httpapi.Route {
 		{Pattern: at("POST", "/snapshots"), Rules: []string{"volume:create_snapshot"}, Handler: a.createSnapshot},
 		{Pattern: at("GET", "/snapshots"), Rules: list, Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return a.listSnapshots(r, false) }},
 		{Pattern: at("GET", "/snapshots/detail"), Rules: list, Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return a.listSnapshots(r, true) }},
-		{Pattern: at("GET", "/snapshots/{id}"), Rules: []string{"volume:get_snapshot"}, Handler: a.showSnapshot},
+		{Pattern: at("GET", "/snapshots/{id}"), Rules: []string{"volume:get_snapshot"}, Wait: waitForSnapshot, Handler: a.showSnapshot},
 		{Pattern: at("PUT", "/snapshots/{id}"), Rules: []string{"volume:update_snapshot"}, Handler: a.updateSnapshot},
 		{Pattern: at("DELETE", "/snapshots/{id}"), Rules: []string{"volume:delete_snapshot"}, Handler: a.deleteSnapshot},
 		{

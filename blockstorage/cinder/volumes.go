@@ -16,7 +16,7 @@ func (a *api) volumeRoutes() []httpapi.Route {
 		{Pattern: at("GET", "/volumes"), Rules: list, Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return a.listVolumes(r, false) }},
 		{Pattern: at("GET", "/volumes/detail"), Rules: list, Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return a.listVolumes(r, true) }},
 		{Pattern: at("GET", "/volumes/summary"), Rules: list, Min: "3.12", Handler: a.summarizeVolumes},
-		{Pattern: at("GET", "/volumes/{id}"), Rules: []string{"volume:get"}, Handler: a.showVolume},
+		{Pattern: at("GET", "/volumes/{id}"), Rules: []string{"volume:get"}, Wait: waitForVolume, Handler: a.showVolume},
 		{Pattern: at("PUT", "/volumes/{id}"), Rules: []string{"volume:update"}, Handler: a.updateVolume},
 		{Pattern: at("DELETE", "/volumes/{id}"), Rules: []string{"volume:delete", "volume:force_delete"}, Handler: a.deleteVolume},
 		{Pattern: at("GET", "/volumes/{id}/encryption"), Rules: []string{"volume_extension:volume_encryption_metadata"}, Handler: a.showEncryption},

@@ -17,7 +17,7 @@ func (a *api) serverRoutes() []httpapi.Route {
 		{Pattern: "POST " + root + "/os-volumes_boot", Max: "2.35", Rules: rules("servers:create"), Handler: a.createServer},
 		{Pattern: "GET " + root + "/servers", Rules: rules("servers:index", "servers:index:get_all_tenants"), Handler: a.listServers},
 		{Pattern: "GET " + root + "/servers/detail", Rules: rules("servers:detail", "servers:detail:get_all_tenants"), Handler: a.detailServers},
-		{Pattern: "GET " + root + "/servers/{id}", Rules: rules("servers:show"), Handler: a.showServer},
+		{Pattern: "GET " + root + "/servers/{id}", Rules: rules("servers:show"), Wait: waitForServer, Handler: a.showServer},
 		{Pattern: "PUT " + root + "/servers/{id}", Rules: rules("servers:update"), Handler: a.updateServer},
 		{Pattern: "DELETE " + root + "/servers/{id}", Rules: rules("servers:delete"), Handler: a.deleteServer},
 	}

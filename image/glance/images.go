@@ -15,7 +15,7 @@ func (a *api) imageRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		{Pattern: "POST /v2/images", Rules: []string{"add_image", "publicize_image", "communitize_image"}, Handler: a.createImage},
 		{Pattern: "GET /v2/images", Rules: []string{"get_images", "get_image"}, Handler: a.listImages},
-		{Pattern: "GET /v2/images/{id}", Rules: []string{"get_image"}, Handler: a.showImage},
+		{Pattern: "GET /v2/images/{id}", Rules: []string{"get_image"}, Wait: waitForImage, Handler: a.showImage},
 		{Pattern: "PATCH /v2/images/{id}", Rules: []string{"modify_image", "publicize_image", "communitize_image", "set_image_location", "delete_image_location"}, Handler: a.updateImage},
 		{Pattern: "DELETE /v2/images/{id}", Rules: []string{"delete_image"}, Handler: a.deleteImage},
 		{Pattern: "GET /v2/images/{id}/tasks", Rules: []string{"get_image"}, Handler: a.listTasks},

@@ -36,7 +36,7 @@ func crud[T any](a *api, res resource[T]) []httpapi.Route {
 	routes := []httpapi.Route{
 		{Pattern: "GET " + at, Rules: rules("get"), Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return list(r, res) }},
 		{Pattern: "POST " + at, Rules: rules("create"), Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return create(r, res) }},
-		{Pattern: "GET " + one, Rules: rules("get"), Handler: func(r *httpapi.Request) (*httpapi.Response, error) {
+		{Pattern: "GET " + one, Rules: rules("get"), Wait: waitFor(res.singular), Handler: func(r *httpapi.Request) (*httpapi.Response, error) {
 			t, err := res.show(r.Context(), r.PathValue("id"))
 			if err != nil {
 				return nil, err
