@@ -31,6 +31,33 @@ type Options struct {
 	// Kill ends the driver as kill -9 would, after which it is opened again. Nil
 	// is to leave it as it is, without Close.
 	Kill func(t drivertest.T, d blob.Driver)
+	// Fill is set for a driver that only reads: it puts an object where a driver
+	// opened with that directory finds it. The suite then tests reading, and
+	// that the methods that write give errors.ErrUnsupported.
+	Fill func(t drivertest.T, dir, id string, content []byte)
+}
+
+type test struct {
+	name string
+	run  func(drivertest.T, *env)
+}
+
+var readWriteTests = []test{
+	{"RoundTrip", testRoundTrip},
+	{"Range", testRange},
+	{"Overwrite", testOverwrite},
+	{"NotFound", testNotFound},
+	{"Identifiers", testIdentifiers},
+	{"FailedBody", testFailedBody},
+	{"NothingPartial", testNothingPartial},
+	{"Cancelled", testCancelled},
+	{"DeleteWhileOpen", testDeleteWhileOpen},
+	{"List", testList},
+	{"Concurrent", testConcurrent},
+	{"Reopen", testReopen},
+	{"Abilities", testAbilities},
+	{"Copier", testCopier},
+	{"Locator", testLocator},
 }
 
 type suite struct {
@@ -45,26 +72,11 @@ func Run(t *testing.T, open Open, opts Options) { drivertest.Run(t, Tests(open, 
 func Tests(open Open, opts Options) []drivertest.Test {
 	s := suite{open: open, opts: opts}
 	var tests []drivertest.Test
-	for _, sub := range []struct {
-		name string
-		run  func(drivertest.T, *env)
-	}{
-		{"RoundTrip", testRoundTrip},
-		{"Range", testRange},
-		{"Overwrite", testOverwrite},
-		{"NotFound", testNotFound},
-		{"Identifiers", testIdentifiers},
-		{"FailedBody", testFailedBody},
-		{"NothingPartial", testNothingPartial},
-		{"Cancelled", testCancelled},
-		{"DeleteWhileOpen", testDeleteWhileOpen},
-		{"List", testList},
-		{"Concurrent", testConcurrent},
-		{"Reopen", testReopen},
-		{"Abilities", testAbilities},
-		{"Copier", testCopier},
-		{"Locator", testLocator},
-	} {
+	all := readWriteTests
+	if opts.Fill != nil {
+		all = readOnlyTests
+	}
+	for _, sub := range all {
 		tests = append(tests, drivertest.Test{Name: sub.name, Run: func(t drivertest.T) {
 			e := &env{suite: s, dir: filepath.Join(t.TempDir(), "state")}
 			e.Store = e.start(t)
@@ -98,6 +110,10 @@ func (e *env) reopen(t drivertest.T) {
 
 func (e *env) put(t drivertest.T, id string, content []byte) {
 	t.Helper()
+	if e.opts.Fill != nil {
+		e.opts.Fill(t, e.dir, id, content)
+		return
+	}
 	n, err := e.Put(t.Context(), id, bytes.NewReader(content), int64(len(content)))
 	require.NoError(t, err)
 	require.EqualValues(t, len(content), n)
