@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -117,20 +118,23 @@ func (f *Fleet) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case <-f.bus.Lost():
-				f.republishAll(ctx)
+				f.Republish(ctx)
 			}
 		}
 	})
 	return f.bus.Reports(ctx, f.Handle)
 }
 
-func (f *Fleet) republishAll(ctx context.Context) {
+// Republish sends every known host all there is, as after a loss of the bus. Run
+// calls it, and tests that step.
+func (f *Fleet) Republish(ctx context.Context) {
 	f.mu.Lock()
 	hosts := make([]string, 0, len(f.agents))
 	for h := range f.agents {
 		hosts = append(hosts, h)
 	}
 	f.mu.Unlock()
+	slices.Sort(hosts)
 	for _, h := range hosts {
 		if err := f.republish(ctx, h); err != nil {
 			f.log.Error("publishing again to a host", "host", h, "error", err)

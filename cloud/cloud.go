@@ -37,6 +37,7 @@ import (
 	"github.com/nephos-cloud/nephos/reconcile"
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
 	"github.com/nephos-cloud/nephos/store"
+	"github.com/nephos-cloud/nephos/watch"
 )
 
 // Config are the parts of a cloud. Store, Blobs and Volumes are needed; zero
@@ -52,7 +53,7 @@ type Config struct {
 	// PublicURL is where clients reach the handler, without a trailing slash.
 	PublicURL string
 	// URLs replace PublicURL's path for single services, by mount name
-	// (identity, image, compute, network, volume, placement).
+	// (identity, image, compute, network, volume, placement, watch).
 	URLs   map[string]string
 	Region string // empty: RegionOne
 
@@ -99,15 +100,17 @@ type Cloud struct {
 	BlockStorage *blockstorage.Service
 	Compute      *compute.Service
 	Claims       *sqlstore.Store
+	Watch        *watch.Service
 	Policy       *policy.Enforcer
 	Queue        *reconcile.Queue
 	Fleet        *agent.Fleet
 	Agents       []*agent.Agent
 	Bootstrapped identity.Bootstrapped
 
-	cfg     Config
-	handler http.Handler
-	apis    map[string]http.Handler
+	cfg      Config
+	handler  http.Handler
+	apis     map[string]http.Handler
+	stepping *stepping // nil unless Step drives the cloud
 }
 
 // internalURL is where agents of this process reach the handler, through
@@ -125,7 +128,7 @@ func Migrations() []store.Migrations {
 // Rules are the default policies of all services.
 func Rules() [][]policy.Rule {
 	return [][]policy.Rule{
-		policy.Base(), identity.Rules(), image.Rules(), networking.Rules(), blockstorage.Rules(), compute.Rules(), placementRules(),
+		policy.Base(), identity.Rules(), image.Rules(), networking.Rules(), blockstorage.Rules(), compute.Rules(), placementRules(), watch.Rules(),
 	}
 }
 
@@ -158,6 +161,7 @@ func New(ctx context.Context, cfg Config) (*Cloud, error) {
 		{"policy", c.makePolicy},
 		{"database", func(ctx context.Context) error { return cfg.Store.Migrate(ctx, Migrations()...) }},
 		{"services", c.makeServices},
+		{"watch", c.makeWatch},
 		{"hosts", c.makeHosts},
 		{"bootstrap", c.bootstrap},
 		{"APIs", c.makeHandler},
