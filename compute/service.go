@@ -35,6 +35,8 @@ type Config struct {
 	// Projects tells which projects exist; nil: nobody knows, and all may.
 	Projects Projects
 
+	// HostName names the controller in lists of services; empty means nephos.
+	HostName string
 	// Zone is the availability zone of hosts that are in none; empty means nova.
 	Zone string
 	// Quotas replaces default quotas by resource (instances, cores, ram …); -1 is
@@ -93,6 +95,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Zone == "" {
 		cfg.Zone = "nova"
 	}
+	orElse(&cfg.HostName, "nephos")
 	orElse(&cfg.HostTimeout, 75*time.Second)
 	orElse(&cfg.BootDeadline, 10*time.Minute)
 	orElse(&cfg.ActionDeadline, 2*time.Minute)

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -10,10 +11,15 @@ import (
 	"github.com/nephos-cloud/nephos/store"
 )
 
-// ComputeBinary is the only kind of service that is listed: one on every host.
+// ComputeBinary is the kind of service that runs on every host.
 const ComputeBinary = "nova-compute"
 
-// ServiceRecord is a service of the Compute API: what runs a host's servers.
+// ownBinaries are the parts of Nova that the controller itself stands for: they
+// are up as long as somebody answers.
+var ownBinaries = []string{"nova-conductor", "nova-scheduler"}
+
+// ServiceRecord is a service of the Compute API: what runs a host's servers, or
+// a part of the controller.
 type ServiceRecord struct {
 	ID             string
 	Number         int64 // by which old microversions know it
@@ -56,6 +62,7 @@ func (s *Service) ListServices(ctx context.Context, host, binary string) ([]Serv
 		return nil, err
 	}
 	all, err := s.serviceRecords(ctx)
+	all = append(all, s.ownRecords()...)
 	out := make([]ServiceRecord, 0, len(all))
 	for _, r := range all {
 		if (host == "" || r.Host == host) && (binary == "" || r.Binary == binary) {
@@ -90,11 +97,25 @@ func (s *Service) serviceRecords(ctx context.Context) ([]ServiceRecord, error) {
 	return out, nil
 }
 
+// ownRecords returns the services of the controller. Their numbers lie beyond
+// those of hosts.
+func (s *Service) ownRecords() []ServiceRecord {
+	out := make([]ServiceRecord, len(ownBinaries))
+	for i, binary := range ownBinaries {
+		out[i] = ServiceRecord{
+			ID: nephos.ChildID(s.cfg.HostName, binary), Number: math.MaxInt32 - int64(i), Binary: binary, Host: s.cfg.HostName,
+			Zone: "internal", Up: true, SeenAt: s.cfg.Clock.Now(),
+		}
+	}
+	return out
+}
+
 func (s *Service) findService(ctx context.Context, id string) (ServiceRecord, error) {
 	all, err := s.serviceRecords(ctx)
 	if err != nil {
 		return ServiceRecord{}, err
 	}
+	all = append(all, s.ownRecords()...)
 	i := slices.IndexFunc(all, func(r ServiceRecord) bool { return r.ID == id || strconv.FormatInt(r.Number, 10) == id })
 	if i < 0 {
 		return ServiceRecord{}, nephos.NotFound("Service", clip(id))
@@ -111,6 +132,9 @@ func (s *Service) UpdateService(ctx context.Context, id string, u ServiceUpdate)
 	if err != nil {
 		return ServiceRecord{}, err
 	}
+	if r.Binary != ComputeBinary {
+		return ServiceRecord{}, notUpdatable(r.Binary)
+	}
 	if u.Disabled == nil && u.ForcedDown == nil {
 		return ServiceRecord{}, invalid("No updates were requested. Fields 'status' or 'forced_down' should be specified.")
 	}
@@ -123,9 +147,13 @@ func (s *Service) UpdateServiceOn(ctx context.Context, host, binary string, u Se
 		return ServiceRecord{}, err
 	}
 	if binary != ComputeBinary {
-		return ServiceRecord{}, invalid("Updating a %s service is not supported. Only nova-compute services can be updated.", clip(binary)).WithField("binary")
+		return ServiceRecord{}, notUpdatable(binary)
 	}
 	return s.changeService(ctx, host, u)
+}
+
+func notUpdatable(binary string) error {
+	return invalid("Updating a %s service is not supported. Only nova-compute services can be updated.", clip(binary)).WithField("binary")
 }
 
 func (s *Service) changeService(ctx context.Context, host string, u ServiceUpdate) (ServiceRecord, error) {
@@ -180,6 +208,9 @@ func (s *Service) DeleteService(ctx context.Context, id string) error {
 	r, err := s.findService(ctx, id)
 	if err != nil {
 		return nephos.Errorf(nephos.ErrNotFound, "Service %s not found.", clip(id))
+	}
+	if r.Binary != ComputeBinary {
+		return nil // it runs, so it is back at once
 	}
 	busy := s.cfg.Store.Reader().NewSelect().Table("compute_servers").Where("host = ? AND NOT deleted", r.Host)
 	if n, err := busy.Count(ctx); err != nil || n > 0 {

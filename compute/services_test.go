@@ -15,7 +15,7 @@ func TestServices(t *testing.T) {
 	eachCatalog(t, func(t *testing.T, c catalog) {
 		ctx := c.admin()
 		c.beat("h1", "h2")
-		list, err := c.ListServices(ctx, "", "")
+		list, err := c.ListServices(ctx, "", "nova-compute")
 		require.NoError(t, err)
 		require.Len(t, list, 2)
 		s := list[0]
@@ -29,7 +29,15 @@ func TestServices(t *testing.T) {
 		require.Len(t, list, 1)
 		list, err = c.ListServices(ctx, "", "nova-scheduler")
 		require.NoError(t, err)
-		require.Empty(t, list)
+		require.Len(t, list, 1)
+		require.Equal(t, "internal", list[0].Zone)
+		require.True(t, list[0].Up)
+		_, err = c.UpdateService(ctx, list[0].ID, compute.ServiceUpdate{Disabled: ref(true)})
+		require.EqualError(t, err, "Updating a nova-scheduler service is not supported. Only nova-compute services can be updated.")
+		require.NoError(t, c.DeleteService(ctx, list[0].ID))
+		list, err = c.ListServices(ctx, "", "")
+		require.NoError(t, err)
+		require.Len(t, list, 4)
 
 		got, err := c.UpdateService(ctx, s.ID, compute.ServiceUpdate{Disabled: ref(true), DisabledReason: "broken"})
 		require.NoError(t, err)
