@@ -1,9 +1,10 @@
 package placement
 
 import (
-	"fmt"
+	"io"
 	"maps"
 	"math"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
-	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
 )
 
@@ -228,26 +228,6 @@ func checkOrphans(groups []sqlstore.RequestGroup) error {
 	return nil
 }
 
-type capacity struct {
-	Capacity int64 `json:"capacity"`
-	Used     int64 `json:"used"`
-}
-
-type summary struct {
-	Resources map[string]capacity `json:"resources"`
-	Traits    *[]string           `json:"traits,omitempty"`
-	*family
-}
-
-type resources struct {
-	Resources scheduler.Resources `json:"resources"`
-}
-
-type mappedCandidate struct {
-	Allocations map[string]resources `json:"allocations"`
-	Mappings    map[string][]string  `json:"mappings,omitempty"`
-}
-
 func (a *api) listCandidates(r *httpapi.Request) (*httpapi.Response, error) {
 	req, err := candidatesRequest(r)
 	if err != nil {
@@ -257,58 +237,21 @@ func (a *api) listCandidates(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	requests := make([]any, 0, len(found))
-	seen := map[string]bool{}
-	for _, c := range found {
-		if !at(r, "1.34") {
-			// Without mappings some candidates are the same.
-			key := fmt.Sprint(c.Resources)
-			if seen[key] {
-				continue
-			}
-			seen[key] = true
-		}
-		requests = append(requests, renderCandidate(r, c))
+	e := candidatesEncoder{
+		mapped: at(r, "1.34"), keyed: at(r, "1.12"), traits: at(r, "1.17"), family: at(r, "1.29"),
 	}
-	wanted := map[string]bool{}
-	for _, g := range req.Groups {
-		for class := range g.Resources {
-			wanted[class] = true
-		}
-	}
-	summaries := map[string]summary{}
-	for _, p := range providers {
-		s := summary{Resources: map[string]capacity{}}
-		for _, i := range p.Inventories {
-			if at(r, "1.27") || wanted[i.Class] {
-				s.Resources[i.Class] = capacity{i.Capacity, i.Used}
+	if !at(r, "1.27") {
+		e.only = map[string]bool{}
+		for _, g := range req.Groups {
+			for class := range g.Resources {
+				e.only[class] = true
 			}
 		}
-		if at(r, "1.17") {
-			s.Traits = &p.Traits
-		}
-		if at(r, "1.29") {
-			s.family = showFamily(p.Provider)
-		}
-		summaries[p.UUID] = s
 	}
-	return a.modified(r, httpapi.OK(map[string]any{"allocation_requests": requests, "provider_summaries": summaries}), time.Time{}), nil
-}
-
-func renderCandidate(r *httpapi.Request, c sqlstore.Candidate) any {
-	if !at(r, "1.12") {
-		list := []any{}
-		for _, uuid := range slices.Sorted(maps.Keys(c.Resources)) {
-			list = append(list, map[string]any{"resource_provider": map[string]string{"uuid": uuid}, "resources": c.Resources[uuid]})
-		}
-		return map[string]any{"allocations": list}
-	}
-	out := mappedCandidate{Allocations: map[string]resources{}}
-	for uuid, amounts := range c.Resources {
-		out.Allocations[uuid] = resources{amounts}
-	}
-	if at(r, "1.34") {
-		out.Mappings = c.Mappings
-	}
-	return out
+	body := e.encode(found, providers)
+	resp := &httpapi.Response{Status: http.StatusOK, Length: int64(len(body)), Write: func(w io.Writer) error {
+		_, _ = w.Write(body) // a client that hangs up is nobody's failure
+		return nil
+	}}
+	return a.modified(r, resp.Set("Content-Type", "application/json"), time.Time{}), nil
 }
