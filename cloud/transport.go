@@ -15,7 +15,10 @@ import (
 
 // Transport returns an HTTP transport that calls the cloud's handler without a
 // network: for the agents of this process, and for tests.
-func (c *Cloud) Transport() http.RoundTripper { return NewTransport(c.handler) }
+func (c *Cloud) Transport() http.RoundTripper {
+	// Agents get it before the handler is made.
+	return NewTransport(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }))
+}
 
 // NewTransport returns an HTTP transport that calls the handler without a
 // network. Answers stream once they are flushed or long; the handler may hijack
