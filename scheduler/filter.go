@@ -102,6 +102,7 @@ func DefaultFilters() []Filter {
 		ImagePropertiesFilter{},
 		TraitFilter{},
 		ComputeCapabilitiesFilter{},
+		PciPassthroughFilter{},
 		SameHostFilter{},
 		DifferentHostFilter{},
 		ServerGroupAntiAffinityFilter{},

@@ -34,6 +34,12 @@ type Request struct {
 	FlavorName      string
 	ExtraSpecs      map[string]string
 	ImageProperties map[string]string
+	// ImageID is the image's; empty for what boots from a volume.
+	ImageID string
+
+	// PCI are devices that are asked for beside those of the flavor's extra
+	// specs, such as for ports.
+	PCI []PCIRequest
 
 	// Hints are the scheduler hints as the user gave them. ServerHosts tells the
 	// host id of each server that the hints same_host and different_host name;
@@ -47,6 +53,8 @@ type Request struct {
 	// Volume is set if this is about a volume and the hosts are pools of
 	// storage; see [VolumeRequest].
 	Volume *VolumeSpec
+
+	devices []PCIRequest // what the PciPassthroughFilter found to be wanted
 }
 
 // The policies of server groups.
@@ -61,8 +69,9 @@ const (
 type Group struct {
 	ID     string
 	Policy string
-	// MaxServerPerHost is the rule max_server_per_host of anti-affinity; 0
-	// means 1.
+	// MaxServerPerHost is the rule max_server_per_host of anti-affinity, where 0
+	// means 1; the weighers of the soft policies heed it too, where 0 means that
+	// there is none.
 	MaxServerPerHost int
 	// MembersByHost counts the group's other members by host id. Leave out the
 	// server that is being moved.
@@ -80,6 +89,8 @@ func (r *Request) check() error {
 		return bad("resources")
 	case len(r.ExtraSpecs) > maxAttributes || len(r.ImageProperties) > maxAttributes:
 		return bad("properties")
+	case len(r.PCI) > maxPCIRequests:
+		return bad("pci")
 	case r.Group != nil && r.Group.MaxServerPerHost < 0:
 		return bad("max_server_per_host")
 	}

@@ -54,7 +54,9 @@ type rest struct {
 // more is what only some hosts have. It is never changed.
 type more struct {
 	numa    []NUMACell
+	cells   []cellClasses // beside numa
 	pci     []PCIPool
+	devices []string // the classes, beside pci
 	metrics map[string]float64
 	pool    *Pool
 }
@@ -66,9 +68,11 @@ func newMore(h *Host) *more {
 	m := &more{metrics: maps.Clone(h.Metrics)}
 	for _, c := range h.NUMA {
 		m.numa = append(m.numa, c.clone())
+		m.cells = append(m.cells, newCellClasses(c))
 	}
 	for _, p := range h.PCI {
 		m.pci = append(m.pci, p.clone())
+		m.devices = append(m.devices, p.Class())
 	}
 	if h.Pool != nil {
 		p := h.Pool.clone()

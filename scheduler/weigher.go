@@ -51,6 +51,7 @@ func DefaultWeighers() []WeigherConfig {
 		{SoftAffinityWeigher{}, 1, "soft_affinity_weight_multiplier"},
 		{SoftAntiAffinityWeigher{}, 1, "soft_anti_affinity_weight_multiplier"},
 		{BuildFailureWeigher{}, 1_000_000, "build_failure_weight_multiplier"},
+		{TraitsWeigher{}, 1, "traits_weight_multiplier"},
 	}
 }
 
@@ -147,7 +148,8 @@ func (BuildFailureWeigher) Name() string { return "BuildFailureWeigher" }
 func (BuildFailureWeigher) Weigh(_ *Request, h HostView) float64 { return -float64(h.FailedBuilds()) }
 
 // SoftAffinityWeigher prefers hosts with more members of a server group that
-// has policy soft-affinity.
+// has policy soft-affinity, as long as they have fewer than MaxServerPerHost,
+// if that is set.
 type SoftAffinityWeigher struct{}
 
 // Name implements [Weigher].
@@ -159,10 +161,17 @@ func (SoftAffinityWeigher) Applies(req *Request) bool {
 }
 
 // Weigh implements [Weigher].
-func (SoftAffinityWeigher) Weigh(_ *Request, h HostView) float64 { return float64(h.GroupMembers()) }
+func (SoftAffinityWeigher) Weigh(req *Request, h HostView) float64 {
+	n := h.GroupMembers()
+	if most := req.Group.MaxServerPerHost; most > 0 && n >= most {
+		return 0
+	}
+	return float64(n)
+}
 
 // SoftAntiAffinityWeigher prefers hosts with fewer members of a server group
-// that has policy soft-anti-affinity.
+// that has policy soft-anti-affinity; fewer than MaxServerPerHost, if that is
+// set, are as good as none.
 type SoftAntiAffinityWeigher struct{}
 
 // Name implements [Weigher].
@@ -174,6 +183,10 @@ func (SoftAntiAffinityWeigher) Applies(req *Request) bool {
 }
 
 // Weigh implements [Weigher].
-func (SoftAntiAffinityWeigher) Weigh(_ *Request, h HostView) float64 {
-	return -float64(h.GroupMembers())
+func (SoftAntiAffinityWeigher) Weigh(req *Request, h HostView) float64 {
+	n := h.GroupMembers()
+	if n < req.Group.MaxServerPerHost {
+		return 0
+	}
+	return -float64(n)
 }
