@@ -62,8 +62,10 @@ var layers = []layer{
 	{[]string{"network/neutron"}, []string{".", "httpapi", "network", "identity/policy"}},
 	{[]string{"blockstorage/cinder"}, []string{".", "httpapi", "blockstorage", "identity/policy"}},
 	{[]string{"compute/nova"}, []string{".", "httpapi", "compute", "compute/console", "identity/policy"}},
+	{[]string{"watch"}, []string{".", "identity/policy", "store"}},
+	{[]string{"watch/sse"}, []string{".", "httpapi", "watch"}},
 	{[]string{"cloud"}, []string{
-		".", "identity/...", "image/...", "network/...", "blockstorage/...", "compute/...", "scheduler/...",
+		".", "watch/...", "identity/...", "image/...", "network/...", "blockstorage/...", "compute/...", "scheduler/...",
 		"agent", "bus", "store", "reconcile", "httpapi", "driver", "driver/hypervisor", "driver/network", "driver/volume", "driver/blob",
 	}},
 	{[]string{"cloud/cloudtest"}, []string{

@@ -18,6 +18,7 @@ import (
 	"github.com/nephos-cloud/nephos/image/glance"
 	"github.com/nephos-cloud/nephos/network/neutron"
 	"github.com/nephos-cloud/nephos/scheduler/placement"
+	"github.com/nephos-cloud/nephos/watch/sse"
 )
 
 func placementRules() []policy.Rule { return placement.Rules() }
@@ -34,6 +35,7 @@ var mounts = []mount{
 	{"network", "network", "neutron", ""},
 	{"volume", "volumev3", "cinderv3", "/v3/$(project_id)s"},
 	{"placement", "placement", "placement", ""},
+	{"watch", "watch", "nephos-watch", "/v1"},
 }
 
 func (c *Cloud) url(name string) string {
@@ -56,7 +58,7 @@ func (c *Cloud) catalog() []identity.CatalogEntry {
 }
 
 // Handler serves all APIs, each below its own path: /identity, /image,
-// /compute, /network, /volume, /placement; consoles at /console; metrics for
+// /compute, /network, /volume, /placement, /watch; consoles at /console; metrics for
 // Prometheus at /metrics; and /healthz.
 func (c *Cloud) Handler() http.Handler { return c.handler }
 
@@ -72,6 +74,7 @@ func (c *Cloud) makeHandler(context.Context) error {
 		return httpapi.Config{
 			PublicURL: c.url(name), AuthURL: c.url("identity"), Verifier: c.Identity,
 			Log: c.cfg.Log, Clock: c.cfg.Clock, IDs: c.cfg.IDs, Metrics: metrics, Tracer: c.cfg.Tracer,
+			Follow: c.Watch.Follow,
 		}
 	}
 	apis := map[string]*httpapi.API{
@@ -81,6 +84,7 @@ func (c *Cloud) makeHandler(context.Context) error {
 		"volume":    cinder.New(cinder.Config{Service: c.BlockStorage, HTTP: common("volume")}),
 		"compute":   nova.New(nova.Config{Service: c.Compute, Policy: c.Policy, HTTP: common("compute")}),
 		"placement": placement.New(placement.Config{Store: c.Claims, Policy: c.Policy, HTTP: common("placement")}),
+		"watch":     sse.New(sse.Config{Service: c.Watch, HTTP: common("watch")}),
 	}
 	mux := http.NewServeMux()
 	c.apis = map[string]http.Handler{}

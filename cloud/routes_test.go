@@ -10,7 +10,7 @@ import (
 )
 
 // mounted are the names of the APIs.
-var mounted = []string{"identity", "image", "network", "volume", "compute", "placement"}
+var mounted = []string{"identity", "image", "network", "volume", "compute", "placement", "watch"}
 
 func routes(t *testing.T, c *cloudtest.Cloud, name string) []httpapi.Route {
 	t.Helper()

@@ -58,7 +58,7 @@ func (st *Stream) mine(events []Event) []Event {
 
 // snapshot walks the sources that the query's types concern.
 func (s *Service) snapshot(q Query) pages {
-	source, marker := 0, ""
+	source, marker, again := 0, "", 0
 	return func(ctx context.Context) ([]Event, bool, error) {
 		for ; source < len(s.cfg.Sources); source, marker = source+1, "" {
 			from := s.cfg.Sources[source]
@@ -66,6 +66,12 @@ func (s *Service) snapshot(q Query) pages {
 				continue
 			}
 			objects, more, err := from.List(ctx, nephos.Page{Limit: snapshotPage, Marker: marker})
+			if marker != "" && again < 10 && (errors.Is(err, nephos.ErrInvalid) || errors.Is(err, nephos.ErrNotFound)) {
+				// What the last page ended with is gone: begin the kind again.
+				marker = ""
+				again++
+				objects, more, err = from.List(ctx, nephos.Page{Limit: snapshotPage})
+			}
 			if refused(err) {
 				continue
 			}
