@@ -163,6 +163,9 @@ func (db *DB) openPostgres(ctx context.Context, rawURL string) error {
 		cfg.RuntimeParams["application_name"] = "nephos"
 	}
 	cfg.RuntimeParams["timezone"] = "UTC"
+	// Transactions ask for serializable by themselves. A lone SELECT sees one
+	// state anyway, and must not fail because of somebody else's transaction.
+	cfg.RuntimeParams["default_transaction_isolation"] = "read committed"
 	pool := stdlib.OpenDB(*cfg)
 	pool.SetMaxOpenConns(24)
 	pool.SetMaxIdleConns(24)

@@ -295,3 +295,19 @@ func BenchmarkDurableCommits(b *testing.B) {
 		}
 	})
 }
+
+func TestReadersDoNotCollideWithTransactions(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB) {
+		if !db.Postgres() {
+			return
+		}
+		var got string
+		require.NoError(t, db.Reader().QueryRowContext(t.Context(), "SHOW transaction_isolation").Scan(&got))
+		require.Equal(t, "read committed", got)
+		require.NoError(t, db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			require.NoError(t, tx.QueryRowContext(ctx, "SHOW transaction_isolation").Scan(&got))
+			require.Equal(t, "serializable", got)
+			return nil
+		}))
+	})
+}
