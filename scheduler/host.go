@@ -141,8 +141,9 @@ func (h *Host) check() error {
 
 // Inventories returns all that the host has by resource class: Inventory, and
 // what its NUMA cells and PCI pools have under classes of their own, which
-// replace those in Inventory. Whoever keeps claims keeps these.
-func (h *Host) Inventories() map[string]Inventory {
+// replace those in Inventory. Whoever keeps claims keeps these. The cells have the
+// host's ratios, by the given defaults; see [Host.Ratio].
+func (h *Host) Inventories(defaults map[string]float64) map[string]Inventory {
 	if len(h.NUMA) == 0 && len(h.PCI) == 0 {
 		return h.Inventory
 	}
@@ -151,7 +152,7 @@ func (h *Host) Inventories() map[string]Inventory {
 		all = map[string]Inventory{}
 	}
 	for _, c := range h.NUMA {
-		c.inventories(all, h.Ratio(VCPU, nil), h.Ratio(MemoryMB, nil))
+		c.inventories(all, h.Ratio(VCPU, defaults), h.Ratio(MemoryMB, defaults))
 	}
 	for _, p := range h.PCI {
 		all[p.Class()] = Inventory{Total: p.Count, Ratio: 1}

@@ -168,7 +168,7 @@ func (s *Snapshot) build(h *Host, slot int32) (row, rest) {
 	for k, class := range denseClasses {
 		t.dense[k] = s.cell(h, class, h.Inventory[class])
 	}
-	all := h.Inventories()
+	all := h.Inventories(s.ratios)
 	for _, class := range slices.Sorted(maps.Keys(all)) {
 		if !slices.Contains(denseClasses[:], class) {
 			t.extra = append(t.extra, s.cell(h, class, all[class]))

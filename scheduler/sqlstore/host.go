@@ -36,6 +36,7 @@ func (s *Store) PutHost(ctx context.Context, h scheduler.Host) error {
 	if err := scheduler.NewSnapshot(scheduler.SnapshotConfig{Ratios: s.cfg.Ratios}).Put(h); err != nil {
 		return fmt.Errorf("putting host %.64q: %w", h.ID, err)
 	}
+	h.Inventory = h.Inventories(s.cfg.Ratios) // with those of NUMA cells and PCI pools
 	text, err := describe(h)
 	if err != nil {
 		return fmt.Errorf("putting host %s: %w", h.ID, err)

@@ -79,12 +79,13 @@ func (s *Store) Schedule(ctx context.Context, req scheduler.Request, o Options, 
 		if err != nil {
 			return d, err
 		}
-		if !s.reserve(d.Choices[0].Host.ID, want) {
+		best := j.wants(d, 0)
+		if !s.reserve(d.Choices[0].Host.ID, best) {
 			races++
 			continue
 		}
 		err = j.claim(ctx, &d)
-		s.unreserve(d.Choices[0].Host.ID, want)
+		s.unreserve(d.Choices[0].Host.ID, best)
 		if err == nil {
 			return j.result(d), nil
 		}
@@ -121,6 +122,19 @@ func (j *job) request() scheduler.Request {
 	return req
 }
 
+// wants is what is claimed of the winner, 0, or of one of its alternates: what
+// was asked for, and what the host's NUMA cells and devices give to it.
+func (j *job) wants(d scheduler.Decision, i int) scheduler.Resources {
+	c := d.Choices[0]
+	switch {
+	case i == 0 && c.Claim != nil:
+		return c.Claim
+	case i > 0 && i <= len(c.AlternateClaims) && c.AlternateClaims[i-1] != nil:
+		return c.AlternateClaims[i-1]
+	}
+	return j.want
+}
+
 // claim takes the winner or one of its alternates, in one transaction.
 func (j *job) claim(ctx context.Context, d *scheduler.Decision) error {
 	hosts := append([]scheduler.HostRef{d.Choices[0].Host}, d.Choices[0].Alternates...)
@@ -147,7 +161,8 @@ func (j *job) claim(ctx context.Context, d *scheduler.Decision) error {
 		}
 		for i, h := range hosts {
 			uuid := ProviderID(h.ID)
-			err := j.s.change(ctx, tx, uuid, j.want, j.want, 1)
+			want := j.wants(*d, i)
+			err := j.s.change(ctx, tx, uuid, want, want, 1)
 			var f *full
 			if errors.As(err, &f) {
 				j.fulls = append(j.fulls, f)
@@ -157,7 +172,7 @@ func (j *job) claim(ctx context.Context, d *scheduler.Decision) error {
 				return err
 			}
 			j.got, j.claimed = h, true
-			if err := insertAllocations(ctx, tx, j.o.Consumer.ID, uuid, j.want); err != nil {
+			if err := insertAllocations(ctx, tx, j.o.Consumer.ID, uuid, want); err != nil {
 				return err
 			}
 			if j.commit != nil {
