@@ -64,6 +64,13 @@ type Connection struct {
 	Path    string            `json:",omitempty"`
 	Options map[string]string `json:",omitempty"`
 	Secrets map[string]string `json:",omitempty"` // never logged
+	// Limits bound the disk's traffic, and are honoured by hypervisors that are
+	// DiskThrottlers; nil where there are none, or the pool itself keeps them.
+	Limits *Limits `json:",omitempty"`
+	// Encryption says that the bytes are encrypted and the hypervisor, a
+	// DiskDecrypter, is to decrypt them with Secrets["passphrase"]; nil where they
+	// are not, or the pool itself does it.
+	Encryption *Encryption `json:",omitempty"`
 }
 
 // Image is a base image in the host's cache: a regular file that nobody

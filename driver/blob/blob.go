@@ -40,19 +40,27 @@ type Object struct {
 	Created time.Time
 }
 
-// The optional abilities. Each is offered by implementing it.
+// The optional abilities. Each is offered by implementing it. A further one is
+// [Multiparter].
 type (
 	// Abilitier narrows what a driver offers to the listed interfaces' names.
 	Abilitier interface {
 		Abilities(ctx context.Context) ([]string, error)
 	}
-	// Copier copies an object inside the store.
+	// Copier copies an object inside the store, without its bytes travelling
+	// through Nephos.
 	Copier interface {
+		// Copy makes dst an independent object with the content of src, whole or not
+		// at all, in place of one that is there. Onto itself it changes nothing. An
+		// unknown src is ErrNotFound.
 		Copy(ctx context.Context, dst, src string) error
 	}
 	// Locator names an object's place, for a volume or disk driver on the same
-	// cluster that can clone it without copying.
+	// cluster that can clone it without copying (volume.ImageCloner).
 	Locator interface {
+		// Location returns a URI whose scheme tells the kind of place, such as
+		// file:///images/1 or rbd://FSID/POOL/IMAGE/SNAPSHOT. It is the same each
+		// time, and good until the object is deleted or replaced. It holds no secret.
 		Location(ctx context.Context, id string) (string, error)
 	}
 )

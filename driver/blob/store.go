@@ -16,8 +16,9 @@ import (
 // The names of the optional interfaces, as [Abilitier] lists them and
 // [Store.Can] asks for them.
 const (
-	AbilityCopier  = "Copier"
-	AbilityLocator = "Locator"
+	AbilityCopier      = "Copier"
+	AbilityLocator     = "Locator"
+	AbilityMultiparter = "Multiparter"
 )
 
 // Store is a driver as its users hold it: it knows the driver's abilities,
@@ -35,8 +36,9 @@ type Store struct {
 type StoreOptions struct {
 	// Name tells stores apart in logs, and is what an API shows for them.
 	Name string
-	// Timeout bounds Stat, Delete and Location; 0 is one minute, negative is
-	// none. Streams have their caller's deadline only.
+	// Timeout bounds calls that move no bulk data (Stat, Delete, Location, and
+	// those about parts but PutPart and CompleteParts); 0 is one minute, negative
+	// is none. Streams have their caller's deadline only.
 	Timeout time.Duration
 	// Clock measures calls; nil is the wall clock.
 	Clock nephos.Clock
@@ -74,6 +76,9 @@ func AbilitiesOf(ctx context.Context, d Driver) ([]string, error) {
 	}
 	if _, ok := d.(Locator); ok {
 		names = append(names, AbilityLocator)
+	}
+	if _, ok := d.(Multiparter); ok {
+		names = append(names, AbilityMultiparter)
 	}
 	if a, ok := d.(Abilitier); ok {
 		offered, err := a.Abilities(ctx)

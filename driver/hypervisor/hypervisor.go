@@ -101,7 +101,10 @@ type Guest struct {
 	Started  time.Time
 }
 
-// The optional abilities. Each is offered by implementing it.
+// The optional abilities. Each is offered by implementing it. Further ones are
+// [DiskResizer], [DiskThrottler], [DiskDecrypter], [DiskExporter],
+// [DiskImporter], [Rescuer], [Statistician], [PasswordSetter], [LiveMigrator]
+// and [ImageCacher].
 type (
 	// Abilitier narrows what a driver offers to the listed abilities: names of
 	// the interfaces below, such as "Pauser". A driver without it offers all
@@ -127,8 +130,12 @@ type (
 		Suspend(ctx context.Context, id string) error
 		Resume(ctx context.Context, id string) error
 	}
-	// Snapshotter writes a whole, independent qcow2 copy of a guest's root disk
-	// to the path while the guest runs on. At most one at a time for a guest.
+	// Snapshotter writes a whole, independent qcow2 copy of one of a guest's disks
+	// to the path: of a running guest live, as at one moment near the call's end
+	// or beginning (crash-consistent) while the guest runs on; of a paused or
+	// stopped one cold. What was at the path is replaced, and a call that fails
+	// leaves no half copy. At most one at a time for a guest. An unknown guest or
+	// disk is ErrNotFound.
 	Snapshotter interface {
 		Snapshot(ctx context.Context, id, diskID, path string) error
 	}
@@ -137,7 +144,10 @@ type (
 	ConsoleLogger interface {
 		ConsoleLog(ctx context.Context, id string, max int64) ([]byte, error)
 	}
-	// Consoler opens a two-way stream to the guest's console.
+	// Consoler opens a two-way stream to the guest's console, in the protocol of
+	// its kind: RFB, the bytes of the first serial port, or SPICE. A guest that is
+	// off is ErrConflict; a kind that the driver, or the guest, does not have is
+	// ErrUnsupported. The stream ends with the guest's power.
 	Consoler interface {
 		Console(ctx context.Context, id string, kind ConsoleKind) (io.ReadWriteCloser, error)
 	}
@@ -161,6 +171,7 @@ type ConsoleKind string
 const (
 	VNC    ConsoleKind = "vnc"
 	Serial ConsoleKind = "serial"
+	SPICE  ConsoleKind = "spice" // each connection is one channel of the protocol
 )
 
 // Event says that a guest changed its state by itself or by a call.

@@ -12,20 +12,6 @@ import (
 	"github.com/nephos-cloud/nephos/driver"
 )
 
-// Names of the optional abilities, as [Node.Can], [Node.Abilities] and
-// [Abilitier] use them: those of the interfaces.
-const (
-	CanHotPlug    = "HotPlugger"
-	CanReboot     = "Rebooter"
-	CanPause      = "Pauser"
-	CanSuspend    = "Suspender"
-	CanSnapshot   = "Snapshotter"
-	CanConsoleLog = "ConsoleLogger"
-	CanConsole    = "Consoler"
-	CanEvents     = "Eventer"
-	CanDiagnose   = "Diagnoser"
-)
-
 // Node is what users of a hypervisor hold: a [Driver] with its abilities asked
 // for once, a deadline on each call, and calls that change the same guest one
 // after the other. Its methods are those of Driver and of all optional
@@ -45,11 +31,12 @@ type Node struct {
 type NodeOptions struct {
 	// Deadline bounds a call that asks or flips a switch; 30 seconds if zero.
 	Deadline time.Duration
-	// EnsureDeadline bounds Ensure, Start, Destroy, Reboot, Suspend and Resume,
-	// which may write disks; 5 minutes if zero. A Stop or a soft Reboot gets its
-	// grace on top.
+	// EnsureDeadline bounds Ensure, Start, Destroy, Reboot, Suspend, Resume,
+	// ResizeDisk, Rescue, Unrescue and the calls of a live migration, which may
+	// write disks; 5 minutes if zero. A Stop gets its grace on top.
 	EnsureDeadline time.Duration
-	// SnapshotDeadline bounds Snapshot, which copies a disk; 1 hour if zero.
+	// SnapshotDeadline bounds Snapshot, ImportDisk and EnsureImage, which copy a
+	// disk; 1 hour if zero. The stream of ExportDisk has its caller's bound only.
 	SnapshotDeadline time.Duration
 	// Log gets a line for each failed call; nil discards.
 	Log *slog.Logger
@@ -91,44 +78,6 @@ func NewNode(ctx context.Context, d Driver, opts NodeOptions) (*Node, error) {
 	return &Node{driver: d, opts: opts, abilities: has}, nil
 }
 
-// AbilitiesOf returns the names of the abilities that a driver offers, sorted:
-// the optional interfaces it implements, narrowed by [Abilitier] if it is one.
-func AbilitiesOf(ctx context.Context, d Driver) ([]string, error) {
-	var has []string
-	add := func(name string, ok bool) {
-		if ok {
-			has = append(has, name)
-		}
-	}
-	_, ok := d.(HotPlugger)
-	add(CanHotPlug, ok)
-	_, ok = d.(Rebooter)
-	add(CanReboot, ok)
-	_, ok = d.(Pauser)
-	add(CanPause, ok)
-	_, ok = d.(Suspender)
-	add(CanSuspend, ok)
-	_, ok = d.(Snapshotter)
-	add(CanSnapshot, ok)
-	_, ok = d.(ConsoleLogger)
-	add(CanConsoleLog, ok)
-	_, ok = d.(Consoler)
-	add(CanConsole, ok)
-	_, ok = d.(Eventer)
-	add(CanEvents, ok)
-	_, ok = d.(Diagnoser)
-	add(CanDiagnose, ok)
-	if a, ok := d.(Abilitier); ok {
-		offered, err := a.Abilities(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("ask hypervisor driver for its abilities: %w", err)
-		}
-		has = slices.DeleteFunc(has, func(name string) bool { return !slices.Contains(offered, name) })
-	}
-	slices.Sort(has)
-	return has, nil
-}
-
 // Can reports whether the driver offers the ability, such as [CanPause].
 func (n *Node) Can(ability string) bool { return slices.Contains(n.abilities, ability) }
 
@@ -141,8 +90,11 @@ func (n *Node) Close() error { return n.driver.Close() }
 // call runs one call of the driver under a deadline, logs and observes it.
 func (n *Node) call(ctx context.Context, name, id string, limit time.Duration, f func(context.Context) error) error {
 	nephos.OutsideTx(ctx, "hypervisor."+name)
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
 	start := n.opts.Clock.Now()
 	ctx, end := driver.Span(ctx, "hypervisor."+name)
 	err := f(ctx)

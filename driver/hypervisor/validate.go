@@ -1,8 +1,11 @@
 package hypervisor
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"fmt"
 	"net"
+	"strings"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
@@ -108,6 +111,14 @@ func validateDisk(d driver.Disk) error {
 			return err
 		}
 	}
+	if d.Source.Limits != nil {
+		if err := d.Source.Limits.Validate(); err != nil {
+			return fmt.Errorf("Source.Limits: %w", err)
+		}
+	}
+	if e := d.Source.Encryption; e != nil && e.Format == "" {
+		return bad("Source.Encryption.Format is empty")
+	}
 	switch d.Bus {
 	case "", "virtio", "scsi", "ide", "sata":
 	default:
@@ -127,6 +138,47 @@ func validateDisk(d driver.Disk) error {
 		if d.Serial[i] < 0x20 || d.Serial[i] > 0x7e {
 			return bad("Serial has a byte that is not printable ASCII")
 		}
+	}
+	return nil
+}
+
+// Validate returns an error that wraps ErrInvalid and names the field when no
+// driver could take the stream.
+func (i DiskImage) Validate() error {
+	switch {
+	case i.Format != "raw" && i.Format != "qcow2":
+		return fmt.Errorf("Format is %.40q, want raw or qcow2: %w", i.Format, nephos.ErrInvalid)
+	case i.Size < -1:
+		return fmt.Errorf("Size is %d: %w", i.Size, nephos.ErrInvalid)
+	case i.VirtualSize < 0:
+		return fmt.Errorf("VirtualSize is %d: %w", i.VirtualSize, nephos.ErrInvalid)
+	}
+	return nil
+}
+
+// Validate returns an error that wraps ErrInvalid and names the field when no
+// driver could cache the image.
+func (i ImageSpec) Validate() error {
+	if b, err := hex.DecodeString(i.Digest); err != nil || len(b) != sha512.Size || strings.ToLower(i.Digest) != i.Digest {
+		return fmt.Errorf("Digest %.140q is no SHA-512 in lower-case hex: %w", i.Digest, nephos.ErrInvalid)
+	}
+	if i.Format != "raw" && i.Format != "qcow2" {
+		return fmt.Errorf("Format is %.40q, want raw or qcow2: %w", i.Format, nephos.ErrInvalid)
+	}
+	if i.Size < -1 {
+		return fmt.Errorf("Size is %d: %w", i.Size, nephos.ErrInvalid)
+	}
+	return nil
+}
+
+// ValidateRescue returns an error that wraps ErrInvalid and names the field
+// when no driver could rescue a guest with the disk.
+func ValidateRescue(d driver.Disk) error {
+	if err := validateDisk(d); err != nil {
+		return err
+	}
+	if d.Source.Type != "local" {
+		return fmt.Errorf("Source.Type is %.40q, and a rescue disk is local: %w", d.Source.Type, nephos.ErrInvalid)
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ type Driver interface {
 	Close() error
 }
 
-// The optional abilities. Each is offered by implementing it.
+// The optional abilities. Each is offered by implementing it. Further ones are
+// [QoSDriver], [TrunkDriver] and [NameServer].
 type (
 	// Abilitier narrows what a driver offers to the listed interfaces' names.
 	Abilitier interface {
@@ -58,8 +59,9 @@ type (
 	MetadataServer interface {
 		ServeMetadata(ctx context.Context, socket string) error
 	}
-	// Eventer reports what happens on the network: DHCP leases. The channel is
-	// closed when ctx is done or the driver is closed.
+	// Eventer reports what happens on the network: DHCP leases, and ports that
+	// come up and go down. The channel is closed when ctx is done or the driver is
+	// closed.
 	Eventer interface {
 		Events(ctx context.Context) (<-chan Event, error)
 	}
@@ -124,6 +126,10 @@ type Port struct {
 	SecurityGroups []string
 	AllowedPairs   []AllowedPair
 	DHCPOptions    []DHCPOption
+	// QoS bounds the port's traffic, if the driver is a [QoSDriver].
+	QoS *QoS `json:",omitempty"`
+	// Parent makes this a sub-port of a trunk, if the driver is a [TrunkDriver].
+	Parent *Parent `json:",omitempty"`
 }
 
 // AllowedPair is a further source a port may send from.
@@ -208,9 +214,9 @@ type Inventory struct {
 
 // Event says that something happened on a network.
 type Event struct {
-	Kind   string // dhcp
+	Kind   string // dhcp, up, down
 	PortID string
-	IP     netip.Addr
+	IP     netip.Addr // of a dhcp event
 	At     time.Time
 }
 

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	nephos "github.com/nephos-cloud/nephos"
 )
@@ -93,7 +94,82 @@ func (p Port) Validate() error {
 	if len(p.Hostname) > 253 {
 		return invalid("Hostname", "is longer than 253 bytes")
 	}
+	if p.QoS != nil {
+		if err := p.QoS.validate(); err != nil {
+			return err
+		}
+	}
+	if t := p.Parent; t != nil {
+		if err := CheckID(t.PortID); err != nil {
+			return invalid("Parent.PortID", "%w", err)
+		}
+		if t.Segmentation != "vlan" {
+			return invalid("Parent.Segmentation", "%q is not vlan", t.Segmentation)
+		}
+		if t.ID < 1 || t.ID > 4094 {
+			return invalid("Parent.ID", "VLAN id %d is not between 1 and 4094", t.ID)
+		}
+	}
 	return nil
+}
+
+func (q *QoS) validate() error {
+	for field, b := range map[string]Bandwidth{"QoS.Egress": q.Egress, "QoS.Ingress": q.Ingress} {
+		if min(b.MaxKbps, b.MaxBurstKb, b.MinKbps, b.MaxKpps, b.MaxBurstKpps) < 0 {
+			return invalid(field, "has a negative bound")
+		}
+		if b.MaxKbps > 0 && b.MinKbps > b.MaxKbps {
+			return invalid(field, "promises %d kbit/s and allows %d", b.MinKbps, b.MaxKbps)
+		}
+	}
+	if q.DSCP != nil && (*q.DSCP < 0 || *q.DSCP > 63) {
+		return invalid("QoS.DSCP", "%d is not between 0 and 63", *q.DSCP)
+	}
+	return nil
+}
+
+// Validate reports the first field that can never work, as ErrInvalid.
+func (z Zone) Validate() error {
+	if z.Domain != "" && !dnsName(z.Domain) {
+		return invalid("Domain", "%.80q is no DNS name", z.Domain)
+	}
+	for i, r := range z.Records {
+		f := "Records[" + strconv.Itoa(i) + "]."
+		if !dnsName(r.Name) {
+			return invalid(f+"Name", "%.80q is no DNS name", r.Name)
+		}
+		for _, a := range r.Addresses {
+			if !a.IsValid() {
+				return invalid(f+"Addresses", "has one that is missing")
+			}
+		}
+	}
+	for i, a := range z.Forward {
+		if !a.IsValid() {
+			return invalid("Forward["+strconv.Itoa(i)+"]", "is missing")
+		}
+	}
+	return nil
+}
+
+// dnsName tells whether s is a name of labels of letters, digits, dashes and
+// underscores, with or without the dot at the end.
+func dnsName(s string) bool {
+	s = strings.TrimSuffix(s, ".")
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range label {
+			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Validate reports the first field that can never work, as ErrInvalid.

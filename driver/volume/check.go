@@ -31,6 +31,14 @@ func (s Spec) Check() error {
 	if s.SizeGiB < 1 || s.SizeGiB > MaxSizeGiB {
 		return nephos.Errorf(nephos.ErrInvalid, "volume size of %d GiB is not between 1 and %d", s.SizeGiB, MaxSizeGiB).WithField("size")
 	}
+	if s.Limits != nil {
+		if err := s.Limits.Validate(); err != nil {
+			return err
+		}
+	}
+	if s.Encryption != nil && (s.Encryption.Format == "" || s.Secrets["passphrase"] == "") {
+		return nephos.Errorf(nephos.ErrInvalid, "volume encryption needs a format and a passphrase").WithField("encryption")
+	}
 	return nil
 }
 
@@ -46,6 +54,20 @@ func (i Image) Check(sizeGiB int) error {
 		return nephos.Errorf(nephos.ErrInvalid, "image of %d bytes does not fit a volume of %d GiB", i.VirtualSize, sizeGiB).WithField("size")
 	case i.Format == FormatRaw && i.Size > int64(sizeGiB)<<30:
 		return nephos.Errorf(nephos.ErrInvalid, "image of %d bytes does not fit a volume of %d GiB", i.Size, sizeGiB).WithField("size")
+	}
+	return nil
+}
+
+// Check refuses, with ErrInvalid, an image that can never become a volume of
+// sizeGiB.
+func (i ImageLocation) Check(sizeGiB int) error {
+	switch {
+	case i.Location == "":
+		return nephos.Errorf(nephos.ErrInvalid, "image has no location")
+	case i.Format != FormatRaw && i.Format != FormatQCOW2:
+		return nephos.Errorf(nephos.ErrInvalid, "image format %q is neither raw nor qcow2", i.Format).WithField("disk_format")
+	case i.VirtualSize > int64(sizeGiB)<<30:
+		return nephos.Errorf(nephos.ErrInvalid, "image of %d bytes does not fit a volume of %d GiB", i.VirtualSize, sizeGiB).WithField("size")
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func offered[T any](p *Pool, name string) (T, error) {
 func (p *Pool) Create(ctx context.Context, id string, spec Spec) (err error) {
 	ctx, end := p.begin(ctx, "Create", true)
 	defer end(&err)
-	if err := errors.Join(CheckID("volume ID", id), spec.Check()); err != nil {
+	if err := errors.Join(CheckID("volume ID", id), p.check(spec)); err != nil {
 		return err
 	}
 	return p.d.Create(ctx, id, spec)
@@ -188,7 +188,7 @@ func (p *Pool) CreateFromSnapshot(ctx context.Context, id string, spec Spec, vol
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(CheckID("volume ID", id), spec.Check(), CheckID("source volume ID", volumeID), CheckID("snapshot ID", snapshotID)); err != nil {
+	if err := errors.Join(CheckID("volume ID", id), p.check(spec), CheckID("source volume ID", volumeID), CheckID("snapshot ID", snapshotID)); err != nil {
 		return err
 	}
 	return s.CreateFromSnapshot(ctx, id, spec, volumeID, snapshotID)
@@ -202,7 +202,7 @@ func (p *Pool) Clone(ctx context.Context, id string, spec Spec, sourceID string)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(CheckID("volume ID", id), spec.Check(), CheckID("source volume ID", sourceID)); err != nil {
+	if err := errors.Join(CheckID("volume ID", id), p.check(spec), CheckID("source volume ID", sourceID)); err != nil {
 		return err
 	}
 	return c.Clone(ctx, id, spec, sourceID)
@@ -216,7 +216,7 @@ func (p *Pool) CreateFromImage(ctx context.Context, id string, spec Spec, image 
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(CheckID("volume ID", id), spec.Check()); err != nil {
+	if err := errors.Join(CheckID("volume ID", id), p.check(spec)); err != nil {
 		return err
 	}
 	if err := image.Check(spec.SizeGiB); err != nil {

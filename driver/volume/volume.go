@@ -25,7 +25,8 @@ type Driver interface {
 	// List returns all volumes of this cloud in the pool.
 	List(ctx context.Context) ([]Volume, error)
 	// Connect makes the volume reachable from a host and says how. The same
-	// attachment asked again gets the same answer.
+	// attachment asked again gets the same answer. Whether a volume takes more
+	// than one attachment at once is said at [MultiAttacher].
 	Connect(ctx context.Context, id string, c Connector) (driver.Connection, error)
 	// Disconnect undoes Connect; an unknown attachment succeeds.
 	Disconnect(ctx context.Context, id string, c Connector) error
@@ -39,6 +40,12 @@ type Spec struct {
 	SizeGiB    int
 	Name       string
 	ExtraSpecs map[string]string // of the volume type
+	// Limits bound the volume's traffic, if the driver is a [Limiter].
+	Limits *driver.Limits `json:",omitempty"`
+	// Encryption has the volume's bytes encrypted, with the passphrase
+	// Secrets["passphrase"], if the driver is an [Encrypter].
+	Encryption *driver.Encryption `json:",omitempty"`
+	Secrets    map[string]string  `json:",omitempty"` // never logged
 }
 
 // Volume is a volume as the pool knows it.
@@ -65,7 +72,9 @@ type Stats struct {
 }
 
 // The optional abilities. Each is offered by implementing it. All are
-// idempotent by the ID of what they make.
+// idempotent by the ID of what they make. Further ones are [Retyper],
+// [Migrator], [Grouper], [Adopter], [MultiAttacher], [Limiter], [Encrypter],
+// [ImageCloner], [DiffExporter], [DiffImporter] and [Attacher].
 type (
 	// Abilitier narrows what a driver offers to the listed interfaces' names.
 	Abilitier interface {
