@@ -47,7 +47,7 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (dr
 	if err := errors.Join(volume.CheckID("volume ID", id), volume.CheckID("attachment ID", c.AttachmentID)); err != nil {
 		return driver.Connection{}, err
 	}
-	unlock, err := d.locks.lock(ctx, id)
+	unlock, err := d.locks.Lock(ctx, id)
 	if err != nil {
 		return driver.Connection{}, fmt.Errorf("connecting volume %s: %w", id, err)
 	}
@@ -81,7 +81,7 @@ func (d *Driver) Disconnect(ctx context.Context, id string, c volume.Connector) 
 	if err := errors.Join(volume.CheckID("volume ID", id), volume.CheckID("attachment ID", c.AttachmentID)); err != nil {
 		return err
 	}
-	unlock, err := d.locks.lock(ctx, id)
+	unlock, err := d.locks.Lock(ctx, id)
 	if err != nil {
 		return fmt.Errorf("disconnecting volume %s: %w", id, err)
 	}

@@ -38,7 +38,6 @@
 package file
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +49,9 @@ import (
 	"time"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/internal/convert"
 	"github.com/nephos-cloud/nephos/driver/internal/durable"
+	"github.com/nephos-cloud/nephos/driver/internal/keyed"
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
 
@@ -84,7 +85,8 @@ type Config struct {
 // for concurrent use.
 type Driver struct {
 	cfg   Config
-	locks locks
+	locks keyed.Locks // of volumes
+	tool  convert.Tool
 
 	mu        sync.Mutex
 	allocated int // GiB, of volumes and of those being made
@@ -123,7 +125,7 @@ func Open(cfg Config) (*Driver, error) {
 		return nil, fmt.Errorf("opening volume directory: %w", err)
 	}
 	cfg.Dir = dir
-	d := &Driver{cfg: cfg}
+	d := &Driver{cfg: cfg, tool: convert.Tool{Path: cfg.QEMUImg, UID: cfg.UID, GID: cfg.GID, Timeout: cfg.ToolTimeout, Log: cfg.Log}}
 	if err := d.open(); err != nil {
 		return nil, fmt.Errorf("opening volume directory %s: %w", dir, err)
 	}
@@ -251,48 +253,4 @@ func meaning(err error) error {
 		return fmt.Errorf("%w: %w", nephos.ErrInvalid, err)
 	}
 	return err
-}
-
-// locks serialises calls about one volume.
-type locks struct {
-	mu   sync.Mutex
-	held map[string]*lock
-}
-
-type lock struct {
-	ch    chan struct{} // holds one token while locked
-	users int
-}
-
-// lock waits for the volume's lock and returns what gives it back.
-func (l *locks) lock(ctx context.Context, id string) (unlock func(), err error) {
-	l.mu.Lock()
-	if l.held == nil {
-		l.held = make(map[string]*lock)
-	}
-	k := l.held[id]
-	if k == nil {
-		k = &lock{ch: make(chan struct{}, 1)}
-		l.held[id] = k
-	}
-	k.users++
-	l.mu.Unlock()
-	leave := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if k.users--; k.users == 0 {
-			delete(l.held, id)
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		leave()
-		return nil, err
-	}
-	select {
-	case k.ch <- struct{}{}:
-		return func() { <-k.ch; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
 }

@@ -349,7 +349,12 @@ func TestBrokenQCOW2(t *testing.T) {
 
 func TestWithoutTool(t *testing.T) {
 	d := open(t, Config{Dir: t.TempDir(), QEMUImg: "no-such-program"})
-	err := d.CreateFromImage(t.Context(), "v", volume.Spec{SizeGiB: 1}, volume.Image{Body: bytes.NewReader(validHeader()), Format: "qcow2", Size: -1})
+	header := binary.BigEndian.AppendUint64([]byte("QFI\xfb\x00\x00\x00\x02"), 0) // version 2, no backing file
+	header = binary.BigEndian.AppendUint32(header, 0)
+	header = binary.BigEndian.AppendUint32(header, 16)    // the clusters
+	header = binary.BigEndian.AppendUint64(header, 1<<30) // the size
+	header = append(header, make([]byte, 80)...)
+	err := d.CreateFromImage(t.Context(), "v", volume.Spec{SizeGiB: 1}, volume.Image{Body: bytes.NewReader(header), Format: "qcow2", Size: -1})
 	require.ErrorIs(t, err, nephos.ErrUnavailable)
 }
 

@@ -49,7 +49,7 @@ func (d *Driver) fillConverted(ctx context.Context, t *durable.Temp, image volum
 	if err := spool(ctx, s.File, image, size+size/8+64<<20); err != nil {
 		return err
 	}
-	if err := d.convert(ctx, image.Format, s.File, d.cfg.Format, t.File, sizeGiB); err != nil {
+	if err := d.tool.Convert(ctx, image.Format, s.File, d.cfg.Format, t.File, sizeGiB); err != nil {
 		return err
 	}
 	if d.cfg.Format == volume.FormatQCOW2 {
@@ -152,7 +152,7 @@ func (d *Driver) readCopy(ctx context.Context, k disk, src *os.File) (io.ReadClo
 			t.Abort()
 			return nil, err
 		}
-		err = d.convert(ctx, volume.FormatQCOW2, t.File, volume.FormatRaw, raw.File, k.sizeGiB())
+		err = d.tool.Convert(ctx, volume.FormatQCOW2, t.File, volume.FormatRaw, raw.File, k.sizeGiB())
 		t.Abort()
 		if err != nil {
 			raw.Abort()

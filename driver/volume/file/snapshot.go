@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/internal/convert"
 	"github.com/nephos-cloud/nephos/driver/internal/durable"
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
@@ -66,7 +67,7 @@ func (d *Driver) createSnapshot(ctx context.Context, k disk, snapshotID string) 
 	if err := t.Sync(); err != nil {
 		return err
 	}
-	unlock, err := d.locks.lock(ctx, k.id)
+	unlock, err := d.locks.Lock(ctx, k.id)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, volumeID, snapshotID string
 	if err := errors.Join(volume.CheckID("volume ID", volumeID), volume.CheckID("snapshot ID", snapshotID)); err != nil {
 		return err
 	}
-	unlock, err := d.locks.lock(ctx, volumeID)
+	unlock, err := d.locks.Lock(ctx, volumeID)
 	if err != nil {
 		return fmt.Errorf("deleting snapshot %s: %w", snapshotID, err)
 	}
@@ -180,7 +181,7 @@ func (d *Driver) fillFrom(ctx context.Context, t *durable.Temp, source disk, siz
 	if source.format == volume.FormatRaw {
 		return t.Truncate(int64(sizeGiB) * gibibyte)
 	}
-	if _, err := readHeader(t.Name()); err != nil {
+	if _, err := convert.ReadHeader(t.Name()); err != nil {
 		return err
 	}
 	if sizeGiB > source.sizeGiB() {
@@ -195,7 +196,7 @@ func (d *Driver) Revert(ctx context.Context, volumeID, snapshotID string) error 
 	if err := errors.Join(volume.CheckID("volume ID", volumeID), volume.CheckID("snapshot ID", snapshotID)); err != nil {
 		return err
 	}
-	unlock, err := d.locks.lock(ctx, volumeID)
+	unlock, err := d.locks.Lock(ctx, volumeID)
 	if err != nil {
 		return fmt.Errorf("reverting volume %s: %w", volumeID, err)
 	}

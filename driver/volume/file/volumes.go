@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/internal/convert"
 	"github.com/nephos-cloud/nephos/driver/internal/durable"
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
@@ -53,11 +54,11 @@ func splitSnapshot(name string) (seq int, id, format string, ok bool) {
 // measure fills in the size that a guest sees.
 func measure(k disk) (disk, error) {
 	if k.format == volume.FormatQCOW2 {
-		h, err := readHeader(k.path)
+		h, err := convert.ReadHeader(k.path)
 		if err != nil {
 			return k, err
 		}
-		k.size = h.size
+		k.size = h.Size
 		return k, nil
 	}
 	info, err := os.Lstat(k.path)
@@ -161,7 +162,7 @@ func (d *Driver) make(ctx context.Context, id string, spec volume.Spec, fill fun
 	if err != nil {
 		return err
 	}
-	unlock, err := d.locks.lock(ctx, id)
+	unlock, err := d.locks.Lock(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -195,7 +196,7 @@ func (d *Driver) Delete(ctx context.Context, id string) error {
 	if err := volume.CheckID("volume ID", id); err != nil {
 		return err
 	}
-	unlock, err := d.locks.lock(ctx, id)
+	unlock, err := d.locks.Lock(ctx, id)
 	if err != nil {
 		return fmt.Errorf("deleting volume %s: %w", id, err)
 	}
@@ -305,7 +306,7 @@ func (d *Driver) Extend(ctx context.Context, id string, sizeGiB int, opts volume
 	if err := volume.CheckID("volume ID", id); err != nil {
 		return err
 	}
-	unlock, err := d.locks.lock(ctx, id)
+	unlock, err := d.locks.Lock(ctx, id)
 	if err != nil {
 		return fmt.Errorf("extending volume %s: %w", id, err)
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package file
+package convert
 
 import (
 	"os"
@@ -9,16 +9,16 @@ import (
 )
 
 // asOwner has the program run as the volumes' owner, if there is one.
-func (d *Driver) asOwner(cmd *exec.Cmd) {
-	if d.cfg.UID <= 0 && d.cfg.GID <= 0 {
+func (t Tool) asOwner(cmd *exec.Cmd) {
+	if t.UID <= 0 && t.GID <= 0 {
 		return
 	}
 	uid, gid := os.Getuid(), os.Getgid()
-	if d.cfg.UID > 0 {
-		uid = d.cfg.UID
+	if t.UID > 0 {
+		uid = t.UID
 	}
-	if d.cfg.GID > 0 {
-		gid = d.cfg.GID
+	if t.GID > 0 {
+		gid = t.GID
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }

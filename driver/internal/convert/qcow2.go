@@ -1,4 +1,4 @@
-package file
+package convert
 
 import (
 	"encoding/binary"
@@ -10,32 +10,32 @@ import (
 	"github.com/nephos-cloud/nephos"
 )
 
-// header is what of a qcow2 file's header decides whether it may be opened.
-type header struct {
-	size int64 // of the disk inside, bytes
+// Header is what of a qcow2 file's header decides whether it may be opened.
+type Header struct {
+	Size int64 // of the disk inside, bytes
 }
 
-// readHeader reads the header of a file whose format is known to be qcow2, and
+// ReadHeader reads the header of a file whose format is known to be qcow2, and
 // refuses, with ErrInvalid, one that leads out of the file: qemu-img would follow.
-func readHeader(path string) (header, error) {
+func ReadHeader(path string) (Header, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return header{}, err
+		return Header{}, err
 	}
 	defer f.Close()
 	buf := make([]byte, 112)
 	n, err := io.ReadFull(f, buf)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return header{}, err
+		return Header{}, err
 	}
-	return parseHeader(buf[:n])
+	return ParseHeader(buf[:n])
 }
 
-// parseHeader follows the header of "The QCOW2 image format" (QEMU's
+// ParseHeader follows the header of "The QCOW2 image format" (QEMU's
 // docs/interop/qcow2), versions 2 and 3.
-func parseHeader(b []byte) (header, error) {
-	refuse := func(format string, args ...any) (header, error) {
-		return header{}, nephos.Errorf(nephos.ErrInvalid, "qcow2 image: %s", fmt.Sprintf(format, args...)).WithField("disk_format")
+func ParseHeader(b []byte) (Header, error) {
+	refuse := func(format string, args ...any) (Header, error) {
+		return Header{}, nephos.Errorf(nephos.ErrInvalid, "qcow2 image: %s", fmt.Sprintf(format, args...)).WithField("disk_format")
 	}
 	if len(b) < 72 {
 		return refuse("header of %d bytes is cut short", len(b))
@@ -71,5 +71,5 @@ func parseHeader(b []byte) (header, error) {
 			return refuse("incompatible features %#x are refused", features)
 		}
 	}
-	return header{size: int64(size)}, nil
+	return Header{Size: int64(size)}, nil
 }

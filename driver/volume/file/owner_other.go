@@ -1,7 +1,0 @@
-//go:build !unix
-
-package file
-
-import "os/exec"
-
-func (d *Driver) asOwner(*exec.Cmd) {}
