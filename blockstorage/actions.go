@@ -31,7 +31,7 @@ func (s *Service) ExtendVolume(ctx context.Context, id string, sizeGiB int, atta
 		if row.Status != expected {
 			return false, invalidVolume("Volume %s status must be '{'status': '%s'}' to extend, currently %s.", row.ID, expected, row.Status)
 		}
-		if !s.cfg.Pool.Can(volume.AbilityExtender) {
+		if !s.pools.can(row.Pool, volume.AbilityExtender) {
 			return false, notBuilt("growing volumes")
 		}
 		if err := s.checkExtendQuota(ctx, tx, *row, sizeGiB); err != nil {
@@ -63,7 +63,7 @@ func (s *Service) RevertVolume(ctx context.Context, id, snapshotID string) error
 			return false, nephos.Errorf(nephos.ErrConflict, "Invalid volume: Can't revert volume %s to its latest snapshot %s. Volume's status must be 'available'.", row.ID, snap.ID)
 		case snap.Status != Available:
 			return false, nephos.Errorf(nephos.ErrConflict, "Invalid snapshot: Can't revert volume %s to its latest snapshot %s. Snapshot's status must be 'available'.", row.ID, snap.ID)
-		case !s.cfg.Pool.Can(volume.AbilityReverter):
+		case !s.pools.can(row.Pool, volume.AbilityReverter):
 			return false, notBuilt("reverting volumes")
 		}
 		now := tx.Now()
@@ -149,7 +149,7 @@ func (s *Service) UploadVolume(ctx context.Context, id string, spec UploadSpec) 
 	orElse(&spec.ContainerFormat, "bare")
 	orElse(&spec.Visibility, image.Private)
 	switch {
-	case s.cfg.Sink == nil || !s.cfg.Pool.Can(volume.AbilityImageReader):
+	case s.cfg.Sink == nil || !s.pools.can(row.Pool, volume.AbilityImageReader):
 		return Upload{}, notBuilt("making images of volumes")
 	case spec.DiskFormat != volume.FormatRaw || spec.ContainerFormat != "bare":
 		return Upload{}, notBuilt("making images of another format than raw and bare")

@@ -174,7 +174,7 @@ func (s *Service) connect(ctx context.Context, id string, to connectTo) (Attachm
 		return Attachment{}, err
 	}
 	if a.Host != "" && a.Host != to.Host {
-		if err := s.cfg.Pool.Disconnect(ctx, a.VolumeID, a.connector()); err != nil {
+		if err := s.disconnect(ctx, &a); err != nil {
 			return Attachment{}, fmt.Errorf("disconnecting volume %s from %s: %w", a.VolumeID, a.Host, err)
 		}
 	}
@@ -214,7 +214,11 @@ func (s *Service) connect(ctx context.Context, id string, to connectTo) (Attachm
 		return a.attachment()
 	}
 	s.cfg.Crash.Here("attachment recorded")
-	conn, err := s.cfg.Pool.Connect(ctx, a.VolumeID, a.connector())
+	pool, err := s.poolOf(ctx, a.VolumeID)
+	if err != nil {
+		return Attachment{}, err
+	}
+	conn, err := pool.Connect(ctx, a.VolumeID, a.connector())
 	if err != nil {
 		return Attachment{}, fmt.Errorf("connecting volume %s to %s: %w", a.VolumeID, a.Host, err)
 	}
@@ -244,7 +248,7 @@ func (s *Service) connect(ctx context.Context, id string, to connectTo) (Attachm
 	}
 	if lost {
 		// Somebody took it away meanwhile.
-		err := s.cfg.Pool.Disconnect(ctx, a.VolumeID, a.connector())
+		err := s.disconnect(ctx, &a)
 		return Attachment{}, errors.Join(nephos.Errorf(nephos.ErrConflict, "Attachment %s was taken away.", id), err)
 	}
 	return a.attachment()
@@ -308,7 +312,7 @@ func (s *Service) detach(ctx context.Context, id string) error {
 // finishDetach disconnects and forgets an attachment that is detaching.
 func (s *Service) finishDetach(ctx context.Context, a attachmentRow, run transact) error {
 	if a.Host != "" {
-		if err := s.cfg.Pool.Disconnect(ctx, a.VolumeID, a.connector()); err != nil {
+		if err := s.disconnect(ctx, &a); err != nil {
 			return fmt.Errorf("disconnecting volume %s from %s: %w", a.VolumeID, a.Host, err)
 		}
 	}

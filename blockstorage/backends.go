@@ -1,8 +1,12 @@
 package blockstorage
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
+
+	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/volume"
@@ -42,8 +46,9 @@ type Backends interface {
 	IsAdmin(ctx context.Context) bool
 	// Allowed reports whether a rule allows the caller what concerns the project.
 	Allowed(ctx context.Context, rule, projectID string) bool
-	// HostOf names where all volumes live: host@backend#pool.
-	HostOf() string
+	// HostOf names where a volume lives: host@backend#pool; empty until a pool was
+	// chosen.
+	HostOf(v Volume) string
 	Pools(ctx context.Context) ([]Backend, error)
 	Components(ctx context.Context) ([]Component, error)
 	Zones(ctx context.Context) ([]Zone, error)
@@ -56,34 +61,36 @@ func (s *Service) Allowed(ctx context.Context, rule, projectID string) bool {
 	return s.enforce(ctx, rule, map[string]any{"project_id": projectID}) == nil
 }
 
-func (s *Service) host() string { return s.cfg.HostName + "@" + s.cfg.Backend }
-
-// HostOf implements [Backends].
-func (s *Service) HostOf() string { return s.host() + "#" + s.cfg.Backend }
-
 // Pools implements [Backends].
 func (s *Service) Pools(ctx context.Context) ([]Backend, error) {
 	if err := s.enforce(ctx, "scheduler_extension:scheduler_stats:get_pools", own(ctx)); err != nil {
 		return nil, err
 	}
-	stats, err := s.cfg.Pool.Stats(ctx)
-	if err != nil {
-		return nil, err
+	out := make([]Backend, 0, len(s.pools.all))
+	for _, pool := range s.pools.all {
+		stats, err := pool.Stats(ctx)
+		if err != nil {
+			s.cfg.Log.Warn("a pool does not tell its capacity", "pool", nameOf(pool), "error", err)
+			continue
+		}
+		stats.Backend = cmp.Or(stats.Backend, nameOf(pool))
+		out = append(out, Backend{Name: s.backend(nameOf(pool)), Stats: stats})
 	}
-	return []Backend{{Name: s.HostOf(), Stats: stats}}, nil
+	return out, nil
 }
 
-// Components implements [Backends]. The pool is asked whether it is up.
+// Components implements [Backends]. The pools are asked whether they are up.
 func (s *Service) Components(ctx context.Context) ([]Component, error) {
 	if err := s.enforce(ctx, "volume_extension:services:index", own(ctx)); err != nil {
 		return nil, err
 	}
-	_, err := s.cfg.Pool.Stats(ctx)
 	now := s.cfg.Clock.Now()
-	return []Component{
-		{Binary: "cinder-scheduler", Host: s.cfg.HostName, Zone: s.cfg.Zone, Up: true, At: now},
-		{Binary: "cinder-volume", Host: s.host(), Zone: s.cfg.Zone, Up: err == nil, At: now},
-	}, nil
+	out := []Component{{Binary: "cinder-scheduler", Host: s.cfg.HostName, Zone: s.cfg.Zone, Up: true, At: now}}
+	for _, pool := range s.pools.all {
+		_, err := pool.Stats(ctx)
+		out = append(out, Component{Binary: "cinder-volume", Host: s.host(nameOf(pool)), Zone: s.cfg.Zone, Up: err == nil, At: now})
+	}
+	return out, nil
 }
 
 // Zones implements [Backends].
@@ -99,14 +106,21 @@ func (s *Service) Host(ctx context.Context, name string) ([]HostUsage, error) {
 	if err := s.enforce(ctx, "volume_extension:hosts", own(ctx)); err != nil {
 		return nil, err
 	}
-	if name != s.host() && name != s.cfg.HostName {
-		return nil, nephos.NotFound("Host", clip(name))
+	whole, in := name == s.cfg.HostName, []string{}
+	if _, pool, _ := strings.Cut(name, "@"); !whole {
+		if s.pools.byName[pool] == nil || name != s.host(pool) {
+			return nil, nephos.NotFound("Host", clip(name))
+		}
+		if in = append(in, pool); pool == nameOf(s.pools.all[0]) {
+			in = append(in, "")
+		}
 	}
 	var rows []HostUsage
 	err := s.cfg.Store.Reader().NewRaw(`SELECT project_id, SUM(v) AS volumes, SUM(vg) AS volumes_gib, SUM(s) AS snapshots, SUM(sg) AS snaps_gib FROM (
-		SELECT project_id, 1 AS v, size_gib AS vg, 0 AS s, 0 AS sg FROM blockstorage_volumes
-		UNION ALL SELECT project_id, 0, 0, 1, size_gib FROM blockstorage_snapshots) AS held
-		GROUP BY project_id ORDER BY project_id`).Scan(ctx, &rows)
+		SELECT project_id, pool, 1 AS v, size_gib AS vg, 0 AS s, 0 AS sg FROM blockstorage_volumes
+		UNION ALL SELECT snap.project_id, vol.pool, 0, 0, 1, snap.size_gib FROM blockstorage_snapshots AS snap
+			JOIN blockstorage_volumes AS vol ON vol.id = snap.volume_id) AS held
+		WHERE ? OR pool IN (?) GROUP BY project_id ORDER BY project_id`, whole, bun.List(in)).Scan(ctx, &rows)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func BenchmarkCreateToAvailable(b *testing.B) {
 	require.NoError(b, err)
 	pool, err := volume.NewPool(ctx, fake.New(fake.Config{}), volume.PoolOptions{})
 	require.NoError(b, err)
-	s, err := blockstorage.New(blockstorage.Config{Store: db, Policy: enforcer, Pool: pool, Quotas: map[string]int{"volumes": -1, "gigabytes": -1, "snapshots": -1}})
+	s, err := blockstorage.New(blockstorage.Config{Store: db, Policy: enforcer, Pools: []*volume.Pool{pool}, Quotas: map[string]int{"volumes": -1, "gigabytes": -1, "snapshots": -1}})
 	require.NoError(b, err)
 	q := reconcile.New(reconcile.Config{Store: db})
 	for _, k := range s.Kinds() {

@@ -57,7 +57,7 @@ func (s *Service) createVolume(ctx context.Context, spec VolumeSpec, ownerKey *s
 			out, err = s.loadVolume(ctx, tx, first)
 			return err
 		}
-		row := volumeRow{OwnerKey: ownerKey, Volume: Volume{
+		row := volumeRow{OwnerKey: ownerKey, Tried: []string{}, Hints: hints(spec.Hints), Volume: Volume{
 			ID: id, ProjectID: c.ProjectID, UserID: c.UserID, Name: spec.Name, Description: spec.Description, SizeGiB: spec.SizeGiB,
 			Status: Creating, Zone: spec.Zone, SnapshotID: spec.SnapshotID, SourceVolumeID: spec.SourceVolumeID, ImageID: spec.ImageID,
 			Metadata: orEmpty(spec.Metadata), ImageMetadata: map[string]string{}, CreatedAt: tx.Now(),
@@ -102,6 +102,17 @@ func (s *Service) createVolume(ctx context.Context, spec VolumeSpec, ownerKey *s
 	return vs[0], nil
 }
 
+// hints keeps those hints that say where to live; others say nothing here.
+func hints(all map[string][]string) map[string][]string {
+	out := map[string][]string{}
+	for _, name := range []string{"same_host", "different_host", "query"} {
+		if len(all[name]) > 0 {
+			out[name] = all[name]
+		}
+	}
+	return out
+}
+
 // volumeOf returns the volume of an owner key, nil when there is none.
 func volumeOf(ctx context.Context, db bun.IDB, ownerKey string) (*volumeRow, error) {
 	var rows []volumeRow
@@ -117,7 +128,7 @@ func (s *Service) imageFor(ctx context.Context, spec VolumeSpec) (*image.Image, 
 	if spec.ImageID == "" {
 		return nil, nil
 	}
-	if s.cfg.Images == nil || !s.cfg.Pool.Can(volume.AbilityImageWriter) {
+	if s.cfg.Images == nil || !s.pools.anyCan(volume.AbilityImageWriter) {
 		return nil, notBuilt("creating a volume of an image")
 	}
 	img, err := s.cfg.Images.Image(ctx, spec.ImageID)
@@ -170,7 +181,7 @@ func (s *Service) fromSource(ctx context.Context, db bun.IDB, row *volumeRow) (t
 			return "", invalidInput("size", "Volume size '%d'GB cannot be smaller than original volume size  %dGB. "+
 				"They must be >= original volume size.", row.SizeGiB, src.SizeGiB)
 		}
-		row.Bootable, row.ImageMetadata = src.Bootable, orEmpty(src.ImageMetadata)
+		row.Bootable, row.ImageMetadata, row.Pool = src.Bootable, orEmpty(src.ImageMetadata), s.poolName(src)
 		return src.TypeID, nil
 	case row.SnapshotID != "":
 		src, err := s.loadSnapshot(ctx, db, row.SnapshotID)
@@ -180,7 +191,11 @@ func (s *Service) fromSource(ctx context.Context, db bun.IDB, row *volumeRow) (t
 		if src.Status != Available {
 			return "", invalidSnapshot("Originating snapshot status must be one of 'available' values")
 		}
-		row.SizeGiB = cmp.Or(row.SizeGiB, src.SizeGiB)
+		of, err := s.loadVolume(ctx, db, src.VolumeID)
+		if err != nil {
+			return "", err
+		}
+		row.SizeGiB, row.Pool = cmp.Or(row.SizeGiB, src.SizeGiB), s.poolName(of)
 		if row.SizeGiB < src.SizeGiB {
 			return "", invalidInput("size", "Volume size '%d'GB cannot be smaller than the snapshot size %dGB. "+
 				"They must be >= original snapshot size.", row.SizeGiB, src.SizeGiB)

@@ -30,7 +30,7 @@ func Example() {
 	pool, err := volume.NewPool(ctx, fake.New(fake.Config{}), volume.PoolOptions{})
 	check(err)
 
-	s, err := blockstorage.New(blockstorage.Config{Store: db, Policy: rules, Pool: pool})
+	s, err := blockstorage.New(blockstorage.Config{Store: db, Policy: rules, Pools: []*volume.Pool{pool}})
 	check(err)
 	work := reconcile.New(reconcile.Config{Store: db}) // its Run works in the background; here it is told to
 	for _, k := range s.Kinds() {

@@ -147,7 +147,7 @@ func (s *Service) TerminateConnection(ctx context.Context, id string, connector 
 			err = errors.Join(err, s.detach(ctx, a.ID))
 			continue
 		}
-		if e := s.cfg.Pool.Disconnect(ctx, a.VolumeID, a.connector()); e != nil {
+		if e := s.disconnect(ctx, &a); e != nil {
 			err = errors.Join(err, e)
 			continue
 		}

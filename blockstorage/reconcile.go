@@ -56,27 +56,40 @@ func (s *Service) stepVolume(ctx context.Context, it *reconcile.Item) (reconcile
 	if err != nil || row == nil {
 		return reconcile.Done(), err
 	}
+	if row.Status == Creating && row.Pool == "" {
+		switch err := s.place(ctx, it, row); {
+		case err != nil && hopeless(err):
+			return s.giveUpVolume(ctx, it, err)
+		case err != nil:
+			return reconcile.Next{}, err
+		}
+		s.cfg.Crash.Here("pool chosen")
+	}
+	pool, err := s.pools.of(row.Pool)
+	if err != nil {
+		return reconcile.Next{}, err
+	}
 	var call func(ctx context.Context) error
 	switch row.Status {
 	case Creating:
-		call = func(ctx context.Context) error { return s.makeVolume(ctx, row) }
+		call = func(ctx context.Context) error { return s.makeVolume(ctx, pool, row) }
 	case Deleting:
-		return s.stepDelete(ctx, it, row)
+		return s.stepDelete(ctx, it, pool, row)
 	case Extending:
 		inUse, err := s.inUse(ctx, row.ID)
 		if err != nil {
 			return reconcile.Next{}, err
 		}
 		call = func(ctx context.Context) error {
-			return s.cfg.Pool.Extend(ctx, row.ID, row.NewSize, volume.ExtendOptions{InUse: inUse})
+			return pool.Extend(ctx, row.ID, row.NewSize, volume.ExtendOptions{InUse: inUse})
 		}
 	case Reverting:
-		call = func(ctx context.Context) error { return s.cfg.Pool.Revert(ctx, row.ID, row.TargetID) }
+		call = func(ctx context.Context) error { return pool.Revert(ctx, row.ID, row.TargetID) }
 	case Uploading:
 		if row.TargetID == "" {
 			return s.abandonUpload(ctx, it, row)
 		}
-		call = func(ctx context.Context) error { return s.upload(ctx, row) }
+		call = func(ctx context.Context) error { return s.upload(ctx, pool, row) }
 	default:
 		return reconcile.Done(), nil
 	}
@@ -84,12 +97,14 @@ func (s *Service) stepVolume(ctx context.Context, it *reconcile.Item) (reconcile
 	switch {
 	case !finished:
 		return next, err
+	case errors.Is(err, nephos.ErrNoCapacity) && s.canMove(row):
+		return s.elsewhere(ctx, it, pool, row)
 	case err != nil && hopeless(err):
 		return s.giveUpVolume(ctx, it, err)
 	case err != nil:
 		return next, err
 	}
-	return s.volumeDone(ctx, it, row)
+	return s.volumeDone(ctx, it, pool, row)
 }
 
 // markVolume writes a claim.
@@ -101,19 +116,10 @@ func (s *Service) markVolume(id string) func(ctx context.Context, tx *store.Tx, 
 }
 
 // makeVolume has the pool make a volume.
-func (s *Service) makeVolume(ctx context.Context, row *volumeRow) error {
+func (s *Service) makeVolume(ctx context.Context, pool *volume.Pool, row *volumeRow) error {
 	t, err := loadType(ctx, s.cfg.Store.Reader(), row.TypeID)
 	if err != nil {
 		return err
-	}
-	if want, ok := t.ExtraSpecs["volume_backend_name"]; ok {
-		stats, err := s.cfg.Pool.Stats(ctx)
-		if err != nil {
-			return err
-		}
-		if want != stats.Backend && want != s.cfg.Backend {
-			return nephos.Errorf(nephos.ErrNoCapacity, "No valid backend was found: type %s wants %s", t.Name, want)
-		}
 	}
 	spec := volume.Spec{SizeGiB: row.SizeGiB, ExtraSpecs: t.ExtraSpecs}
 	if row.Name != nil {
@@ -121,9 +127,9 @@ func (s *Service) makeVolume(ctx context.Context, row *volumeRow) error {
 	}
 	switch {
 	case row.ImageID != "":
-		return s.fromImage(ctx, row, spec)
+		return s.fromImage(ctx, pool, row, spec)
 	case row.SourceVolumeID != "":
-		return s.cfg.Pool.Clone(ctx, row.ID, spec, row.SourceVolumeID)
+		return pool.Clone(ctx, row.ID, spec, row.SourceVolumeID)
 	case row.SnapshotID != "":
 		var snaps []snapshotRow
 		if err := s.cfg.Store.Reader().NewSelect().Model(&snaps).Where("snap.id = ?", row.SnapshotID).Scan(ctx); err != nil {
@@ -132,12 +138,12 @@ func (s *Service) makeVolume(ctx context.Context, row *volumeRow) error {
 		if len(snaps) == 0 {
 			return snapshotNotFound(row.SnapshotID)
 		}
-		return s.cfg.Pool.CreateFromSnapshot(ctx, row.ID, spec, snaps[0].VolumeID, row.SnapshotID)
+		return pool.CreateFromSnapshot(ctx, row.ID, spec, snaps[0].VolumeID, row.SnapshotID)
 	}
-	return s.cfg.Pool.Create(ctx, row.ID, spec)
+	return pool.Create(ctx, row.ID, spec)
 }
 
-func (s *Service) fromImage(ctx context.Context, row *volumeRow, spec volume.Spec) error {
+func (s *Service) fromImage(ctx context.Context, pool *volume.Pool, row *volumeRow, spec volume.Spec) error {
 	if s.cfg.Images == nil {
 		return notBuilt("creating a volume of an image")
 	}
@@ -153,7 +159,7 @@ func (s *Service) fromImage(ctx context.Context, row *volumeRow, spec volume.Spe
 	if img.VirtualSize != nil {
 		in.VirtualSize = *img.VirtualSize
 	}
-	return s.cfg.Pool.CreateFromImage(ctx, row.ID, spec, in)
+	return pool.CreateFromImage(ctx, row.ID, spec, in)
 }
 
 // abandonUpload frees a volume whose upload never got an image: the request
@@ -174,7 +180,7 @@ func (s *Service) abandonUpload(ctx context.Context, it *reconcile.Item, row *vo
 
 // upload streams a volume into its image. An image that is complete already
 // was finished by an earlier try.
-func (s *Service) upload(ctx context.Context, row *volumeRow) error {
+func (s *Service) upload(ctx context.Context, pool *volume.Pool, row *volumeRow) error {
 	if s.cfg.Sink == nil {
 		return notBuilt("making images of volumes")
 	}
@@ -185,7 +191,7 @@ func (s *Service) upload(ctx context.Context, row *volumeRow) error {
 	if img.Status == image.Active {
 		return nil
 	}
-	body, err := s.cfg.Pool.Read(ctx, row.ID)
+	body, err := pool.Read(ctx, row.ID)
 	if err != nil {
 		return err
 	}
@@ -201,10 +207,10 @@ func (s *Service) inUse(ctx context.Context, id string) (bool, error) {
 }
 
 // volumeDone records that the pool did what the status asked for.
-func (s *Service) volumeDone(ctx context.Context, it *reconcile.Item, was *volumeRow) (reconcile.Next, error) {
+func (s *Service) volumeDone(ctx context.Context, it *reconcile.Item, pool *volume.Pool, was *volumeRow) (reconcile.Next, error) {
 	format := was.Format
 	if was.Status == Creating {
-		v, err := s.cfg.Pool.Get(ctx, was.ID)
+		v, err := pool.Get(ctx, was.ID)
 		if err != nil {
 			return reconcile.Next{}, err
 		}
@@ -251,7 +257,7 @@ func (s *Service) volumeDone(ctx context.Context, it *reconcile.Item, was *volum
 
 // stepDelete takes a volume away: its snapshots first, then its attachments,
 // then itself.
-func (s *Service) stepDelete(ctx context.Context, it *reconcile.Item, row *volumeRow) (reconcile.Next, error) {
+func (s *Service) stepDelete(ctx context.Context, it *reconcile.Item, pool *volume.Pool, row *volumeRow) (reconcile.Next, error) {
 	db := s.cfg.Store.Reader()
 	waiting, err := dependants(ctx, db, "source_volume_id", row.ID)
 	if err != nil {
@@ -273,11 +279,11 @@ func (s *Service) stepDelete(ctx context.Context, it *reconcile.Item, row *volum
 			if a.Host == "" {
 				continue
 			}
-			if err := s.cfg.Pool.Disconnect(ctx, a.VolumeID, a.connector()); err != nil {
+			if err := pool.Disconnect(ctx, a.VolumeID, a.connector()); err != nil {
 				return err
 			}
 		}
-		return s.cfg.Pool.Delete(ctx, row.ID)
+		return pool.Delete(ctx, row.ID)
 	})
 	if !finished || err != nil {
 		return next, err
@@ -312,7 +318,11 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 				return reconcile.Again(s.cfg.Clock.Now().Add(patience)), nil // its end first
 			}
 		}
-		if err := s.cfg.Pool.Delete(ctx, row.ID); err != nil {
+		pool, err := s.pools.of(row.Pool)
+		if err == nil && row.Pool != "" {
+			err = pool.Delete(ctx, row.ID)
+		}
+		if err != nil {
 			s.cfg.Log.Warn("giving back a volume that could not be made", "volume", row.ID, "error", err)
 		}
 	}

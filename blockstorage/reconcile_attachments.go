@@ -20,7 +20,7 @@ func (s *Service) stepAttachment(ctx context.Context, it *reconcile.Item) (recon
 		if due := a.DetachedAt.Add(sweepAfter); s.cfg.Clock.Now().Before(due) {
 			return reconcile.Again(due), nil
 		}
-		if err := s.cfg.Pool.Disconnect(ctx, a.VolumeID, a.connector()); err != nil {
+		if err := s.disconnect(ctx, &a); err != nil {
 			return reconcile.Next{}, err
 		}
 		return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

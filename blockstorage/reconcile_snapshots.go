@@ -22,10 +22,14 @@ func (s *Service) stepSnapshot(ctx context.Context, it *reconcile.Item) (reconci
 	if err != nil || row == nil {
 		return reconcile.Done(), err
 	}
+	pool, err := s.poolOf(ctx, row.VolumeID)
+	if err != nil {
+		return reconcile.Next{}, err
+	}
 	var call func(ctx context.Context) error
 	switch row.Status {
 	case Creating:
-		call = func(ctx context.Context) error { return s.cfg.Pool.CreateSnapshot(ctx, row.VolumeID, row.ID) }
+		call = func(ctx context.Context) error { return pool.CreateSnapshot(ctx, row.VolumeID, row.ID) }
 	case Deleting:
 		n, err := dependants(ctx, s.cfg.Store.Reader(), "snapshot_id", row.ID)
 		if err != nil {
@@ -34,7 +38,7 @@ func (s *Service) stepSnapshot(ctx context.Context, it *reconcile.Item) (reconci
 		if n > 0 {
 			return reconcile.Again(s.cfg.Clock.Now().Add(time.Second)), nil
 		}
-		call = func(ctx context.Context) error { return s.cfg.Pool.DeleteSnapshot(ctx, row.VolumeID, row.ID) }
+		call = func(ctx context.Context) error { return pool.DeleteSnapshot(ctx, row.VolumeID, row.ID) }
 	default:
 		return reconcile.Done(), nil
 	}
@@ -109,7 +113,11 @@ func (s *Service) giveUpSnapshot(ctx context.Context, it *reconcile.Item, cause 
 		return reconcile.Done(), err
 	}
 	if row.Status == Creating {
-		if err := s.cfg.Pool.DeleteSnapshot(ctx, row.VolumeID, row.ID); err != nil {
+		pool, err := s.poolOf(ctx, row.VolumeID)
+		if err == nil {
+			err = pool.DeleteSnapshot(ctx, row.VolumeID, row.ID)
+		}
+		if err != nil {
 			s.cfg.Log.Warn("giving back a snapshot that could not be made", "snapshot", row.ID, "error", err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -15,18 +16,23 @@ import (
 	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/image"
+	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/store"
 )
 
-// Config are the parts of a Service. Store, Policy and Pool are needed; the
+// Config are the parts of a Service. Store, Policy and Pools are needed; the
 // zero value of the rest means production.
 type Config struct {
 	Store  *store.DB
 	Policy *policy.Enforcer // with policy.Base and [Rules] among its defaults
-	Pool   *volume.Pool     // where the bytes live
-	Clock  nephos.Clock
-	IDs    nephos.IDs
-	Log    *slog.Logger
+	// Pools are where the bytes live, told apart by their names; one without a
+	// name is called volumes. A volume goes to the pool that Scheduler chooses.
+	Pools []*volume.Pool
+	// Scheduler chooses pools; nil: one of scheduler.NewPools with its defaults.
+	Scheduler *scheduler.Scheduler
+	Clock     nephos.Clock
+	IDs       nephos.IDs
+	Log       *slog.Logger
 
 	// Images is where volumes made of images read them; nil: there are none.
 	Images ImageSource
@@ -36,10 +42,8 @@ type Config struct {
 	// Zone is the availability zone of all volumes; empty means nova.
 	Zone string
 	// HostName is the name of the service's host in what operators see; empty
-	// means nephos. The pool is HostName@Backend#Backend.
+	// means nephos. A pool is HostName@Name#Name.
 	HostName string
-	// Backend is the pool's volume_backend_name; empty means volumes.
-	Backend string
 	// DefaultType is the name of the type of volumes that name none; empty means
 	// __DEFAULT__, which [Migrations] makes.
 	DefaultType string
@@ -49,7 +53,7 @@ type Config struct {
 	// Deadline is how long the making, changing or deleting of a volume may go on;
 	// 0 means two hours.
 	Deadline time.Duration
-	// Crash is for tests; see [nephos.CrashPoint]. The points are "pool done",
+	// Crash is for tests; see [nephos.CrashPoint]. The points are "pool chosen", "pool done",
 	// "attachment recorded", "attachment connected" and "attachment disconnected".
 	Crash nephos.CrashPoint
 }
@@ -74,6 +78,8 @@ type ImageSink interface {
 // It is safe for concurrent use.
 type Service struct {
 	cfg    Config
+	pools  pools
+	choose *scheduler.Scheduler
 	worker string // tells this process apart in claims on long work
 
 	mu    sync.Mutex
@@ -83,8 +89,17 @@ type Service struct {
 // New returns a service on a database that was migrated with [Migrations]. Its
 // [Service.Kinds] must be added to the queue.
 func New(cfg Config) (*Service, error) {
-	if cfg.Store == nil || cfg.Policy == nil || cfg.Pool == nil {
-		return nil, errors.New("making the block storage service: it needs a store, a policy and a pool")
+	if cfg.Store == nil || cfg.Policy == nil {
+		return nil, errors.New("making the block storage service: it needs a store and a policy")
+	}
+	pools, err := newPools(cfg.Pools)
+	if err != nil {
+		return nil, fmt.Errorf("making the block storage service: %w", err)
+	}
+	if cfg.Scheduler == nil {
+		if cfg.Scheduler, err = scheduler.NewPools(scheduler.Config{}); err != nil {
+			return nil, fmt.Errorf("making the block storage service: %w", err)
+		}
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = nephos.WallClock{}
@@ -94,10 +109,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	orElse(&cfg.Zone, "nova")
 	orElse(&cfg.HostName, "nephos")
-	orElse(&cfg.Backend, "volumes")
 	orElse(&cfg.DefaultType, "__DEFAULT__")
 	orElse(&cfg.Deadline, 2*time.Hour)
-	return &Service{cfg: cfg, worker: cfg.IDs.New(), tasks: map[string]*task{}}, nil
+	return &Service{cfg: cfg, pools: pools, choose: cfg.Scheduler, worker: cfg.IDs.New(), tasks: map[string]*task{}}, nil
 }
 
 // orElse sets a part that was not given.

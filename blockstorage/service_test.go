@@ -136,6 +136,7 @@ type fixture struct {
 	db     *store.DB
 	clock  *clock
 	state  *fake.State
+	pools  []*volume.Pool // nil: one, on the state
 	images *images
 	queue  *reconcile.Queue
 
@@ -158,15 +159,23 @@ func newFixture(t testing.TB, db *store.DB, c *clock) *fixture {
 	return f
 }
 
+func (f *fixture) enforcer() *policy.Enforcer {
+	enforcer, err := policy.New(policy.Base(), blockstorage.Rules())
+	require.NoError(f.t, err)
+	return enforcer
+}
+
 // start makes a service as a restarted process would.
 func (f *fixture) start(crash nephos.CrashPoint) {
 	f.t.Helper()
-	enforcer, err := policy.New(policy.Base(), blockstorage.Rules())
-	require.NoError(f.t, err)
-	pool, err := volume.NewPool(f.t.Context(), fake.New(fake.Config{State: f.state, Clock: f.clock}), volume.PoolOptions{Clock: f.clock})
-	require.NoError(f.t, err)
+	if f.pools == nil {
+		pool, err := volume.NewPool(f.t.Context(), fake.New(fake.Config{State: f.state, Clock: f.clock}), volume.PoolOptions{Clock: f.clock})
+		require.NoError(f.t, err)
+		f.pools = []*volume.Pool{pool}
+	}
+	var err error
 	f.Service, err = blockstorage.New(blockstorage.Config{
-		Store: f.db, Policy: enforcer, Pool: pool, Clock: f.clock, Images: f.images, Sink: f.images, Crash: crash,
+		Store: f.db, Policy: f.enforcer(), Pools: f.pools, Clock: f.clock, Images: f.images, Sink: f.images, Crash: crash,
 	})
 	require.NoError(f.t, err)
 	f.queue = reconcile.New(reconcile.Config{Store: f.db, Clock: f.clock, Crash: crash})

@@ -108,9 +108,6 @@ func (s *Service) createSnapshot(ctx context.Context, spec SnapshotSpec, ownerKe
 	if err := checkMetadata(spec.Metadata); err != nil {
 		return Snapshot{}, err
 	}
-	if !s.cfg.Pool.Can(volume.AbilitySnapshotter) {
-		return Snapshot{}, notBuilt("snapshots")
-	}
 	c := caller(ctx)
 	id := s.cfg.IDs.New()
 	var out snapshotRow
@@ -149,6 +146,9 @@ func (s *Service) createSnapshot(ctx context.Context, spec SnapshotSpec, ownerKe
 			return invalidVolume("The snapshot cannot be created when the volume is in error status.")
 		case !slices.Contains(valid, vol.Status):
 			return invalidVolume("Volume %s status must be %s, but current status is: %s.", vol.ID, strings.Join(valid, ", "), vol.Status)
+		}
+		if !s.pools.can(vol.Pool, volume.AbilitySnapshotter) {
+			return notBuilt("snapshots")
 		}
 		t, err := loadType(ctx, tx, vol.TypeID)
 		if err != nil {

@@ -17,9 +17,11 @@ type volumeRow struct {
 	bun.BaseModel `bun:"table:blockstorage_volumes,alias:vol"`
 	Volume
 	OwnerKey  *string
-	NewSize   int    // GiB; 0 unless it is extending
-	TargetID  string // the snapshot it is reverting to, the image it is uploading to
-	BusyBy    string // the worker that has a long call of the pool under way
+	Tried     []string            // pools that had no room after all
+	Hints     map[string][]string // for the choice of a pool
+	NewSize   int                 // GiB; 0 unless it is extending
+	TargetID  string              // the snapshot it is reverting to, the image it is uploading to
+	BusyBy    string              // the worker that has a long call of the pool under way
 	BusyUntil *time.Time
 }
 

@@ -35,6 +35,7 @@ type Volume struct {
 	Status          string
 	MigrationStatus string
 	Zone            string
+	Pool            string // where it lives; empty until one was chosen
 	TypeID          string
 	TypeName        string `bun:",scanonly"`
 	SnapshotID      string // what it was made of, if so
@@ -62,6 +63,8 @@ type VolumeSpec struct {
 	SourceVolumeID    string
 	ImageID           string
 	Metadata          map[string]string
+	// Hints say where it should live: same_host and different_host name volumes.
+	Hints map[string][]string
 }
 
 // VolumeUpdate changes a volume; what is nil stays.

@@ -114,7 +114,7 @@ func (c *testCloud) startController() {
 	require.NoError(c.t, err)
 	pool, err := volume.NewPool(c.t.Context(), fakevol.New(fakevol.Config{State: c.volst, Clock: c.clock}), volume.PoolOptions{})
 	require.NoError(c.t, err)
-	c.volumes, err = blockstorage.New(blockstorage.Config{Store: c.db, Policy: c.policy, Pool: pool, Clock: c.clock, Images: c.images, Crash: crash})
+	c.volumes, err = blockstorage.New(blockstorage.Config{Store: c.db, Policy: c.policy, Pools: []*volume.Pool{pool}, Clock: c.clock, Images: c.images, Crash: crash})
 	require.NoError(c.t, err)
 	cfg := compute.Config{
 		Store: c.db, Policy: c.policy, Clock: c.clock, Fleet: c.fleet, Claims: c.claims, Images: c.images, Ports: c.network, Volumes: c.volumes, Crash: crash,

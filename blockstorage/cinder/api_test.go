@@ -77,7 +77,7 @@ func serve(t testing.TB) *server {
 	pool, err := volume.NewPool(t.Context(), fake.New(fake.Config{State: state, TotalGiB: 5000}), volume.PoolOptions{})
 	require.NoError(t, err)
 	db := storetest.Open(t, c, blockstorage.Migrations())
-	svc, err := blockstorage.New(blockstorage.Config{Store: db, Policy: enforcer, Pool: pool, Clock: c})
+	svc, err := blockstorage.New(blockstorage.Config{Store: db, Policy: enforcer, Pools: []*volume.Pool{pool}, Clock: c})
 	require.NoError(t, err)
 	queue := reconcile.New(reconcile.Config{Store: db, Clock: c})
 	for _, k := range svc.Kinds() {

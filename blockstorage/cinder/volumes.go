@@ -71,6 +71,7 @@ func (a *api) createVolume(r *httpapi.Request) (*httpapi.Response, error) {
 		Name: nullText(in, "name", "display_name"), Description: nullText(in, "description", "display_description"),
 		SizeGiB: intOf(in["size"]), Zone: textOf(in, "availability_zone"), Type: textOf(in, "volume_type"),
 		SnapshotID: dashed(textOf(in, "snapshot_id")), SourceVolumeID: dashed(textOf(in, "source_volid")), ImageID: ref, Metadata: pairsOf(in, "metadata"),
+		Hints: hintsOf(o),
 	})
 	if err != nil {
 		return nil, err
@@ -80,6 +81,24 @@ func (a *api) createVolume(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	return httpapi.Accepted(object{"volume": view}), nil
+}
+
+// hintsOf reads what the scheduler is told: texts, alone or in lists.
+func hintsOf(o object) map[string][]string {
+	out := map[string][]string{}
+	for name, v := range member(o, "OS-SCH-HNT:scheduler_hints") {
+		switch v := v.(type) {
+		case string:
+			out[name] = []string{v}
+		case []any:
+			for _, one := range v {
+				if text, ok := one.(string); ok {
+					out[name] = append(out[name], text)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // dashed writes an ID that was given without dashes with them.
@@ -140,7 +159,7 @@ func (a *api) detailedVolume(r *httpapi.Request, v blockstorage.Volume) (object,
 		o["os-vol-tenant-attr:tenant_id"] = v.ProjectID
 	}
 	if a.Backends.Allowed(ctx, "volume_extension:volume_host_attribute", v.ProjectID) {
-		o["os-vol-host-attr:host"] = a.Backends.HostOf()
+		o["os-vol-host-attr:host"] = a.Backends.HostOf(v)
 	}
 	if a.Backends.Allowed(ctx, "volume_extension:volume_mig_status_attribute", v.ProjectID) {
 		o["os-vol-mig-status-attr:migstat"], o["os-vol-mig-status-attr:name_id"] = orNull(v.MigrationStatus), nil

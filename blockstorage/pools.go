@@ -1,0 +1,233 @@
+package blockstorage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/reconcile"
+	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// pools are where volumes live, by name.
+type pools struct {
+	all    []*volume.Pool // the first has the volumes of a time before there were names
+	byName map[string]*volume.Pool
+}
+
+func newPools(all []*volume.Pool) (pools, error) {
+	p := pools{all: all, byName: map[string]*volume.Pool{}}
+	if len(all) == 0 {
+		return p, errors.New("it needs a pool")
+	}
+	for _, one := range all {
+		name := nameOf(one)
+		if strings.ContainsAny(name, "@#/") || len(name) > 200 {
+			return p, fmt.Errorf("%.300q is no name for a pool: it must be short and without @, # and /", name)
+		}
+		if p.byName[name] != nil {
+			return p, fmt.Errorf("two pools are called %s: volume.PoolOptions.Name tells them apart", name)
+		}
+		p.byName[name] = one
+	}
+	return p, nil
+}
+
+func nameOf(p *volume.Pool) string { return cmp.Or(p.Name(), "volumes") }
+
+// of returns the pool of that name.
+func (p pools) of(name string) (*volume.Pool, error) {
+	if name == "" {
+		return p.all[0], nil
+	}
+	pool := p.byName[name]
+	if pool == nil {
+		return nil, nephos.Errorf(nephos.ErrUnavailable, "the pool %s is not there: it was taken out of the configuration", name)
+	}
+	return pool, nil
+}
+
+// can reports whether the pool of that name offers the ability.
+func (p pools) can(name, ability string) bool {
+	pool, err := p.of(name)
+	return err == nil && pool.Can(ability)
+}
+
+// anyCan reports whether there is a pool that offers the ability.
+func (p pools) anyCan(ability string) bool {
+	for _, pool := range p.all {
+		if pool.Can(ability) {
+			return true
+		}
+	}
+	return false
+}
+
+// poolOf returns the pool that a volume lives in.
+func (s *Service) poolOf(ctx context.Context, volumeID string) (*volume.Pool, error) {
+	row, err := s.volumeRow(ctx, volumeID)
+	if err != nil {
+		return nil, err
+	}
+	if row == nil {
+		return nil, nephos.NotFound("Volume", clip(volumeID))
+	}
+	return s.pools.of(row.Pool)
+}
+
+// disconnect has the volume's pool let go of an attachment. Where the volume is
+// forgotten, every pool does.
+func (s *Service) disconnect(ctx context.Context, a *attachmentRow) error {
+	pool, err := s.poolOf(ctx, a.VolumeID)
+	if err == nil {
+		return pool.Disconnect(ctx, a.VolumeID, a.connector())
+	}
+	if !errors.Is(err, nephos.ErrNotFound) {
+		return err
+	}
+	var errs []error
+	for _, pool := range s.pools.all {
+		errs = append(errs, pool.Disconnect(ctx, a.VolumeID, a.connector()))
+	}
+	return errors.Join(errs...)
+}
+
+// HostOf implements [Backends].
+func (s *Service) HostOf(v Volume) string {
+	if v.Pool == "" && (v.Status == Creating || v.Status == Errored) {
+		return ""
+	}
+	return s.backend(s.poolName(volumeRow{Volume: v}))
+}
+
+// host is how operators see a pool's host, and backend the pool.
+func (s *Service) host(pool string) string    { return s.cfg.HostName + "@" + pool }
+func (s *Service) backend(pool string) string { return s.host(pool) + "#" + pool }
+
+// place chooses the pool of a volume that has none, and writes it down before
+// anybody makes it there.
+func (s *Service) place(ctx context.Context, it *reconcile.Item, row *volumeRow) error {
+	t, err := loadType(ctx, s.cfg.Store.Reader(), row.TypeID)
+	if err != nil {
+		return err
+	}
+	candidates, err := s.candidates(ctx, row)
+	if err != nil {
+		return err
+	}
+	req := scheduler.VolumeRequest{
+		ID: row.ID, ProjectID: row.ProjectID, SizeGB: int64(row.SizeGiB), Zone: row.Zone, ExtraSpecs: t.ExtraSpecs, Hints: row.Hints,
+	}
+	for _, name := range row.Tried {
+		req.Ignore = append(req.Ignore, s.backend(name))
+	}
+	for _, hint := range []struct {
+		name string
+		to   *[]string
+	}{{"same_host", &req.Same}, {"different_host", &req.Different}} {
+		if *hint.to, err = s.backendsOf(ctx, row.Hints[hint.name]); err != nil {
+			return err
+		}
+	}
+	chosen, err := s.choose.SelectPool(candidates, req, scheduler.Options{})
+	if err != nil {
+		return err
+	}
+	_, name, _ := strings.Cut(chosen.Choices[0].Host.ID, "#")
+	err = it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.NewRaw("UPDATE blockstorage_volumes SET pool = ? WHERE id = ? AND status = ?", name, row.ID, Creating).Exec(ctx)
+		return err
+	})
+	row.Pool = name
+	return err
+}
+
+// poolName is the name of the pool that a volume lives in.
+func (s *Service) poolName(row volumeRow) string {
+	return cmp.Or(row.Pool, nameOf(s.pools.all[0]))
+}
+
+// canMove reports whether a volume that its pool has no room for may be tried in
+// another: not if it is made of what is in the pool.
+func (s *Service) canMove(row *volumeRow) bool {
+	return row.Status == Creating && row.SourceVolumeID == "" && row.SnapshotID == "" && len(row.Tried)+1 < len(s.pools.all)
+}
+
+// elsewhere gives up a pool that had no room after all, for another.
+func (s *Service) elsewhere(ctx context.Context, it *reconcile.Item, pool *volume.Pool, row *volumeRow) (reconcile.Next, error) {
+	if err := pool.Delete(ctx, row.ID); err != nil {
+		return reconcile.Next{}, err
+	}
+	return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		moved := *row
+		moved.Tried, moved.Pool = append(slices.Clone(row.Tried), row.Pool), ""
+		_, err := tx.NewUpdate().Model(&moved).Column("tried", "pool").WherePK().Where("status = ?", Creating).Returning("NULL").Exec(ctx)
+		if err != nil {
+			return err
+		}
+		return it.Settle(ctx, tx, reconcile.Again(time.Time{}))
+	})
+}
+
+// backendsOf names the pools of volumes.
+func (s *Service) backendsOf(ctx context.Context, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var names []string
+	err := s.cfg.Store.Reader().NewSelect().Table("blockstorage_volumes").Column("pool").Where("id IN (?)", bun.List(ids)).Scan(ctx, &names)
+	for i := range names {
+		names[i] = s.backend(s.poolName(volumeRow{Volume: Volume{Pool: names[i]}}))
+	}
+	return names, err
+}
+
+// candidates describes the pools to the scheduler. A pool that cannot do what
+// the volume needs, or does not answer, is down for it.
+func (s *Service) candidates(ctx context.Context, row *volumeRow) ([]scheduler.Pool, error) {
+	var sums []struct {
+		Pool string
+		N    int
+		GiB  int64 `bun:"gib"`
+	}
+	err := s.cfg.Store.Reader().NewRaw("SELECT pool, COUNT(*) AS n, SUM(size_gib) AS gib FROM blockstorage_volumes WHERE pool <> '' OR status <> ? GROUP BY pool", Creating).Scan(ctx, &sums)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]scheduler.Pool, 0, len(s.pools.all))
+	for i, pool := range s.pools.all {
+		name := nameOf(pool)
+		stats, err := pool.Stats(ctx)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			s.cfg.Log.Warn("a pool does not tell its capacity: it gets no volumes", "pool", name, "error", err)
+		}
+		p := scheduler.Pool{
+			ID: s.backend(name), Zone: s.cfg.Zone, Up: err == nil, Enabled: row.ImageID == "" || pool.Can(volume.AbilityImageWriter),
+			TotalGB: stats.TotalGiB, FreeGB: stats.FreeGiB, Thin: stats.Thin, Thick: !stats.Thin,
+			Capabilities: map[string]string{
+				"volume_backend_name": cmp.Or(stats.Backend, name), "storage_protocol": stats.Protocol, "pool_name": name,
+				"thin_provisioning_support": strconv.FormatBool(stats.Thin), "vendor_name": "Nephos",
+			},
+		}
+		for _, sum := range sums {
+			if sum.Pool == name || sum.Pool == "" && i == 0 {
+				p.ProvisionedGB, p.Volumes = p.ProvisionedGB+float64(sum.GiB), p.Volumes+sum.N
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
