@@ -47,6 +47,8 @@ type Config struct {
 	Bus     bus.Bus // nil: inside this process
 	Blobs   *blob.Store
 	Volumes *volume.Pool
+	// MoreVolumes are further pools; the scheduler chooses among all of them.
+	MoreVolumes []*volume.Pool
 	Hosts   []Host // those that this process runs
 
 	CloudID string // labels everything on the hosts; needed with Hosts
@@ -209,7 +211,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	}
 	c.BlockStorage, err = blockstorage.New(blockstorage.Config{
 		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
-		Pool: cfg.Volumes, Images: c.Image, Sink: c.Image,
+		Pools: append([]*volume.Pool{cfg.Volumes}, cfg.MoreVolumes...), Images: c.Image, Sink: c.Image,
 	})
 	if err != nil {
 		return err
