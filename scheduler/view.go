@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -171,6 +172,28 @@ func (h HostView) Metric(name string) (float64, bool) {
 		return v, ok
 	}
 	return 0, false
+}
+
+// Metrics returns the names of the host's measurements, sorted.
+func (h HostView) Metrics() []string {
+	if m := h.rest().more; m != nil {
+		return slices.Sorted(maps.Keys(m.metrics))
+	}
+	return nil
+}
+
+// Classes returns the resource classes that the host has.
+func (h HostView) Classes() []string {
+	t := h.rest()
+	out := make([]string, 0, len(t.dense)+len(t.extra))
+	for _, cells := range [][]cell{t.dense[:], t.extra} {
+		for k := range cells {
+			if cells[k].inv != (Inventory{}) {
+				out = append(out, cells[k].class)
+			}
+		}
+	}
+	return out
 }
 
 // Pool returns the pool of storage, or nil if this is a host of servers.
