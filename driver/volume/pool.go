@@ -58,6 +58,9 @@ func NewPool(ctx context.Context, d Driver, opts PoolOptions) (*Pool, error) {
 	return &Pool{d: d, opts: opts, abilities: abilities}, nil
 }
 
+// Name returns what tells the pool apart from others, as the options said.
+func (p *Pool) Name() string { return p.opts.Name }
+
 // Can reports whether the driver offers the optional interface of that name.
 func (p *Pool) Can(name string) bool { return slices.Contains(p.abilities, name) }
 
