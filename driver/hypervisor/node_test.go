@@ -38,11 +38,14 @@ func node(t *testing.T, cfg fake.Config, opts hypervisor.NodeOptions) *hyperviso
 type bare struct{ hypervisor.Driver }
 
 func TestAbsentAbilities(t *testing.T) {
-	d, err := fake.Open(fake.Config{})
+	d, err := fake.Open(fake.Config{Wires: fake.NewWires()})
 	require.NoError(t, err)
 	all := []string{
 		hypervisor.CanHotPlug, hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanSnapshot,
 		hypervisor.CanConsoleLog, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose,
+		hypervisor.CanResizeDisk, hypervisor.CanThrottleDisk, hypervisor.CanDecryptDisk, hypervisor.CanExportDisk,
+		hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanStatistics, hypervisor.CanSetPassword,
+		hypervisor.CanLiveMigrate, hypervisor.CanCacheImages,
 	}
 	has, err := hypervisor.AbilitiesOf(t.Context(), d)
 	require.NoError(t, err)
@@ -58,14 +61,27 @@ func TestAbsentAbilities(t *testing.T) {
 		_, consoleErr := n.Console(ctx, "g", hypervisor.VNC)
 		_, eventsErr := n.Events(ctx)
 		_, diagErr := n.Diagnostics(ctx, "g")
+		_, statErr := n.Statistics(ctx, "g")
+		_, _, exportErr := n.ExportDisk(ctx, "g", "root")
+		_, checkErr := n.CheckMigration(ctx, "g", hypervisor.Host{})
+		_, prepareErr := n.PrepareMigration(ctx, "g", spec(), hypervisor.PrepareOptions{})
+		_, migrationErr := n.Migration(ctx, "g")
+		_, imageErr := n.EnsureImage(ctx, hypervisor.ImageSpec{}, nil)
+		_, imagesErr := n.ListImages(ctx)
 		for _, err := range []error{
 			n.Reboot(ctx, "g", true), n.Pause(ctx, "g"), n.Unpause(ctx, "g"), n.Suspend(ctx, "g"), n.Resume(ctx, "g"),
 			n.Snapshot(ctx, "g", "root", "/x"), logErr, consoleErr, eventsErr, diagErr,
+			statErr, exportErr, checkErr, prepareErr, migrationErr, imageErr, imagesErr,
+			n.ResizeDisk(ctx, "g", "root", 1), n.ThrottleDisk(ctx, "g", "root", driver.Limits{}),
+			n.ImportDisk(ctx, "g", "root", hypervisor.DiskImage{}, nil), n.Rescue(ctx, "g", driver.Disk{}), n.Unrescue(ctx, "g"),
+			n.SetPassword(ctx, "g", "", "x"), n.Migrate(ctx, "g", hypervisor.MigrationTarget{}, hypervisor.MigrateOptions{}),
+			n.AbortMigration(ctx, "g"), n.EvictImage(ctx, "x"),
 		} {
 			require.ErrorIs(t, err, errors.ErrUnsupported)
 		}
 		disks, nics := n.HotPlug()
 		require.False(t, disks || nics)
+		require.Empty(t, n.EncryptionFormats())
 	}
 }
 

@@ -44,10 +44,12 @@ func (d *Driver) Reboot(ctx context.Context, id string, hard bool) error {
 		if !hard && g.state != hypervisor.Running {
 			return conflict(g, "reboot")
 		}
+		if g.left() || g.state == hypervisor.Incoming {
+			return d.power(g, now) // which says why not
+		}
 		g.console.cut(now)
 		g.state, g.suspended = hypervisor.Stopped, false
-		d.power(g, now)
-		return nil
+		return d.power(g, now)
 	})
 }
 
@@ -96,8 +98,7 @@ func (d *Driver) Resume(ctx context.Context, id string) error {
 		if !g.suspended && !g.on() {
 			return conflict(g, "resume")
 		}
-		d.power(g, now)
-		return nil
+		return d.power(g, now)
 	})
 }
 
@@ -117,7 +118,7 @@ func (d *Driver) ConsoleLog(ctx context.Context, id string, max int64) (log []by
 
 // Console implements hypervisor.Consoler.
 func (d *Driver) Console(ctx context.Context, id string, kind hypervisor.ConsoleKind) (rwc io.ReadWriteCloser, err error) {
-	if kind != hypervisor.VNC && kind != hypervisor.Serial {
+	if kind != hypervisor.VNC && kind != hypervisor.Serial && kind != hypervisor.SPICE {
 		return nil, fmt.Errorf("open a console of guest %s: kind %.20q: %w", id, kind, errUnsupported)
 	}
 	err = d.with(ctx, "Console", id, func(g *guest, _ time.Time) error {
@@ -152,7 +153,7 @@ func (d *Driver) Diagnostics(ctx context.Context, id string) (values map[string]
 			"uptime":         int64(now.Sub(g.started) / time.Second),
 			"config_drive":   findDisk(g.spec.Disks, "config") != nil,
 			"num_cpus":       g.vcpus,
-			"num_disks":      len(g.spec.Disks),
+			"num_disks":      len(g.disks()),
 			"num_nics":       len(g.spec.NICs),
 			"memory_details": map[string]any{"maximum": g.memory, "used": g.memory},
 		}

@@ -34,6 +34,16 @@ type Config struct {
 	// BootTime is how long a boot takes by the clock, as its text shows; zero is
 	// at once. It delays no call.
 	BootTime time.Duration
+	// Behave says how a guest behaves, by its name and id, each time that it is
+	// switched on; nil is by BootText, BootTime and DeafGuests. Something must call
+	// [State.Play] for what a guest does after its boot.
+	Behave func(name, id string) Behaviour
+	// Wires connect this host, by its Name, to those that guests can move to and
+	// come from; nil does not offer LiveMigrator.
+	Wires *Wires
+	// MigrationTime is how long a live migration takes by the clock; zero is at
+	// once.
+	MigrationTime time.Duration
 	// DeafGuests ignore a request to power off, so that Stop and a soft reboot
 	// wait for their grace.
 	DeafGuests bool
@@ -76,6 +86,9 @@ func Open(cfg Config) (*Driver, error) {
 	cfg.State.mu.Lock()
 	cfg.State.clock = cfg.Clock
 	cfg.State.mu.Unlock()
+	if cfg.Wires != nil {
+		cfg.Wires.plug(cfg.Name, cfg.State)
+	}
 	return &Driver{cfg: cfg, state: cfg.State, clock: cfg.Clock}, nil
 }
 
@@ -94,7 +107,12 @@ func (d *Driver) Abilities(context.Context) ([]string, error) {
 	all := []string{
 		hypervisor.CanHotPlug, hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend,
 		hypervisor.CanSnapshot, hypervisor.CanConsoleLog, hypervisor.CanConsole, hypervisor.CanEvents,
-		hypervisor.CanDiagnose,
+		hypervisor.CanDiagnose, hypervisor.CanResizeDisk, hypervisor.CanThrottleDisk, hypervisor.CanDecryptDisk,
+		hypervisor.CanExportDisk, hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanStatistics,
+		hypervisor.CanSetPassword, hypervisor.CanCacheImages,
+	}
+	if d.cfg.Wires != nil {
+		all = append(all, hypervisor.CanLiveMigrate)
 	}
 	return slices.DeleteFunc(all, func(a string) bool { return slices.Contains(d.cfg.Without, a) }), nil
 }

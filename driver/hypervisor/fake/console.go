@@ -77,9 +77,10 @@ type stream struct {
 func newStream(owner *Driver, kind hypervisor.ConsoleKind, prompt string, forget func()) *stream {
 	s := &stream{owner: owner, kind: kind, prompt: prompt, forget: forget}
 	s.ready.L = &s.mu
-	if kind == hypervisor.VNC {
+	switch kind {
+	case hypervisor.VNC:
 		s.buf = []byte("RFB 003.008\n")
-	} else {
+	case hypervisor.Serial:
 		s.buf = []byte(prompt)
 	}
 	return s
@@ -128,7 +129,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	if off {
 		return 0, fmt.Errorf("write to console: %w", net.ErrClosed)
 	}
-	if s.kind == hypervisor.VNC {
+	if s.kind != hypervisor.Serial {
 		s.put(p)
 		return len(p), nil
 	}

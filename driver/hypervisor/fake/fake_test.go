@@ -15,13 +15,18 @@ import (
 
 func TestSuite(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	state := fake.NewState()
+	state, wires, peer := fake.NewState(), fake.NewWires(), fake.NewState()
 	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
-		d, err := fake.Open(fake.Config{CloudID: "cloud", Name: "host1", State: state})
+		d, err := fake.Open(fake.Config{CloudID: "cloud", Name: "host1", State: state, Wires: wires})
 		require.NoError(t, err)
 		return d
 	}, hypervisortest.Options{
-		CloudID: "cloud", BootText: "nephos-guest: ready", Alive: true, Guests: 100,
+		CloudID: "cloud", BootText: "nephos-guest: ready", Alive: true, Guests: 100, GuestAgent: true,
+		Peer: func(t drivertest.T) hypervisor.Driver {
+			d, err := fake.Open(fake.Config{CloudID: "cloud", Name: "host2", State: peer, Wires: wires})
+			require.NoError(t, err)
+			return d
+		},
 		NIC: func(_ drivertest.T, n int) driver.NIC {
 			return driver.NIC{ID: "port", MAC: "02:00:00:00:00:01", Device: "tap0"}
 		},

@@ -190,3 +190,71 @@ func BenchmarkBoot(b *testing.B) {
 		}
 	}
 }
+
+func TestLiveMigrationTakesItsTime(t *testing.T) {
+	clock, wires := &handClock{now: time.Unix(100, 0)}, fake.NewWires()
+	host := func(name string) *fake.Driver {
+		d, err := fake.Open(fake.Config{Name: name, Clock: clock, Wires: wires, MigrationTime: 10 * time.Second})
+		require.NoError(t, err)
+		return d
+	}
+	a, b := host("a"), host("b")
+	ctx := t.Context()
+	require.NoError(t, a.Ensure(ctx, "g", small()))
+	require.NoError(t, a.Start(ctx, "g"))
+	for _, abort := range []bool{true, false} {
+		target, err := b.PrepareMigration(ctx, "g", small(), hypervisor.PrepareOptions{CopyDisks: []string{"root"}})
+		require.NoError(t, err)
+		require.Contains(t, target.Disks, "root")
+		require.NoError(t, a.Migrate(ctx, "g", target, hypervisor.MigrateOptions{}))
+		other := target
+		other.Address = "fake:c"
+		require.ErrorIs(t, a.Migrate(ctx, "g", other, hypervisor.MigrateOptions{}), nephos.ErrConflict)
+		clock.pass(4 * time.Second)
+		m, err := a.Migration(ctx, "g")
+		require.NoError(t, err)
+		require.Equal(t, hypervisor.MigrationActive, m.Phase)
+		require.EqualValues(t, 64<<20*4/10, m.MemoryProcessed)
+		if abort {
+			require.NoError(t, a.AbortMigration(ctx, "g"))
+			require.NoError(t, b.AbortMigration(ctx, "g"))
+		}
+		clock.pass(6 * time.Second)
+		m, err = a.Migration(ctx, "g")
+		require.NoError(t, err)
+		g, err := a.Get(ctx, "g")
+		require.NoError(t, err)
+		if abort {
+			require.Equal(t, hypervisor.MigrationAborted, m.Phase)
+			require.Equal(t, hypervisor.Running, g.State)
+			continue
+		}
+		require.Equal(t, hypervisor.MigrationCompleted, m.Phase)
+		require.Equal(t, hypervisor.Stopped, g.State)
+	}
+	// And back, over what is left there.
+	target, err := a.PrepareMigration(ctx, "g", small(), hypervisor.PrepareOptions{})
+	require.NoError(t, err)
+	require.NoError(t, b.Migrate(ctx, "g", target, hypervisor.MigrateOptions{}))
+	clock.pass(10 * time.Second)
+	m, err := b.Migration(ctx, "g")
+	require.NoError(t, err)
+	require.Equal(t, hypervisor.MigrationCompleted, m.Phase)
+	g, err := a.Get(ctx, "g")
+	require.NoError(t, err)
+	require.Equal(t, hypervisor.Running, g.State)
+}
+
+func TestWhatTheDriverIsToldCanBeSeen(t *testing.T) {
+	d, err := fake.Open(fake.Config{})
+	require.NoError(t, err)
+	ctx := t.Context()
+	require.NoError(t, d.Ensure(ctx, "g", small()))
+	require.NoError(t, d.ThrottleDisk(ctx, "g", "root", driver.Limits{TotalIOPS: 9}))
+	require.Equal(t, driver.Limits{TotalIOPS: 9}, d.State().Limits("g", "root"))
+	require.NoError(t, d.Start(ctx, "g"))
+	require.NoError(t, d.SetPassword(ctx, "g", "", "secret"))
+	password, ok := d.State().Password("g", "root")
+	require.True(t, ok)
+	require.Equal(t, "secret", password)
+}

@@ -57,7 +57,11 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 	g := s.guests[id]
 	if g == nil {
 		g = &guest{id: id, state: hypervisor.Stopped, streams: make(map[*stream]struct{})}
+		g.held.content = s.imports[id]
+		delete(s.imports, id)
 		s.guests[id] = g
+	} else if g.state == hypervisor.Incoming {
+		return fail(conflict(g, "ensure"))
 	} else if g.spec.CloudID != spec.CloudID {
 		return fail(fmt.Errorf("the guest belongs to another cloud: %w", nephos.ErrConflict))
 	}
@@ -65,6 +69,7 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 		return fail(fmt.Errorf("the guest is %s and nothing can be plugged: %w", g.state, errUnsupported))
 	}
 	g.spec = clone(spec)
+	g.forget()
 	return after
 }
 
@@ -90,16 +95,19 @@ func (d *Driver) with(ctx context.Context, method, id string, f func(*guest, tim
 // Start implements hypervisor.Driver.
 func (d *Driver) Start(ctx context.Context, id string) error {
 	return d.with(ctx, "Start", id, func(g *guest, now time.Time) error {
-		d.power(g, now)
-		return nil
+		return d.power(g, now)
 	})
 }
 
 // power brings a guest to Running from whatever it is.
-func (d *Driver) power(g *guest, now time.Time) {
+func (d *Driver) power(g *guest, now time.Time) error {
 	switch {
+	case g.state == hypervisor.Incoming:
+		return conflict(g, "start")
+	case g.left():
+		return nephos.Errorf(nephos.ErrConflict, "start guest %s: it has gone to %s", g.id, g.held.migration.to)
 	case g.state == hypervisor.Running:
-		return
+		return nil
 	case g.state == hypervisor.Paused:
 	case g.suspended:
 		g.suspended = false
@@ -107,14 +115,13 @@ func (d *Driver) power(g *guest, now time.Time) {
 	default:
 		g.started = now
 		g.vcpus, g.memory = g.spec.VCPUs, g.spec.MemoryMiB
-		text := d.cfg.BootText
-		if text == "" {
-			text = BootText(d.cfg.Name, g.id, g.spec.Name)
-		}
-		g.console.boot(text, now, d.cfg.BootTime)
+		b := d.behaviour(g)
+		g.console.boot(b.BootText, now, b.BootTime)
+		g.script = b.script(now)
 	}
 	g.state = hypervisor.Running
 	d.state.tell(hypervisor.Event{ID: g.id, State: hypervisor.Running, At: now})
+	return nil
 }
 
 // Stop implements hypervisor.Driver.
@@ -123,12 +130,15 @@ func (d *Driver) Stop(ctx context.Context, id string, opts hypervisor.StopOption
 	if err != nil {
 		return err
 	}
-	if d.cfg.DeafGuests && opts.Grace > 0 {
+	if opts.Grace > 0 && d.deaf(id) {
 		if err := d.wait(ctx, id, opts.Grace); err != nil {
 			return fmt.Errorf("stop guest %s: %w", id, err)
 		}
 	}
 	err = d.state.change(id, "stop", func(g *guest) error {
+		if g.state == hypervisor.Incoming {
+			return conflict(g, "stop")
+		}
 		d.state.off(g, hypervisor.Stopped, false, d.clock.Now())
 		g.suspended = false
 		return nil
@@ -161,6 +171,7 @@ func (d *Driver) Destroy(ctx context.Context, id string) error {
 		s.off(g, hypervisor.Stopped, false, d.clock.Now())
 		delete(s.guests, id)
 	}
+	delete(s.imports, id)
 	return after
 }
 

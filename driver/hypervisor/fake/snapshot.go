@@ -15,20 +15,22 @@ import (
 // of the disk's size whose first cluster tells which guest and disk it came
 // from.
 func (d *Driver) Snapshot(ctx context.Context, id, diskID, path string) error {
-	var size int64
+	var image content
 	err := d.with(ctx, "Snapshot", id, func(g *guest, _ time.Time) error {
 		disk := findDisk(g.spec.Disks, diskID)
 		if disk == nil {
 			return fmt.Errorf("snapshot guest %s: disk %s: %w", id, diskID, nephos.ErrNotFound)
 		}
-		size = disk.SizeBytes
+		image = g.content(*disk)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	text := "nephos fake disk " + diskID + " of guest " + id + "\n"
-	if err := os.WriteFile(path, qcow2(max(size, 1<<20), []byte(text)), 0o600); err != nil {
+	if image.image.Format == "raw" {
+		image.bytes = qcow2(max(image.image.VirtualSize, 1<<20), image.bytes)
+	}
+	if err := os.WriteFile(path, image.bytes, 0o600); err != nil {
 		return fmt.Errorf("snapshot guest %s: %w", id, err)
 	}
 	return nil

@@ -21,6 +21,9 @@ type State struct {
 	boots  int
 	clock  nephos.Clock // of the driver opened last
 	subs   map[*subscriber]struct{}
+
+	images  map[string]hypervisor.CachedImage // by digest
+	imports map[string]map[string]content     // of guests that are not there yet
 }
 
 // NewState returns the memory of a host without guests.
@@ -38,7 +41,9 @@ type guest struct {
 	vcpus     int // at power-on, as memory is: changes wait for the next
 	memory    int
 	console   console
+	script    []act // what it does by itself, in the order of time
 	streams   map[*stream]struct{}
+	held      held
 }
 
 func (g *guest) on() bool { return g.state == hypervisor.Running || g.state == hypervisor.Paused }
@@ -47,13 +52,10 @@ func (g *guest) view() hypervisor.Guest {
 	v := hypervisor.Guest{
 		ID: g.id, CloudID: g.spec.CloudID, Name: g.spec.Name, Revision: g.spec.Revision,
 		State: g.state, Labels: maps.Clone(g.spec.Labels),
-		Disks: make([]string, 0, len(g.spec.Disks)), NICs: make([]string, 0, len(g.spec.NICs)),
+		Disks: ids(g.disks()), NICs: make([]string, 0, len(g.spec.NICs)),
 	}
 	if g.on() {
 		v.Started = g.started
-	}
-	for _, d := range g.spec.Disks {
-		v.Disks = append(v.Disks, d.ID)
 	}
 	for _, n := range g.spec.NICs {
 		v.NICs = append(v.NICs, n.ID)
@@ -79,6 +81,7 @@ func clone(s hypervisor.Spec) hypervisor.Spec {
 func (s *State) off(g *guest, to hypervisor.State, byGuest bool, now time.Time) {
 	was := g.on()
 	g.state = to
+	g.script = nil
 	g.console.cut(now)
 	for st := range g.streams {
 		st.end()
@@ -168,9 +171,9 @@ func (s *State) Remove(id string) {
 // localBytes is what the local disks of all guests may grow to.
 func (s *State) localBytes() (sum int64) {
 	for _, g := range s.guests {
-		for _, d := range g.spec.Disks {
+		for _, d := range g.disks() {
 			if d.Source.Type == "local" {
-				sum += d.SizeBytes
+				sum += g.size(d)
 			}
 		}
 	}

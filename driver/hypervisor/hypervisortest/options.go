@@ -2,6 +2,7 @@ package hypervisortest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -29,6 +30,14 @@ type Options struct {
 	// power off or to let go of a device. Without it guests are stopped without
 	// grace, and nothing is unplugged from running ones.
 	Alive bool
+	// GuestAgent says that guests run the agent that sets passwords.
+	GuestAgent bool
+	// Peer, if set, opens the driver of another host, which finds what one that
+	// was opened before left, for guests to migrate to; without it live migration
+	// is not tested. Guests of the suite may have local disks only.
+	Peer func(t drivertest.T) hypervisor.Driver
+	// PeerAddress is an IP address of the peer's host for PrepareMigration.
+	PeerAddress string
 	// PowerOff makes a running guest power itself off, Crash kills its machine;
 	// without them these events are not tested.
 	PowerOff, Crash func(t drivertest.T, id string)
@@ -45,6 +54,7 @@ type suite struct {
 	t    drivertest.T
 	d    hypervisor.Driver
 	o    Options
+	has  []string // abilities
 	open func(drivertest.T) hypervisor.Driver
 }
 
@@ -54,6 +64,9 @@ func (s *suite) ctx() context.Context {
 	s.t.Cleanup(cancel)
 	return ctx
 }
+
+// can tells whether the driver offers an ability.
+func (s *suite) can(ability string) bool { return slices.Contains(s.has, ability) }
 
 // newID returns the ID of a guest that is destroyed when the test ends.
 func (s *suite) newID() string {

@@ -1,7 +1,6 @@
 package hypervisortest
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -33,12 +32,11 @@ func Tests(open func(t drivertest.T) hypervisor.Driver, o Options) []drivertest.
 		tests = append(tests, drivertest.Test{Name: name, Run: func(t drivertest.T) {
 			s := &suite{t: t, o: o, open: open, d: open(t)}
 			t.Cleanup(func() { require.NoError(t, s.d.Close()) })
-			if ability != "" {
-				has, err := hypervisor.AbilitiesOf(s.ctx(), s.d)
-				require.NoError(t, err)
-				if !slices.Contains(has, ability) {
-					t.Skipf("the driver is no %s", ability)
-				}
+			var err error
+			s.has, err = hypervisor.AbilitiesOf(s.ctx(), s.d)
+			require.NoError(t, err)
+			if ability != "" && !s.can(ability) {
+				t.Skipf("the driver is no %s", ability)
 			}
 			f(s)
 		}})
@@ -64,5 +62,16 @@ func Tests(open func(t drivertest.T) hypervisor.Driver, o Options) []drivertest.
 	run("Events", hypervisor.CanEvents, (*suite).testEvents)
 	run("GuestEvents", hypervisor.CanEvents, (*suite).testGuestEvents)
 	run("Diagnostics", hypervisor.CanDiagnose, (*suite).testDiagnostics)
+	run("ResizeDisk", hypervisor.CanResizeDisk, (*suite).testResizeDisk)
+	run("ThrottleDisk", hypervisor.CanThrottleDisk, (*suite).testThrottleDisk)
+	run("DecryptDisk", hypervisor.CanDecryptDisk, (*suite).testDecryptDisk)
+	run("ExportDisk", hypervisor.CanExportDisk, (*suite).testExportDisk)
+	run("ImportDisk", hypervisor.CanImportDisk, (*suite).testImportDisk)
+	run("Rescue", hypervisor.CanRescue, (*suite).testRescue)
+	run("Statistics", hypervisor.CanStatistics, (*suite).testStatistics)
+	run("SetPassword", hypervisor.CanSetPassword, (*suite).testSetPassword)
+	run("ImageCache", hypervisor.CanCacheImages, (*suite).testImages)
+	run("LiveMigrate", hypervisor.CanLiveMigrate, (*suite).testLiveMigrate)
+	run("AbortMigration", hypervisor.CanLiveMigrate, (*suite).testAbortMigration)
 	return tests
 }
