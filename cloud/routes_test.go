@@ -1,6 +1,7 @@
 package cloud_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,8 +10,9 @@ import (
 	"github.com/nephos-cloud/nephos/httpapi"
 )
 
-// mounted are the names of the APIs.
-var mounted = []string{"identity", "image", "network", "volume", "compute", "placement", "watch"}
+// mounted are the names of the APIs; that of events, whose answers have no end,
+// is tested by itself.
+var mounted = []string{"identity", "image", "network", "volume", "compute", "placement"}
 
 func routes(t *testing.T, c *cloudtest.Cloud, name string) []httpapi.Route {
 	t.Helper()
@@ -25,7 +27,7 @@ func TestEveryRouteNamesRulesThatExist(t *testing.T) {
 	for _, r := range c.Policy.Rules() {
 		known[r.Name] = true
 	}
-	for _, name := range mounted {
+	for _, name := range append(slices.Clone(mounted), "watch") {
 		t.Run(name, func(t *testing.T) {
 			all := routes(t, c, name)
 			require.NotEmpty(t, all)
