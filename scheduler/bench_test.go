@@ -25,7 +25,7 @@ func fleet(tb testing.TB, n int) *scheduler.Snapshot {
 				scheduler.VCPU: int64(i*7) % 500, scheduler.MemoryMB: int64(i*7919) % 380000, scheduler.DiskGB: int64(i*31) % 4000,
 			},
 			Traits:     []string{"HW_CPU_X86_AVX", "HW_CPU_X86_AVX2", "COMPUTE_NODE"},
-			Attributes: map[string]string{"hypervisor_type": "QEMU", "hypervisor_version": "7002000", "cpu_info": `{"arch":"x86_64","features":["aes","avx"]}`},
+			Attributes: map[string]string{"hypervisor_hostname": fmt.Sprintf("host-%06d", i), "host_ip": fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), "hypervisor_type": "QEMU", "hypervisor_version": "7002000", "cpu_info": `{"arch":"x86_64","features":["aes","avx"]}`},
 			Supported:  []scheduler.Guest{{Arch: "x86_64", HVType: "kvm", VMMode: "hvm"}, {Arch: "x86_64", HVType: "qemu", VMMode: "hvm"}},
 		})
 		if err != nil {

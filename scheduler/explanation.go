@@ -163,6 +163,24 @@ func (r *run) explainWeights(top []scored) []HostWeights {
 	return out
 }
 
+// part says whether the stage turns the host away, and which part of what was
+// wanted the host lacks: 1 if it is not about an amount.
+func (st *stage) part(v *view, i int32) (part float64, failed bool) {
+	if w := st.check.walk; w != nil {
+		if why, _, part, ok := w.quick(v, i); ok {
+			return part, why != nil
+		}
+	}
+	vd := st.ask(v, i)
+	switch {
+	case vd.Passed():
+		return 0, false
+	case vd.Class != "" && vd.Wanted > 0:
+		return float64(vd.short()) / float64(vd.Wanted), true
+	}
+	return 1, true
+}
+
 // nearest finds the host that the fewest filters turn away, and of these the
 // one that falls short by the least part of what is wanted.
 func (r *run) nearest() *Miss {
@@ -170,18 +188,14 @@ func (r *run) nearest() *Miss {
 	for i := range int32(len(r.v.rows)) {
 		fails, short := 0, 0.0
 		for _, st := range r.stages {
-			vd := st.ask(r.v, i)
-			if vd.Passed() {
+			part, failed := st.part(r.v, i)
+			if !failed {
 				continue
 			}
 			if fails++; fails > bestFails {
 				break
 			}
-			if vd.Class != "" && vd.Wanted > 0 {
-				short += float64(vd.short()) / float64(vd.Wanted)
-			} else {
-				short++
-			}
+			short += part
 		}
 		better := fails < bestFails || fails == bestFails && (short < bestShort ||
 			short == bestShort && r.v.rests[i].id < r.v.rests[best].id)

@@ -21,8 +21,9 @@ type Check struct {
 	// to do.
 	Host func(h HostView) Verdict
 	// Shared says that the verdict depends on nothing of the host but its zone,
-	// traits, attributes, supported guests and aggregates. Hosts that have all
-	// these in common get one verdict.
+	// traits, supported guests, aggregates, and attributes other than
+	// hypervisor_hostname and host_ip. Hosts that have all these in common get
+	// one verdict.
 	Shared bool
 	// EachPick says that when one server of several has been placed, every host
 	// is to be asked again for the next. Otherwise only the host that got the

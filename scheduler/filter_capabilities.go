@@ -66,14 +66,14 @@ func (ComputeCapabilitiesFilter) Prepare(req *Request) Check {
 func hostFact(name string) bool {
 	switch name {
 	case "free_ram_mb", "total_usable_ram_mb", "vcpus_total", "vcpus_used", "free_disk_mb",
-		"num_instances", "num_io_ops", "host", "nodename", "hypervisor_hostname":
+		"num_instances", "num_io_ops", "host", "nodename", "hypervisor_hostname", "host_ip":
 		return true
 	}
 	return false
 }
 
 func capabilityOf(h HostView, scope []string) (string, bool) {
-	if len(scope) == 1 && hostFact(scope[0]) {
+	if len(scope) == 1 && hostFact(scope[0]) && scope[0] != "host_ip" {
 		return factOf(h, scope[0])
 	}
 	text, ok := h.Attribute(scope[0])

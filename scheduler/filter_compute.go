@@ -13,9 +13,9 @@ func (ComputeFilter) Prepare(*Request) Check {
 		case rowUp | rowEnabled:
 			return Verdict{}
 		case rowUp:
-			return Verdict{Reason: "disabled", Saw: h.DisabledReason(), Fix: "enable the host"}
+			return Verdict{Reason: isDisabled.reason, Saw: h.DisabledReason(), Fix: "enable the host"}
 		}
-		return Verdict{Reason: "down", Fix: "bring the host up"}
+		return Verdict{Reason: isDown.reason, Fix: "bring the host up"}
 	}}
 }
 

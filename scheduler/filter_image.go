@@ -62,7 +62,7 @@ func guests(h HostView) []Guest {
 	if s := h.Supported(); len(s) > 0 {
 		return s
 	}
-	a := h.Attributes()
+	a := h.profile().attributes
 	g := Guest{Arch: a["arch"], HVType: a["hypervisor_type"], VMMode: a["vm_mode"]}
 	if g == (Guest{}) {
 		return nil

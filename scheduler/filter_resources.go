@@ -1,7 +1,5 @@
 package scheduler
 
-import "math"
-
 // ResourceFilter turns away hosts that have too little left of a resource
 // class, by the rules of Placement: used + amount <= (total - reserved) * ratio,
 // and the amount within the inventory's units. It always runs, also on hosts
@@ -57,12 +55,7 @@ func (ResourceFilter) Prepare(req *Request) Check {
 	if len(d.extra) > 0 {
 		return Check{Host: func(h HostView) Verdict { return d.judge(h) }}
 	}
-	walk := resourceWalk{d.dense}
-	for k, want := range walk.want {
-		if want == 0 {
-			walk.want[k] = math.MinInt64
-		}
-	}
+	walk := newResourceWalk(&d)
 	return Check{walk: walk, Host: func(h HostView) Verdict {
 		if h.v.picked == 0 && walk.fits(h.row()) {
 			return Verdict{}

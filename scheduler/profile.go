@@ -48,7 +48,7 @@ func profileKey(h *Host) string {
 	for _, t := range traits {
 		str(t)
 	}
-	table(h.Attributes)
+	table(common(h.Attributes))
 	for _, g := range h.Supported {
 		str(g.Arch)
 		str(g.HVType)
@@ -57,10 +57,23 @@ func profileKey(h *Host) string {
 	return string(b)
 }
 
+// ownAttributes are those that no two hosts have in common: they are kept with
+// the host, so that the others can be shared.
+var ownAttributes = [2]string{"hypervisor_hostname", "host_ip"}
+
+// common returns a copy of the attributes without those.
+func common(attributes map[string]string) map[string]string {
+	c := maps.Clone(attributes)
+	for _, name := range ownAttributes {
+		delete(c, name)
+	}
+	return c
+}
+
 func newProfile(key string, h *Host) *profile {
 	p := &profile{
 		key: key, own: h.Zone, zone: h.Zone,
-		attributes: maps.Clone(h.Attributes),
+		attributes: common(h.Attributes),
 		traits:     slices.Compact(slices.Sorted(slices.Values(h.Traits))),
 		supported:  slices.Clone(h.Supported),
 		aggregates: slices.Clone(h.Aggregates),

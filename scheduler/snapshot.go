@@ -48,6 +48,7 @@ type rest struct {
 	dense          [3]cell
 	extra          []cell // by class
 	more           *more  // nil for most hosts
+	own            [len(ownAttributes)]string
 	generation     int64
 }
 
@@ -165,6 +166,9 @@ func (s *Snapshot) build(h *Host, slot int32) (row, rest) {
 	if t.node == "" {
 		t.node = t.name
 	}
+	for k, name := range ownAttributes {
+		t.own[k] = h.Attributes[name]
+	}
 	for k, class := range denseClasses {
 		t.dense[k] = s.cell(h, class, h.Inventory[class])
 	}
@@ -263,7 +267,7 @@ func (s *Snapshot) host(i int32) Host {
 		ID: t.id, Name: t.name, Node: t.node, Zone: p.own,
 		Enabled: r.flags&rowEnabled != 0, Up: r.flags&rowUp != 0, DisabledReason: t.reason,
 		Inventory: map[string]Inventory{}, Used: Resources{},
-		Traits: slices.Clone(p.traits), Attributes: maps.Clone(p.attributes), Supported: slices.Clone(p.supported),
+		Traits: slices.Clone(p.traits), Attributes: t.attributes(p), Supported: slices.Clone(p.supported),
 		Aggregates:   slices.Clone(p.aggregates),
 		NumInstances: int(r.numInst), NumIOOps: int(r.numIO), FailedBuilds: int(r.failed), Generation: t.generation,
 	}
@@ -289,6 +293,20 @@ func (s *Snapshot) host(i int32) Host {
 		h.NUMA, h.PCI, h.Metrics, h.Pool = copied.numa, copied.pci, copied.metrics, copied.pool
 	}
 	return h
+}
+
+// attributes returns a copy of the host's attributes, its own and the shared.
+func (t *rest) attributes(p *profile) map[string]string {
+	all := maps.Clone(p.attributes)
+	for k, name := range ownAttributes {
+		if t.own[k] != "" {
+			if all == nil {
+				all = map[string]string{}
+			}
+			all[name] = t.own[k]
+		}
+	}
+	return all
 }
 
 // find returns the row's cell of a class, or nil.

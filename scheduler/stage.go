@@ -88,6 +88,12 @@ func (st *stage) some(v *view, cand []int32, from, to int) (read, write int) {
 			}
 		}
 		i := cand[read]
+		if st.check.walk != nil && len(st.samples) == st.keep {
+			if why, short, _, ok := st.check.walk.quick(v, i); ok && why != nil {
+				st.tally(why, short)
+				continue
+			}
+		}
 		if vd := st.check.Host(HostView{v, i}); vd.Reason != "" {
 			st.reject(i, vd)
 		} else {
@@ -151,6 +157,24 @@ func (st *stage) reject(i int32, vd Verdict) {
 	}
 	if len(st.samples) < st.keep {
 		st.samples = append(st.samples, sample{i, vd})
+	}
+}
+
+// tally counts a host like those that reject counted before.
+func (st *stage) tally(why *cause, short int64) {
+	k := st.last
+	if k >= len(st.reasons) || st.reasons[k].Reason != why.reason {
+		k = slices.IndexFunc(st.reasons, func(r ReasonCount) bool { return r.Reason == why.reason })
+	}
+	if k < 0 { // one of a few, so there is room
+		k = len(st.reasons)
+		st.reasons = append(st.reasons, ReasonCount{Reason: why.reason, Class: why.class})
+	}
+	st.last = k
+	r := &st.reasons[k]
+	r.Hosts++
+	if short > 0 && (r.Nearest == 0 || short < r.Nearest) {
+		r.Nearest = short
 	}
 }
 

@@ -139,12 +139,18 @@ func (h HostView) Traits() []string { return h.profile().traits }
 
 // Attribute returns one of the host's attributes.
 func (h HostView) Attribute(name string) (string, bool) {
+	for k, own := range ownAttributes {
+		if name == own {
+			v := h.rest().own[k]
+			return v, v != ""
+		}
+	}
 	v, ok := h.profile().attributes[name]
 	return v, ok
 }
 
-// Attributes returns all attributes.
-func (h HostView) Attributes() map[string]string { return h.profile().attributes }
+// Attributes returns a copy of all attributes.
+func (h HostView) Attributes() map[string]string { return h.rest().attributes(h.profile()) }
 
 // Supported returns the kinds of guest that the host runs.
 func (h HostView) Supported() []Guest { return h.profile().supported }
