@@ -1,0 +1,59 @@
+//go:build libvirt
+
+package libvirt
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+)
+
+var (
+	_ hypervisor.Driver        = (*Driver)(nil)
+	_ hypervisor.Abilitier     = (*Driver)(nil)
+	_ hypervisor.HotPlugger    = (*Driver)(nil)
+	_ hypervisor.Rebooter      = (*Driver)(nil)
+	_ hypervisor.Pauser        = (*Driver)(nil)
+	_ hypervisor.Suspender     = (*Driver)(nil)
+	_ hypervisor.Snapshotter   = (*Driver)(nil)
+	_ hypervisor.ConsoleLogger = (*Driver)(nil)
+	_ hypervisor.Consoler      = (*Driver)(nil)
+	_ hypervisor.Eventer       = (*Driver)(nil)
+	_ hypervisor.Diagnoser     = (*Driver)(nil)
+	_ hypervisor.Statistician  = (*Driver)(nil)
+)
+
+// offered are the abilities that each of libvirt's drivers has the calls for.
+var offered = map[string][]string{
+	"QEMU": {
+		hypervisor.CanHotPlug, hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanSnapshot,
+		hypervisor.CanConsoleLog, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose, hypervisor.CanStatistics,
+	},
+	"TEST": {
+		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanEvents, hypervisor.CanDiagnose,
+	},
+	"LXC": {
+		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose,
+		hypervisor.CanStatistics,
+	},
+	"Xen": {
+		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanConsole, hypervisor.CanEvents,
+		hypervisor.CanDiagnose, hypervisor.CanStatistics,
+	},
+}
+
+// Abilities implements hypervisor.Abilitier: what libvirt's driver behind the
+// connection can do.
+func (d *Driver) Abilities(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("list abilities: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	has, ok := offered[d.platform.Driver]
+	if !ok { // one that we do not know: what all have
+		has = []string{hypervisor.CanEvents}
+	}
+	return has, nil
+}

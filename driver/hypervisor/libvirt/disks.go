@@ -1,0 +1,135 @@
+//go:build libvirt
+
+package libvirt
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+
+	virt "libvirt.org/go/libvirt"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt/domain"
+	"github.com/nephos-cloud/nephos/driver/internal/qemuimg"
+)
+
+// makeDisks makes the files of local disks that are not there, and notes what
+// they were made on.
+func (w *work) makeDisks(disks []driver.Disk, rec *domain.Record, live bool) error {
+	for _, disk := range disks {
+		if !domain.OwnFile(disk) {
+			continue
+		}
+		path := domain.DiskPath(w.dir, disk.ID)
+		made, known := rec.Made[disk.ID]
+		if known && !sameBase(made, disk.Base) {
+			if live {
+				return fmt.Errorf("disk %s has another base, and the guest is on: %w", disk.ID, nephos.ErrConflict)
+			}
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
+		if err := w.makeDisk(path, disk); err != nil {
+			return fmt.Errorf("make disk %s: %w", disk.ID, err)
+		}
+		rec.Made[disk.ID] = disk.Base
+	}
+	return nil
+}
+
+func (w *work) makeDisk(path string, disk driver.Disk) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	made := path + ".new"
+	img := qemuimg.Tool{Path: w.d.cfg.Img}
+	base := qemuimg.Base{}
+	if disk.Base != nil {
+		base = qemuimg.Base{Path: disk.Base.Path, Format: disk.Base.Format}
+	}
+	if err := img.Create(w.ctx, made, disk.SizeBytes, base); err != nil {
+		_ = os.Remove(made)
+		return err
+	}
+	return os.Rename(made, path)
+}
+
+// sameBase reports whether a disk made on one base fits the other: they have
+// the same digest, or the same path where one has none.
+func sameBase(a, b *driver.Image) bool {
+	switch {
+	case a == nil || b == nil:
+		return a == b
+	case a.Digest != "" && b.Digest != "":
+		return a.Digest == b.Digest && a.Format == b.Format
+	}
+	return a.Path == b.Path && a.Format == b.Format
+}
+
+// ensureSecrets gives libvirt the keys of connections. It keeps them in memory
+// only.
+func (w *work) ensureSecrets(disks []driver.Disk) error {
+	for _, disk := range disks {
+		key := domain.SecretKey(disk)
+		if disk.Source.Type != "rbd" || key == "" {
+			continue
+		}
+		value, err := base64.StdEncoding.DecodeString(key)
+		if err != nil {
+			return fmt.Errorf("disk %s: its secret key is not base64: %w", disk.ID, nephos.ErrInvalid)
+		}
+		text, err := domain.Secret(w.id, disk.ID)
+		if err != nil {
+			return err
+		}
+		s, err := w.conn.SecretDefineXML(text, 0)
+		if err != nil {
+			return fmt.Errorf("disk %s: give libvirt its secret: %w", disk.ID, meant(err))
+		}
+		err = s.SetValue(value, 0)
+		_ = s.Free()
+		if err != nil {
+			return fmt.Errorf("disk %s: give libvirt its secret: %w", disk.ID, meant(err))
+		}
+	}
+	return nil
+}
+
+// dropSecrets forgets the keys of disks that the guest had and is not to keep.
+func (w *work) dropSecrets(keep []driver.Disk) {
+	for _, disk := range w.rec.Spec.Disks {
+		if disk.Source.Type != "rbd" || hasDisk(keep, disk.ID) {
+			continue
+		}
+		s, err := w.conn.LookupSecretByUUIDString(domain.SecretUUID(w.id, disk.ID))
+		if err != nil {
+			continue
+		}
+		if err := s.Undefine(); err != nil && !is(err, virt.ERR_NO_SECRET) {
+			w.d.log.Warn("cannot forget a disk's secret", "guest", w.id, "disk", disk.ID, "error", err)
+		}
+		_ = s.Free()
+	}
+}
+
+func hasDisk(disks []driver.Disk, id string) bool {
+	for _, d := range disks {
+		if d.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func findDisk(disks []driver.Disk, id string) (driver.Disk, error) {
+	for _, disk := range disks {
+		if disk.ID == id {
+			return disk, nil
+		}
+	}
+	return driver.Disk{}, fmt.Errorf("it has no disk %s: %w", id, nephos.ErrNotFound)
+}
