@@ -43,13 +43,15 @@ import (
 // Config are the parts of a cloud. Store, Blobs and Volumes are needed; zero
 // seams mean production.
 type Config struct {
-	Store   *store.DB
-	Bus     bus.Bus // nil: inside this process
-	Blobs   *blob.Store
-	Volumes *volume.Pool
+	Store *store.DB
+	Bus   bus.Bus // nil: inside this process
+	Blobs *blob.Store
+	// MoreBlobs are further stores of images, which uploads may name.
+	MoreBlobs []*blob.Store
+	Volumes   *volume.Pool
 	// MoreVolumes are further pools; the scheduler chooses among all of them.
 	MoreVolumes []*volume.Pool
-	Hosts   []Host // those that this process runs
+	Hosts       []Host // those that this process runs
 
 	CloudID string // labels everything on the hosts; needed with Hosts
 	// PublicURL is where clients reach the handler, without a trailing slash.
@@ -197,7 +199,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	}
 	c.Image, err = image.New(image.Config{
 		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
-		Blobs: cfg.Blobs, InternalURL: internalURL + "/image",
+		Blobs: append([]*blob.Store{cfg.Blobs}, cfg.MoreBlobs...), InternalURL: internalURL + "/image",
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,9 @@ type Data interface {
 	// disk_format says ErrInvalid with a reason of package inspect, and an image
 	// deleted meanwhile ErrGone. After a failure the image is queued again.
 	Upload(ctx context.Context, id string, body io.Reader, size int64) error
+	// UploadTo is Upload into the store of that name; one that there is not is
+	// ErrInvalid.
+	UploadTo(ctx context.Context, id, store string, body io.Reader, size int64) error
 	// Download opens an image's bytes, all or what pick says. An image without
 	// bytes is returned with a nil reader; a deactivated one is ErrForbidden for
 	// all but admins. Where the bytes are a file on this host the reader is a
@@ -43,6 +46,14 @@ func RejectedContent(err error) bool {
 
 // Upload implements [Data].
 func (s *Service) Upload(ctx context.Context, id string, body io.Reader, size int64) error {
+	return s.UploadTo(ctx, id, "", body, size)
+}
+
+// UploadTo implements [Data].
+func (s *Service) UploadTo(ctx context.Context, id, store string, body io.Reader, size int64) error {
+	if store != "" && s.blobs.byName[store] == nil {
+		return nephos.Errorf(nephos.ErrInvalid, "Unknown scheme '%.64s' found in URI", store).WithField("X-Image-Meta-Store")
+	}
 	img, _, err := s.load(ctx, s.cfg.Store.Reader(), id)
 	if err != nil {
 		return s.unlessUnknown(ctx, err)
@@ -50,7 +61,7 @@ func (s *Service) Upload(ctx context.Context, id string, body io.Reader, size in
 	if err := s.enforceOn(ctx, "upload_image", img); err != nil {
 		return err
 	}
-	return s.upload(ctx, img.ID, body, size)
+	return s.upload(ctx, img.ID, store, body, size)
 }
 
 // Download implements [Data].
@@ -94,7 +105,11 @@ func (s *Service) open(ctx context.Context, row imageRow, pick Pick) (io.ReadClo
 			return nil, err
 		}
 	}
-	r, err := s.cfg.Blobs.Get(ctx, *row.BlobID, offset, length)
+	store, err := s.blobs.of(row.Store)
+	if err != nil {
+		return nil, err
+	}
+	r, err := store.Get(ctx, *row.BlobID, offset, length)
 	switch {
 	case err == nil:
 		return r, nil
@@ -112,8 +127,8 @@ type attempt struct {
 }
 
 // upload does the whole of an upload that the caller may make.
-func (s *Service) upload(ctx context.Context, id string, body io.Reader, size int64) error {
-	at, err := s.beginUpload(ctx, id, size)
+func (s *Service) upload(ctx context.Context, id, store string, body io.Reader, size int64) error {
+	at, err := s.beginUpload(ctx, id, store, size)
 	if err != nil {
 		return err
 	}
@@ -141,7 +156,7 @@ func (s *Service) judge(row imageRow) func(inspect.Info) error {
 }
 
 // beginUpload moves the image to saving, and has the attempt looked after.
-func (s *Service) beginUpload(ctx context.Context, id string, size int64) (attempt, error) {
+func (s *Service) beginUpload(ctx context.Context, id, name string, size int64) (attempt, error) {
 	at := attempt{blobID: id + "." + s.cfg.IDs.Hex()}
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var rows []imageRow
@@ -165,7 +180,7 @@ func (s *Service) beginUpload(ctx context.Context, id string, size int64) (attem
 			return err
 		}
 		now := tx.Now()
-		row.Status, row.BlobID, row.UpdatedAt = Saving, &at.blobID, now
+		row.Status, row.BlobID, row.Store, row.UpdatedAt = Saving, &at.blobID, name, now
 		if _, err := tx.NewUpdate().Model(&row).WherePK().Exec(ctx); err != nil {
 			return err
 		}
@@ -219,7 +234,10 @@ func (s *Service) put(ctx context.Context, at attempt, g *ingest, size int64) er
 		}
 	}()
 	defer func() { close(done); cancel(nil); <-beaten }()
-	_, err := s.cfg.Blobs.Put(ctx, at.blobID, g, size)
+	store, err := s.blobs.of(at.image.Store)
+	if err == nil {
+		_, err = store.Put(ctx, at.blobID, g, size)
+	}
 	if err != nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}

@@ -35,7 +35,7 @@ func Example() {
 	check(err)
 	blobs, err := blob.NewStore(ctx, mem.New(mem.Config{}), blob.StoreOptions{})
 	check(err)
-	images, err := image.New(image.Config{Store: db, Policy: rules, Blobs: blobs})
+	images, err := image.New(image.Config{Store: db, Policy: rules, Blobs: []*blob.Store{blobs}})
 	check(err)
 
 	ctx = nephos.WithCaller(ctx, nephos.Caller{UserID: "alice", ProjectID: "p1", Roles: []string{"member", "reader"}})

@@ -48,6 +48,7 @@ type Image struct {
 	Hidden          bool   // lists leave it out unless asked
 	Size            *int64 // bytes; nil until active
 	VirtualSize     *int64 // bytes of the disk that a guest sees; nil: unknown
+	Store           string // that has the bytes; empty: the default one, or none yet
 	Checksum        string // MD5 of the bytes in hex
 	HashAlgo        string // sha512
 	HashValue       string // in hex

@@ -53,7 +53,7 @@ func (s *Service) lookAfterBlob(ctx context.Context, it *reconcile.Item) (reconc
 	if next != nil {
 		return *next, nil
 	}
-	if err := s.cfg.Blobs.Delete(ctx, it.ID); err != nil {
+	if err := s.blobs.forget(ctx, it.ID, s.cfg.Log); err != nil {
 		return reconcile.Next{}, err
 	}
 	s.cfg.Crash.Here("blob deleted")

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"embed"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -24,10 +25,12 @@ import (
 type Config struct {
 	Store  *store.DB
 	Policy *policy.Enforcer // with policy.Base and [Rules] among its defaults
-	Blobs  *blob.Store      // holds the bytes
-	Clock  nephos.Clock
-	IDs    nephos.IDs
-	Log    *slog.Logger
+	// Blobs hold the bytes, told apart by their names; one without a name is called
+	// default. The first takes what says nothing else.
+	Blobs []*blob.Store
+	Clock nephos.Clock
+	IDs   nephos.IDs
+	Log   *slog.Logger
 
 	// InternalURL is where hosts reach the Image API, without a trailing slash;
 	// [Service.SignedURL] makes links below it. InternalURLFunc, where set, is
@@ -49,6 +52,7 @@ type Config struct {
 // store. It is safe for concurrent use.
 type Service struct {
 	cfg    Config
+	blobs  blobStores
 	chunks sync.Pool // *chunk
 	secret atomic.Pointer[[]byte]
 }
@@ -56,8 +60,12 @@ type Service struct {
 // New returns a service on a database that was migrated with [Migrations]. Its
 // [Service.Kinds] must be added to the queue.
 func New(cfg Config) (*Service, error) {
-	if cfg.Store == nil || cfg.Policy == nil || cfg.Blobs == nil {
-		return nil, errors.New("making the image service: it needs a store, a policy and a blob store")
+	if cfg.Store == nil || cfg.Policy == nil {
+		return nil, errors.New("making the image service: it needs a store and a policy")
+	}
+	blobs, err := newBlobStores(cfg.Blobs)
+	if err != nil {
+		return nil, fmt.Errorf("making the image service: %w", err)
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = nephos.WallClock{}
@@ -69,7 +77,7 @@ func New(cfg Config) (*Service, error) {
 		cfg.UploadLease = time.Minute
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
-	s := &Service{cfg: cfg}
+	s := &Service{cfg: cfg, blobs: blobs}
 	s.chunks.New = func() any { return &chunk{buf: make([]byte, chunkSize)} }
 	return s, nil
 }

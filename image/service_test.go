@@ -84,7 +84,7 @@ func newWorld(t *testing.T, db *store.DB, c *clock, change ...func(*image.Config
 	require.NoError(t, err)
 	blobs, err := blob.NewStore(t.Context(), mem.New(mem.Config{}), blob.StoreOptions{})
 	require.NoError(t, err)
-	cfg := image.Config{Store: db, Policy: rules, Blobs: blobs, Clock: c, InternalURL: "http://images.internal/image/"}
+	cfg := image.Config{Store: db, Policy: rules, Blobs: []*blob.Store{blobs}, Clock: c, InternalURL: "http://images.internal/image/"}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -94,7 +94,7 @@ func newWorld(t *testing.T, db *store.DB, c *clock, change ...func(*image.Config
 	for _, k := range s.Kinds() {
 		q.Add(k)
 	}
-	return &world{Service: s, t: t, db: db, clock: c, blobs: cfg.Blobs, queue: q}
+	return &world{Service: s, t: t, db: db, clock: c, blobs: cfg.Blobs[0], queue: q}
 }
 
 func each(t *testing.T, f func(t *testing.T, w *world)) {
@@ -320,7 +320,7 @@ func TestACrashDuringAnUploadIsRepaired(t *testing.T) {
 			img := w.create(ctx, raw("x"))
 			require.Panics(t, func() { _ = w.Upload(ctx, img.ID, strings.NewReader("bytes"), 5) })
 			// A new process on the same database and blobs.
-			next := newWorld(t, db, c, func(cfg *image.Config) { cfg.Blobs = w.blobs })
+			next := newWorld(t, db, c, func(cfg *image.Config) { cfg.Blobs = []*blob.Store{w.blobs} })
 			require.Equal(t, image.Saving, next.status(ctx, img.ID))
 			require.NoError(t, next.queue.Settle(ctx))
 			require.Equal(t, image.Saving, next.status(ctx, img.ID), "it may still be alive")

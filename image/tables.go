@@ -32,6 +32,7 @@ type imageRow struct {
 	Checksum        *string
 	HashAlgo        *string
 	HashValue       *string
+	Store           string
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
 	// BlobID names the object that holds the bytes, or is to hold them.
@@ -79,7 +80,7 @@ func (r imageRow) image() Image {
 		DiskFormat: deref(r.DiskFormat), ContainerFormat: deref(r.ContainerFormat),
 		MinDisk: r.MinDisk, MinRAM: r.MinRAM, Protected: r.Protected, Hidden: r.Hidden,
 		Size: r.Size, VirtualSize: r.VirtualSize, Checksum: deref(r.Checksum),
-		HashAlgo: deref(r.HashAlgo), HashValue: deref(r.HashValue),
+		HashAlgo: deref(r.HashAlgo), HashValue: deref(r.HashValue), Store: r.Store,
 		Tags: []string{}, Properties: map[string]string{},
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
@@ -92,7 +93,7 @@ func rowOf(img Image, old imageRow) imageRow {
 		DiskFormat: ref(img.DiskFormat), ContainerFormat: ref(img.ContainerFormat),
 		MinDisk: img.MinDisk, MinRAM: img.MinRAM, Protected: img.Protected, Hidden: img.Hidden,
 		Size: img.Size, VirtualSize: img.VirtualSize, Checksum: ref(img.Checksum),
-		HashAlgo: ref(img.HashAlgo), HashValue: ref(img.HashValue),
+		HashAlgo: ref(img.HashAlgo), HashValue: ref(img.HashValue), Store: img.Store,
 		CreatedAt: img.CreatedAt, UpdatedAt: img.UpdatedAt,
 		BlobID: old.BlobID, OwnerKey: old.OwnerKey,
 	}

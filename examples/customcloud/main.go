@@ -52,7 +52,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	images, err := image.New(image.Config{Store: db, Policy: rules, Blobs: blobs})
+	images, err := image.New(image.Config{Store: db, Policy: rules, Blobs: []*blob.Store{blobs}})
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type Config struct {
 	Members    image.Members
 	Data       image.Data
 	Quotas     image.Quotas
+	Stores     image.Stores // nil, or one store: clients are told of none
 	// Signed serves the doors for hosts; without it there are none.
 	Signed image.Signed
 
@@ -39,6 +40,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[image.Members](&cfg.Members, s)
 		orElse[image.Data](&cfg.Data, s)
 		orElse[image.Quotas](&cfg.Quotas, s)
+		orElse[image.Stores](&cfg.Stores, s)
 		orElse[image.Signed](&cfg.Signed, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults = "image", httpapi.GlanceFault

@@ -25,7 +25,7 @@ func (a *api) upload(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	id := r.PathValue("id")
-	if err := a.Data.Upload(r.Context(), id, r.Body, r.ContentLength); err != nil {
+	if err := a.Data.UploadTo(r.Context(), id, a.storeFor(r), r.Body, r.ContentLength); err != nil {
 		return nil, refused(uploadError(err), "Not allowed to upload image data for image "+clip(id))
 	}
 	return httpapi.NoContent(), nil

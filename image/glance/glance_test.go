@@ -74,7 +74,7 @@ func newServer(t testing.TB, db *store.DB, c *steady, change ...func(*glance.Con
 	require.NoError(t, err)
 	s := &server{t: t, clock: c, blobs: blobs}
 	base := func() string { return s.URL + "/image" }
-	s.image, err = image.New(image.Config{Store: db, Policy: rules, Blobs: blobs, Clock: c, InternalURLFunc: base})
+	s.image, err = image.New(image.Config{Store: db, Policy: rules, Blobs: []*blob.Store{blobs}, Clock: c, InternalURLFunc: base})
 	require.NoError(t, err)
 	cfg := glance.Config{Service: s.image, HTTP: httpapi.Config{Verifier: tokens{}, PublicURLFunc: base, Clock: c}}
 	for _, f := range change {

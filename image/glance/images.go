@@ -35,7 +35,7 @@ var (
 )
 
 // imageBody is an image on the wire: its properties stand beside its attributes.
-func imageBody(img image.Image) map[string]any {
+func (a *api) imageBody(img image.Image) map[string]any {
 	b := make(map[string]any, len(img.Properties)+24)
 	for k, v := range img.Properties {
 		b[k] = v
@@ -54,6 +54,11 @@ func imageBody(img image.Image) map[string]any {
 		b["tags"] = []string{}
 	}
 	b["created_at"], b["updated_at"] = wire(img.CreatedAt), wire(img.UpdatedAt)
+	if a.manyStores() {
+		if store := a.Stores.StoreOf(img); store != "" {
+			b["stores"] = store
+		}
+	}
 	return b
 }
 
@@ -83,7 +88,11 @@ func (a *api) createImage(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.Created(imageBody(img)).Set("Location", r.Link("/v2/images/"+img.ID, nil)), nil
+	resp := httpapi.Created(a.imageBody(img)).Set("Location", r.Link("/v2/images/"+img.ID, nil))
+	if a.manyStores() {
+		resp.Set("OpenStack-image-store-ids", strings.Join(a.Stores.StoreNames(), ","))
+	}
+	return resp, nil
 }
 
 // specOf reads what a create asks for.
@@ -143,7 +152,7 @@ func (a *api) showImage(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.OK(imageBody(img)), nil
+	return httpapi.OK(a.imageBody(img)), nil
 }
 
 type imagesBody struct {
@@ -178,7 +187,7 @@ func (a *api) listImages(r *httpapi.Request) (*httpapi.Response, error) {
 	}
 	b := imagesBody{Images: make([]map[string]any, len(imgs)), First: httpapi.FirstPath(r), Schema: "/v2/schemas/images"}
 	for i, img := range imgs {
-		b.Images[i] = imageBody(img)
+		b.Images[i] = a.imageBody(img)
 	}
 	// As in Glance, a full page has a next one, even if that is empty.
 	if n := len(imgs); n > 0 && (more || n == p.Limit) {
@@ -200,7 +209,7 @@ func (a *api) updateImage(r *httpapi.Request) (*httpapi.Response, error) {
 		}
 		return nil, err
 	}
-	return httpapi.OK(imageBody(img)), nil
+	return httpapi.OK(a.imageBody(img)), nil
 }
 
 func (a *api) deleteImage(r *httpapi.Request) (*httpapi.Response, error) {

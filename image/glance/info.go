@@ -33,8 +33,7 @@ type importMethods struct {
 	Value       []string `json:"value"`
 }
 
-// importRoutes answer as where no import method is enabled and there is one
-// store.
+// importRoutes answer as where no import method is enabled.
 func (a *api) importRoutes() []httpapi.Route {
 	refuse := func(message string) httpapi.Handler {
 		return func(*httpapi.Request) (*httpapi.Response, error) {
@@ -50,7 +49,7 @@ func (a *api) importRoutes() []httpapi.Route {
 				}), nil
 			},
 		},
-		{Pattern: "GET /v2/info/stores", Rules: []string{"@"}, Handler: refuse("Multi backend is not supported at this site.")},
+		{Pattern: "GET /v2/info/stores", Rules: []string{"@"}, Handler: a.listStores},
 		{Pattern: "PUT /v2/images/{id}/stage", Rules: []string{"@"}, Stream: true, Handler: refuse("'glance-direct' method is not available at this site.")},
 		{Pattern: "POST /v2/images/{id}/import", Rules: []string{"get_image"}, Handler: a.importImage},
 	}
