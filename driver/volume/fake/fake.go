@@ -39,6 +39,13 @@ type Config struct {
 	// default the stream ends after the last byte that was ever written, rounded
 	// up to 64 KiB, so that tests with images of volumes stay fast.
 	FullReads bool
+	// Cluster connects the pool, by its Backend, to others that volumes can move
+	// to and come from; nil does not offer Migrator.
+	Cluster *Cluster
+	// Image returns the content of an image by its location; an error that wraps
+	// errors.ErrUnsupported says that it cannot be reached. Nil does not offer
+	// ImageCloner.
+	Image func(ctx context.Context, location string) ([]byte, error)
 }
 
 // Driver implements volume.Driver and all its optional interfaces.
@@ -58,6 +65,9 @@ func New(cfg Config) *Driver {
 	if cfg.Backend == "" {
 		cfg.Backend = "fake"
 	}
+	if cfg.Cluster != nil {
+		cfg.Cluster.join(cfg.Backend, cfg.State)
+	}
 	return &Driver{cfg: cfg, state: cfg.State}
 }
 
@@ -69,10 +79,24 @@ func (d *Driver) Abilities(context.Context) ([]string, error) {
 	if d.cfg.Abilities != nil {
 		return d.cfg.Abilities, nil
 	}
-	return []string{
+	all := []string{
 		volume.AbilitySnapshotter, volume.AbilityCloner, volume.AbilityImageWriter,
 		volume.AbilityImageReader, volume.AbilityExtender, volume.AbilityReverter,
-	}, nil
+		volume.AbilityRetyper, volume.AbilityGrouper, volume.AbilityAdopter, volume.AbilityMultiAttacher,
+		volume.AbilityLimiter, volume.AbilityEncrypter, volume.AbilityDiffExporter, volume.AbilityDiffImporter,
+		volume.AbilityAttacher,
+	}
+	if d.cfg.Cluster != nil {
+		all = append(all, volume.AbilityMigrator)
+	}
+	if d.cfg.Image != nil {
+		all = append(all, volume.AbilityImageCloner)
+	}
+	return all, nil
+}
+
+func (d *Driver) offers(ability string) bool {
+	return d.cfg.Abilities == nil || slices.Contains(d.cfg.Abilities, ability)
 }
 
 // Create implements volume.Driver.
@@ -165,11 +189,22 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (co
 		if err != nil {
 			return err
 		}
+		if _, again := v.attachments[c.AttachmentID]; !again && len(v.attachments) > 0 && !d.offers(volume.AbilityMultiAttacher) {
+			return nephos.Errorf(nephos.ErrConflict, "volume %s is connected", id)
+		}
 		if v.attachments == nil {
 			v.attachments = make(map[string]volume.Connector)
 		}
 		v.attachments[c.AttachmentID] = c
 		conn = driver.Connection{Type: "file", Path: "/fake/volumes/" + id}
+		if l := v.spec.Limits; l != nil {
+			limits := *l
+			conn.Limits = &limits
+		}
+		if e := v.spec.Encryption; e != nil {
+			encryption := *e
+			conn.Encryption, conn.Secrets = &encryption, map[string]string{"passphrase": v.spec.Secrets["passphrase"]}
+		}
 		return nil
 	})
 	return conn, err

@@ -2,6 +2,7 @@ package fake_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"path"
@@ -21,10 +22,26 @@ import (
 
 func TestConformance(t *testing.T) {
 	var states sync.Map
-	volumetest.Run(t, func(_ drivertest.T, dir string) volume.Driver {
+	var images sync.Map
+	cluster := fake.NewCluster()
+	open := func(_ drivertest.T, dir string) volume.Driver {
 		state, _ := states.LoadOrStore(dir, &fake.State{})
-		return fake.New(fake.Config{State: state.(*fake.State), FullReads: true})
-	}, volumetest.Options{
+		return fake.New(fake.Config{
+			State: state.(*fake.State), FullReads: true, Cluster: cluster, Backend: dir,
+			Image: func(_ context.Context, location string) ([]byte, error) {
+				if content, ok := images.Load(location); ok {
+					return content.([]byte), nil
+				}
+				return nil, errors.ErrUnsupported
+			},
+		})
+	}
+	volumetest.Run(t, open, volumetest.Options{
+		Peer: open,
+		Image: func(_ drivertest.T, _ volume.Driver, content []byte) volume.ImageLocation {
+			images.Store("mem:///1", content)
+			return volume.ImageLocation{Location: "mem:///1", Format: volume.FormatRaw, VirtualSize: int64(len(content))}
+		},
 		Write: func(t drivertest.T, d volume.Driver, c driver.Connection, offset int64, content []byte) {
 			require.NoError(t, d.(*fake.Driver).State().Write(path.Base(c.Path), offset, content))
 		},

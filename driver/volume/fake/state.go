@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
 
@@ -17,6 +18,9 @@ type State struct {
 	mu      sync.Mutex
 	volumes map[string]*vol
 	faults  []*Fault
+
+	lying    map[string]lying             // by reference
+	attached map[string]driver.Connection // by attachment, on the host
 }
 
 type vol struct {
@@ -25,6 +29,7 @@ type vol struct {
 	content     []byte // never changed in place: copies share it
 	snapshots   []snap // oldest first
 	attachments map[string]volume.Connector
+	reference   string // that it was adopted by
 }
 
 type snap struct {

@@ -34,6 +34,12 @@ type Options struct {
 	// QCOW2 is an image in that format and QCOW2Raw the beginning of the disk
 	// inside it. Nil skips the test that needs it.
 	QCOW2, QCOW2Raw []byte
+	// Peer opens another pool that the driver, as a Migrator, can reach. Nil tests
+	// moves inside one pool only.
+	Peer Open
+	// Image puts content where the driver, as an ImageCloner, can clone it from.
+	// Nil skips the test that needs it.
+	Image func(t drivertest.T, d volume.Driver, content []byte) volume.ImageLocation
 }
 
 type suite struct {
@@ -71,6 +77,18 @@ func Tests(open Open, opts Options) []drivertest.Test {
 		{"ImageReader", volume.AbilityImageReader, testImageReader},
 		{"Extender", volume.AbilityExtender, testExtender},
 		{"Reverter", volume.AbilityReverter, testReverter},
+		{"Retyper", volume.AbilityRetyper, testRetyper},
+		{"Move", "", testMove},
+		{"Migrator", volume.AbilityMigrator, testMigrator},
+		{"Grouper", volume.AbilityGrouper, testGrouper},
+		{"Adopter", volume.AbilityAdopter, testAdopter},
+		{"MultiAttacher", volume.AbilityMultiAttacher, testMultiAttacher},
+		{"Limiter", volume.AbilityLimiter, testLimiter},
+		{"Encrypter", volume.AbilityEncrypter, testEncrypter},
+		{"ImageCloner", volume.AbilityImageCloner, testImageCloner},
+		{"DiffExporter", volume.AbilityDiffExporter, testDiffExporter},
+		{"DiffImporter", volume.AbilityDiffImporter, testDiffImporter},
+		{"Attacher", volume.AbilityAttacher, testAttacher},
 	} {
 		tests = append(tests, drivertest.Test{Name: sub.name, Run: func(t drivertest.T) {
 			e := &env{suite: s, dir: filepath.Join(t.TempDir(), "state")}
