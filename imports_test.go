@@ -46,6 +46,7 @@ var layers = []layer{
 	{[]string{"httpapi"}, []string{"."}},
 	{[]string{"identity/policy"}, []string{"."}},
 	{[]string{"scheduler"}, []string{"."}},
+	{[]string{"scheduler/heatmap"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/cel"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/sqlstore"}, []string{".", "store", "scheduler"}},
 	{[]string{"scheduler/placement"}, []string{".", "scheduler", "scheduler/sqlstore", "httpapi", "identity/policy", "store"}},

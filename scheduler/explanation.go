@@ -149,18 +149,23 @@ func (r *run) explainWeights(top []scored) []HostWeights {
 	out := make([]HostWeights, 0, r.o.Samples)
 	for _, t := range top[:min(len(top), r.o.Samples)] {
 		k, _ := slices.BinarySearch(r.cand, t.i)
-		w := HostWeights{Host: r.v.ref(t.i), Total: t.weight}
-		for _, g := range r.weighs {
-			raw := r.raw[g.slot][k]
-			n := g.normal(raw)
-			if raw-raw != 0 { // JSON has no NaN and no infinity
-				raw = 0
-			}
-			w.Weighs = append(w.Weighs, Weight{g.cfg.Weigher.Name(), raw, n, g.mult[r.v.rows[t.i].profile]})
-		}
-		out = append(out, w)
+		out = append(out, r.weightsOf(t.i, k, t.weight))
 	}
 	return out
+}
+
+// weightsOf tells the weights of the candidate that stands at k.
+func (r *run) weightsOf(i int32, k int, total float64) HostWeights {
+	w := HostWeights{Host: r.v.ref(i), Total: total}
+	for _, g := range r.weighs {
+		raw := r.raw[g.slot][k]
+		n := g.normal(raw)
+		if raw-raw != 0 { // JSON has no NaN and no infinity
+			raw = 0
+		}
+		w.Weighs = append(w.Weighs, Weight{g.cfg.Weigher.Name(), raw, n, g.mult[r.v.rows[i].profile]})
+	}
+	return w
 }
 
 // part says whether the stage turns the host away, and which part of what was

@@ -88,6 +88,15 @@ type Options struct {
 	Samples int
 }
 
+func (o Options) bounded() Options {
+	o.Alternates = min(max(o.Alternates, 0), 100)
+	if o.Samples <= 0 {
+		o.Samples = 5
+	}
+	o.Samples = min(o.Samples, 100)
+	return o
+}
+
 // Decision is the outcome of one request.
 type Decision struct {
 	// Choices has one entry for each server asked for, or is empty.
@@ -127,12 +136,7 @@ func (s *Scheduler) Select(snap *Snapshot, req Request, o Options) (Decision, er
 	if err := req.check(); err != nil {
 		return Decision{}, err
 	}
-	o.Alternates = min(max(o.Alternates, 0), 100)
-	if o.Samples <= 0 {
-		o.Samples = 5
-	}
-	o.Samples = min(o.Samples, 100)
-
+	o = o.bounded()
 	sc, _ := s.scratch.Get().(*scratch)
 	if sc == nil {
 		sc = &scratch{}
