@@ -1,0 +1,85 @@
+//go:build ceph
+
+package rbd
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/ceph/go-ceph/rbd"
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
+	"github.com/nephos-cloud/nephos/driver/internal/cephtest"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/driver/volume/volumetest"
+)
+
+// TestCeph is all that needs a cluster: one is enough.
+func TestCeph(t *testing.T) {
+	c := cephtest.Start(t)
+	c.Pool(t, "volumes")
+	t.Run("Conformance", func(t *testing.T) { testConformance(t, c) })
+}
+
+func config(c *cephtest.Cluster, namespace string) Config {
+	return Config{
+		CloudID: "cloud1", Monitors: []string{c.Monitors}, User: c.User, Key: c.Key, Pool: "volumes", Namespace: namespace,
+	}
+}
+
+func openIn(t drivertest.T, cfg Config) *Driver {
+	t.Helper()
+	if cfg.Scratch == "" {
+		cfg.Scratch = filepath.Join(t.TempDir(), "scratch")
+	}
+	d, err := Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	return d
+}
+
+// namespace is a directory's name where there are no directories.
+func namespace(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return hex.EncodeToString(sum[:8])
+}
+
+// qcow2 returns an image of 1 MiB in that format, and what is in it.
+func qcow2(t testing.TB) (image, raw []byte) {
+	t.Helper()
+	dir := t.TempDir()
+	raw = make([]byte, 1<<20)
+	for i := 300_000; i < 500_000; i++ {
+		raw[i] = byte(i*7) | 1
+	}
+	src, dst := filepath.Join(dir, "raw"), filepath.Join(dir, "qcow2")
+	require.NoError(t, os.WriteFile(src, raw, 0o600))
+	out, err := exec.Command("qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", src, dst).CombinedOutput()
+	require.NoError(t, err, string(out))
+	image, err = os.ReadFile(dst)
+	require.NoError(t, err)
+	return image, raw
+}
+
+// write writes as a guest does, by librbd.
+func write(t drivertest.T, d volume.Driver, c driver.Connection, offset int64, content []byte) {
+	t.Helper()
+	require.Equal(t, "rbd", c.Type)
+	im, err := rbd.OpenImage(d.(*Driver).pool.IO, c.Options["image"], rbd.NoSnapshot)
+	require.NoError(t, err)
+	_, err = im.WriteAt(content, offset)
+	require.NoError(t, err)
+	require.NoError(t, im.Close())
+}
+
+func testConformance(t *testing.T, c *cephtest.Cluster) {
+	opts := volumetest.Options{Write: write}
+	opts.QCOW2, opts.QCOW2Raw = qcow2(t)
+	volumetest.Run(t, func(t drivertest.T, dir string) volume.Driver { return openIn(t, config(c, namespace(dir))) }, opts)
+}
