@@ -22,12 +22,14 @@ type Calls struct {
 	Clock      nephos.Clock
 	Log        *slog.Logger
 	Observe    func(op string, took time.Duration, err error) // may be nil
+	Intercept  Intercept                                      // may be nil
 }
 
 // Begin starts a call, which the timeout bounds if bounded; the function that it
 // returns ends the call. A call that our deadline cut short wraps
-// nephos.ErrUnavailable. Begin panics inside a transaction.
-func (c Calls) Begin(ctx context.Context, op string, bounded bool) (context.Context, func(*error)) {
+// nephos.ErrUnavailable. Begin panics inside a transaction. id, where given, says
+// what the call is about.
+func (c Calls) Begin(ctx context.Context, op string, bounded bool, id ...string) (context.Context, func(*error)) {
 	nephos.OutsideTx(ctx, c.Kind+"."+c.Type+"."+op)
 	cancel := context.CancelFunc(func() {})
 	if bounded && c.Timeout > 0 {
@@ -35,7 +37,11 @@ func (c Calls) Begin(ctx context.Context, op string, bounded bool) (context.Cont
 	}
 	start := c.Clock.Now()
 	ctx, span := Span(ctx, c.Kind+"."+op)
+	ctx, injected := c.intercept(ctx, op, id)
 	return ctx, func(errp *error) {
+		if injected != nil {
+			*errp = fmt.Errorf("%s %s: %w", c.Kind, op, injected)
+		}
 		if *errp != nil && context.Cause(ctx) == errTimeout { //nolint:errorlint // our own value
 			*errp = fmt.Errorf("%s %s: the %s %w after %v: %w: %w", c.Kind, op, c.Kind, errTimeout, c.Timeout, nephos.ErrUnavailable, *errp)
 		}
@@ -50,4 +56,23 @@ func (c Calls) Begin(ctx context.Context, op string, bounded bool) (context.Cont
 			c.Observe(op, took, *errp)
 		}
 	}
+}
+
+// intercept asks about a call. An outcome that is not to be the driver's comes
+// with a context that has ended, so that the driver does nothing.
+func (c Calls) intercept(ctx context.Context, op string, id []string) (context.Context, error) {
+	if c.Intercept == nil {
+		return ctx, nil
+	}
+	call := Call{Kind: c.Kind, Name: c.Name, Method: op}
+	if len(id) > 0 {
+		call.ID = id[0]
+	}
+	after, err := c.Intercept(ctx, call)
+	if err != nil && !after {
+		ended, cancel := context.WithCancelCause(ctx)
+		cancel(err)
+		return ended, err
+	}
+	return ctx, err
 }

@@ -30,6 +30,7 @@ type Store struct {
 	d         Driver
 	opts      StoreOptions
 	abilities []string
+	intercept driver.Intercept // nil: nobody asks
 }
 
 // StoreOptions says how a [Store] treats its driver. The zero value works.
@@ -121,14 +122,18 @@ func (s *Store) Name() string { return s.opts.Name }
 // Driver returns the driver, for the one who composed it.
 func (s *Store) Driver() Driver { return s.d }
 
+// Intercept has f asked about every call from now on. It is for whoever composes
+// the store, before it is used.
+func (s *Store) Intercept(f driver.Intercept) { s.intercept = f }
+
 // Close closes the driver.
 func (s *Store) Close() error { return s.d.Close() }
 
-func (s *Store) begin(ctx context.Context, op string, bounded bool) (context.Context, func(*error)) {
+func (s *Store) begin(ctx context.Context, op string, bounded bool, id ...string) (context.Context, func(*error)) {
 	o := s.opts
 	return driver.Calls{
-		Kind: "blob", Type: "Store", Name: o.Name, Timeout: o.Timeout, Clock: o.Clock, Log: o.Log, Observe: o.Observe,
-	}.Begin(ctx, op, bounded)
+		Kind: "blob", Type: "Store", Name: o.Name, Timeout: o.Timeout, Clock: o.Clock, Log: o.Log, Observe: o.Observe, Intercept: s.intercept,
+	}.Begin(ctx, op, bounded, id...)
 }
 
 func offered[T any](s *Store, name string) (T, error) {
@@ -141,7 +146,7 @@ func offered[T any](s *Store, name string) (T, error) {
 
 // Put streams the whole body into the object; see [Driver].
 func (s *Store) Put(ctx context.Context, id string, body io.Reader, size int64) (n int64, err error) {
-	ctx, end := s.begin(ctx, "Put", false)
+	ctx, end := s.begin(ctx, "Put", false, id)
 	defer end(&err)
 	if err := CheckID(id); err != nil {
 		return 0, err
@@ -153,7 +158,7 @@ func (s *Store) Put(ctx context.Context, id string, body io.Reader, size int64) 
 // reader is the fastest way there is: a [File] goes to a TCP connection without
 // passing through this process.
 func (s *Store) Get(ctx context.Context, id string, offset, length int64) (r io.ReadCloser, err error) {
-	ctx, end := s.begin(ctx, "Get", false)
+	ctx, end := s.begin(ctx, "Get", false, id)
 	defer end(&err)
 	if err := CheckID(id); err != nil {
 		return nil, err
@@ -163,7 +168,7 @@ func (s *Store) Get(ctx context.Context, id string, offset, length int64) (r io.
 
 // Stat returns one object, or ErrNotFound.
 func (s *Store) Stat(ctx context.Context, id string) (o Object, err error) {
-	ctx, end := s.begin(ctx, "Stat", true)
+	ctx, end := s.begin(ctx, "Stat", true, id)
 	defer end(&err)
 	if err := CheckID(id); err != nil {
 		return Object{}, err
@@ -173,7 +178,7 @@ func (s *Store) Stat(ctx context.Context, id string) (o Object, err error) {
 
 // Delete removes the object; see [Driver].
 func (s *Store) Delete(ctx context.Context, id string) (err error) {
-	ctx, end := s.begin(ctx, "Delete", true)
+	ctx, end := s.begin(ctx, "Delete", true, id)
 	defer end(&err)
 	if err := CheckID(id); err != nil {
 		return err
@@ -190,7 +195,7 @@ func (s *Store) List(ctx context.Context, yield func(Object) bool) (err error) {
 
 // Copy copies an object inside the store; see [Copier].
 func (s *Store) Copy(ctx context.Context, dst, src string) (err error) {
-	ctx, end := s.begin(ctx, "Copy", false)
+	ctx, end := s.begin(ctx, "Copy", false, dst)
 	defer end(&err)
 	c, err := offered[Copier](s, AbilityCopier)
 	if err != nil {
@@ -204,7 +209,7 @@ func (s *Store) Copy(ctx context.Context, dst, src string) (err error) {
 
 // Location names an object's place; see [Locator].
 func (s *Store) Location(ctx context.Context, id string) (where string, err error) {
-	ctx, end := s.begin(ctx, "Location", true)
+	ctx, end := s.begin(ctx, "Location", true, id)
 	defer end(&err)
 	l, err := offered[Locator](s, AbilityLocator)
 	if err != nil {

@@ -46,7 +46,7 @@ func CheckParts(parts []Part) error {
 
 // BeginParts begins an upload in parts; see [Multiparter].
 func (s *Store) BeginParts(ctx context.Context, id string) (err error) {
-	ctx, end := s.begin(ctx, "BeginParts", true)
+	ctx, end := s.begin(ctx, "BeginParts", true, id)
 	defer end(&err)
 	m, err := s.parts(id)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Store) BeginParts(ctx context.Context, id string) (err error) {
 
 // PutPart streams the body into a part; see [Multiparter].
 func (s *Store) PutPart(ctx context.Context, id string, number int, body io.Reader, size int64) (p Part, err error) {
-	ctx, end := s.begin(ctx, "PutPart", false)
+	ctx, end := s.begin(ctx, "PutPart", false, id)
 	defer end(&err)
 	m, err := s.parts(id)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Store) PutPart(ctx context.Context, id string, number int, body io.Read
 
 // ListParts returns the parts that are there; see [Multiparter].
 func (s *Store) ListParts(ctx context.Context, id string) (list []Part, err error) {
-	ctx, end := s.begin(ctx, "ListParts", true)
+	ctx, end := s.begin(ctx, "ListParts", true, id)
 	defer end(&err)
 	m, err := s.parts(id)
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Store) ListParts(ctx context.Context, id string) (list []Part, err erro
 
 // CompleteParts makes the object of the parts; see [Multiparter].
 func (s *Store) CompleteParts(ctx context.Context, id string, parts []Part) (size int64, err error) {
-	ctx, end := s.begin(ctx, "CompleteParts", false)
+	ctx, end := s.begin(ctx, "CompleteParts", false, id)
 	defer end(&err)
 	m, err := s.parts(id)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *Store) CompleteParts(ctx context.Context, id string, parts []Part) (siz
 
 // AbortParts drops an upload; see [Multiparter].
 func (s *Store) AbortParts(ctx context.Context, id string) (err error) {
-	ctx, end := s.begin(ctx, "AbortParts", true)
+	ctx, end := s.begin(ctx, "AbortParts", true, id)
 	defer end(&err)
 	m, err := s.parts(id)
 	if err != nil {

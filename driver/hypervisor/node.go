@@ -25,6 +25,7 @@ type Node struct {
 	abilities []string // sorted
 	mutations keyedLocks
 	snapshots keyedLocks
+	intercept driver.Intercept // nil: nobody asks
 }
 
 // NodeOptions tune a [Node]. The zero value is ready to use.
@@ -97,7 +98,7 @@ func (n *Node) call(ctx context.Context, name, id string, limit time.Duration, f
 	}
 	start := n.opts.Clock.Now()
 	ctx, end := driver.Span(ctx, "hypervisor."+name)
-	err := f(ctx)
+	err := n.intercepted(ctx, name, id, f)
 	end(err)
 	took := n.opts.Clock.Now().Sub(start)
 	if n.opts.Observe != nil {
@@ -109,6 +110,25 @@ func (n *Node) call(ctx context.Context, name, id string, limit time.Duration, f
 			slog.Duration("took", took), slog.String("error", err.Error()))
 	}
 	return err
+}
+
+// Intercept has f asked about every call from now on. It is for whoever composes
+// the node, before it is used.
+func (n *Node) Intercept(f driver.Intercept) { n.intercept = f }
+
+// intercepted makes a call, unless somebody decides otherwise.
+func (n *Node) intercepted(ctx context.Context, name, id string, f func(context.Context) error) error {
+	if n.intercept == nil {
+		return f(ctx)
+	}
+	after, err := n.intercept(ctx, driver.Call{Kind: "hypervisor", Method: name, ID: id})
+	if err == nil {
+		return f(ctx)
+	}
+	if after {
+		_ = f(ctx)
+	}
+	return fmt.Errorf("%s of guest %s: %w", name, id, err)
 }
 
 // change is call for what changes a guest: one at a time for each ID. The

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nephos-cloud/nephos"
@@ -86,6 +87,10 @@ func (c *base) open(ctx context.Context, holder string, d any, o NodeOptions) er
 	return err
 }
 
+// Intercept has f asked about every call from now on. It is for whoever composes
+// the holder, before it is used.
+func (c *base) Intercept(f driver.Intercept) { c.calls.Intercept = f }
+
 // Can reports whether the driver offers the ability, named as its interface.
 func (c *base) Can(name string) bool { return slices.Contains(c.abilities, name) }
 
@@ -109,7 +114,7 @@ func (c *base) do(ctx context.Context, op, what string, call func(context.Contex
 			err = fmt.Errorf("%s: %w", what, err)
 		}
 	}()
-	ctx, end := c.calls.Begin(ctx, op, true)
+	ctx, end := c.calls.Begin(ctx, op, true, what[strings.LastIndexByte(what, ' ')+1:])
 	defer end(&err)
 	if err := ctx.Err(); err != nil {
 		return err

@@ -22,6 +22,7 @@ type Pool struct {
 	d         Driver
 	opts      PoolOptions
 	abilities []string
+	intercept driver.Intercept // nil: nobody asks
 }
 
 // PoolOptions says how a [Pool] treats its driver. The zero value works.
@@ -61,6 +62,10 @@ func NewPool(ctx context.Context, d Driver, opts PoolOptions) (*Pool, error) {
 // Name returns what tells the pool apart from others, as the options said.
 func (p *Pool) Name() string { return p.opts.Name }
 
+// Intercept has f asked about every call from now on. It is for whoever composes
+// the pool, before it is used.
+func (p *Pool) Intercept(f driver.Intercept) { p.intercept = f }
+
 // Can reports whether the driver offers the optional interface of that name.
 func (p *Pool) Can(name string) bool { return slices.Contains(p.abilities, name) }
 
@@ -75,11 +80,11 @@ func (p *Pool) Close() error { return p.d.Close() }
 
 // begin starts a call that the pool's timeout bounds if bounded; the function
 // that it returns ends the call.
-func (p *Pool) begin(ctx context.Context, op string, bounded bool) (context.Context, func(*error)) {
+func (p *Pool) begin(ctx context.Context, op string, bounded bool, id ...string) (context.Context, func(*error)) {
 	o := p.opts
 	return driver.Calls{
-		Kind: "volume", Type: "Pool", Name: o.Name, Timeout: o.Timeout, Clock: o.Clock, Log: o.Log, Observe: o.Observe,
-	}.Begin(ctx, op, bounded)
+		Kind: "volume", Type: "Pool", Name: o.Name, Timeout: o.Timeout, Clock: o.Clock, Log: o.Log, Observe: o.Observe, Intercept: p.intercept,
+	}.Begin(ctx, op, bounded, id...)
 }
 
 // offered returns the driver as T if the ability is offered.
@@ -93,7 +98,7 @@ func offered[T any](p *Pool, name string) (T, error) {
 
 // Create makes a blank volume; see [Driver].
 func (p *Pool) Create(ctx context.Context, id string, spec Spec) (err error) {
-	ctx, end := p.begin(ctx, "Create", true)
+	ctx, end := p.begin(ctx, "Create", true, id)
 	defer end(&err)
 	if err := errors.Join(CheckID("volume ID", id), p.check(spec)); err != nil {
 		return err
@@ -103,7 +108,7 @@ func (p *Pool) Create(ctx context.Context, id string, spec Spec) (err error) {
 
 // Delete removes a volume; see [Driver].
 func (p *Pool) Delete(ctx context.Context, id string) (err error) {
-	ctx, end := p.begin(ctx, "Delete", true)
+	ctx, end := p.begin(ctx, "Delete", true, id)
 	defer end(&err)
 	if err := CheckID("volume ID", id); err != nil {
 		return err
@@ -113,7 +118,7 @@ func (p *Pool) Delete(ctx context.Context, id string) (err error) {
 
 // Get returns one volume, or ErrNotFound.
 func (p *Pool) Get(ctx context.Context, id string) (v Volume, err error) {
-	ctx, end := p.begin(ctx, "Get", true)
+	ctx, end := p.begin(ctx, "Get", true, id)
 	defer end(&err)
 	if err := CheckID("volume ID", id); err != nil {
 		return Volume{}, err
@@ -130,7 +135,7 @@ func (p *Pool) List(ctx context.Context) (vs []Volume, err error) {
 
 // Connect makes the volume reachable from a host; see [Driver].
 func (p *Pool) Connect(ctx context.Context, id string, c Connector) (conn driver.Connection, err error) {
-	ctx, end := p.begin(ctx, "Connect", true)
+	ctx, end := p.begin(ctx, "Connect", true, id)
 	defer end(&err)
 	if err := errors.Join(CheckID("volume ID", id), CheckID("attachment ID", c.AttachmentID)); err != nil {
 		return driver.Connection{}, err
@@ -140,7 +145,7 @@ func (p *Pool) Connect(ctx context.Context, id string, c Connector) (conn driver
 
 // Disconnect undoes Connect; see [Driver].
 func (p *Pool) Disconnect(ctx context.Context, id string, c Connector) (err error) {
-	ctx, end := p.begin(ctx, "Disconnect", true)
+	ctx, end := p.begin(ctx, "Disconnect", true, id)
 	defer end(&err)
 	if err := errors.Join(CheckID("volume ID", id), CheckID("attachment ID", c.AttachmentID)); err != nil {
 		return err
@@ -157,7 +162,7 @@ func (p *Pool) Stats(ctx context.Context) (s Stats, err error) {
 
 // CreateSnapshot keeps a point in time of a volume; see [Snapshotter].
 func (p *Pool) CreateSnapshot(ctx context.Context, volumeID, snapshotID string) (err error) {
-	ctx, end := p.begin(ctx, "CreateSnapshot", false)
+	ctx, end := p.begin(ctx, "CreateSnapshot", false, volumeID)
 	defer end(&err)
 	s, err := offered[Snapshotter](p, AbilitySnapshotter)
 	if err != nil {
@@ -171,7 +176,7 @@ func (p *Pool) CreateSnapshot(ctx context.Context, volumeID, snapshotID string) 
 
 // DeleteSnapshot removes a snapshot; see [Snapshotter].
 func (p *Pool) DeleteSnapshot(ctx context.Context, volumeID, snapshotID string) (err error) {
-	ctx, end := p.begin(ctx, "DeleteSnapshot", false)
+	ctx, end := p.begin(ctx, "DeleteSnapshot", false, volumeID)
 	defer end(&err)
 	s, err := offered[Snapshotter](p, AbilitySnapshotter)
 	if err != nil {
@@ -185,7 +190,7 @@ func (p *Pool) DeleteSnapshot(ctx context.Context, volumeID, snapshotID string) 
 
 // CreateFromSnapshot makes a volume of a snapshot; see [Snapshotter].
 func (p *Pool) CreateFromSnapshot(ctx context.Context, id string, spec Spec, volumeID, snapshotID string) (err error) {
-	ctx, end := p.begin(ctx, "CreateFromSnapshot", false)
+	ctx, end := p.begin(ctx, "CreateFromSnapshot", false, id)
 	defer end(&err)
 	s, err := offered[Snapshotter](p, AbilitySnapshotter)
 	if err != nil {
@@ -199,7 +204,7 @@ func (p *Pool) CreateFromSnapshot(ctx context.Context, id string, spec Spec, vol
 
 // Clone makes an independent copy of a volume; see [Cloner].
 func (p *Pool) Clone(ctx context.Context, id string, spec Spec, sourceID string) (err error) {
-	ctx, end := p.begin(ctx, "Clone", false)
+	ctx, end := p.begin(ctx, "Clone", false, id)
 	defer end(&err)
 	c, err := offered[Cloner](p, AbilityCloner)
 	if err != nil {
@@ -213,7 +218,7 @@ func (p *Pool) Clone(ctx context.Context, id string, spec Spec, sourceID string)
 
 // CreateFromImage makes a volume of an image; see [ImageWriter].
 func (p *Pool) CreateFromImage(ctx context.Context, id string, spec Spec, image Image) (err error) {
-	ctx, end := p.begin(ctx, "CreateFromImage", false)
+	ctx, end := p.begin(ctx, "CreateFromImage", false, id)
 	defer end(&err)
 	w, err := offered[ImageWriter](p, AbilityImageWriter)
 	if err != nil {
@@ -231,7 +236,7 @@ func (p *Pool) CreateFromImage(ctx context.Context, id string, spec Spec, image 
 // Read streams a volume's content as raw bytes; see [ImageReader]. Cancelling
 // ctx ends the stream.
 func (p *Pool) Read(ctx context.Context, id string) (r io.ReadCloser, err error) {
-	ctx, end := p.begin(ctx, "Read", false)
+	ctx, end := p.begin(ctx, "Read", false, id)
 	defer end(&err)
 	d, err := offered[ImageReader](p, AbilityImageReader)
 	if err != nil {
@@ -245,7 +250,7 @@ func (p *Pool) Read(ctx context.Context, id string) (r io.ReadCloser, err error)
 
 // Extend grows a volume; see [Extender].
 func (p *Pool) Extend(ctx context.Context, id string, sizeGiB int, opts ExtendOptions) (err error) {
-	ctx, end := p.begin(ctx, "Extend", true)
+	ctx, end := p.begin(ctx, "Extend", true, id)
 	defer end(&err)
 	e, err := offered[Extender](p, AbilityExtender)
 	if err != nil {
@@ -259,7 +264,7 @@ func (p *Pool) Extend(ctx context.Context, id string, sizeGiB int, opts ExtendOp
 
 // Revert takes a volume back to its newest snapshot; see [Reverter].
 func (p *Pool) Revert(ctx context.Context, volumeID, snapshotID string) (err error) {
-	ctx, end := p.begin(ctx, "Revert", false)
+	ctx, end := p.begin(ctx, "Revert", false, volumeID)
 	defer end(&err)
 	r, err := offered[Reverter](p, AbilityReverter)
 	if err != nil {

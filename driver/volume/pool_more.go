@@ -12,7 +12,7 @@ import (
 
 // Retype changes a volume where it is; see [Retyper].
 func (p *Pool) Retype(ctx context.Context, id string, spec Spec) (err error) {
-	ctx, end := p.begin(ctx, "Retype", true)
+	ctx, end := p.begin(ctx, "Retype", true, id)
 	defer end(&err)
 	r, err := offered[Retyper](p, AbilityRetyper)
 	if err != nil {
@@ -29,7 +29,7 @@ func (p *Pool) Retype(ctx context.Context, id string, spec Spec) (err error) {
 // there ([ImageReader]) and writing here ([ImageWriter]). The source stays, and
 // must not be connected; its snapshots do not come along.
 func (p *Pool) MigrateFrom(ctx context.Context, id string, spec Spec, src *Pool, sourceID string) (err error) {
-	ctx, end := p.begin(ctx, "MigrateFrom", false)
+	ctx, end := p.begin(ctx, "MigrateFrom", false, id)
 	defer end(&err)
 	if err := errors.Join(CheckID("volume ID", id), p.check(spec), CheckID("source volume ID", sourceID)); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (p *Pool) migrateIn(ctx context.Context, id string, spec Spec, src *Pool, s
 
 // CreateGroupSnapshot keeps one point in time of several volumes; see [Grouper].
 func (p *Pool) CreateGroupSnapshot(ctx context.Context, groupID string, members []GroupMember) (err error) {
-	ctx, end := p.begin(ctx, "CreateGroupSnapshot", false)
+	ctx, end := p.begin(ctx, "CreateGroupSnapshot", false, groupID)
 	defer end(&err)
 	g, err := offered[Grouper](p, AbilityGrouper)
 	if err != nil {
@@ -103,7 +103,7 @@ func (p *Pool) ListAdoptable(ctx context.Context) (list []Adoptable, err error) 
 
 // Adopt makes something that lies in the pool a volume; see [Adopter].
 func (p *Pool) Adopt(ctx context.Context, id, reference string) (v Volume, err error) {
-	ctx, end := p.begin(ctx, "Adopt", true)
+	ctx, end := p.begin(ctx, "Adopt", true, id)
 	defer end(&err)
 	a, err := offered[Adopter](p, AbilityAdopter)
 	if err != nil {
@@ -117,7 +117,7 @@ func (p *Pool) Adopt(ctx context.Context, id, reference string) (v Volume, err e
 
 // Release forgets a volume and leaves its bytes; see [Adopter].
 func (p *Pool) Release(ctx context.Context, id string) (reference string, err error) {
-	ctx, end := p.begin(ctx, "Release", true)
+	ctx, end := p.begin(ctx, "Release", true, id)
 	defer end(&err)
 	a, err := offered[Adopter](p, AbilityAdopter)
 	if err != nil {
@@ -141,7 +141,7 @@ func (p *Pool) MultiAttach() (hosts int) {
 
 // SetLimits replaces a volume's limits; see [Limiter].
 func (p *Pool) SetLimits(ctx context.Context, id string, limits driver.Limits) (err error) {
-	ctx, end := p.begin(ctx, "SetLimits", true)
+	ctx, end := p.begin(ctx, "SetLimits", true, id)
 	defer end(&err)
 	l, err := offered[Limiter](p, AbilityLimiter)
 	if err != nil {
@@ -165,7 +165,7 @@ func (p *Pool) EncryptionFormats() []string {
 
 // CloneImage makes a volume of an image on the same storage; see [ImageCloner].
 func (p *Pool) CloneImage(ctx context.Context, id string, spec Spec, image ImageLocation) (err error) {
-	ctx, end := p.begin(ctx, "CloneImage", false)
+	ctx, end := p.begin(ctx, "CloneImage", false, id)
 	defer end(&err)
 	c, err := offered[ImageCloner](p, AbilityImageCloner)
 	if err != nil {
@@ -179,7 +179,7 @@ func (p *Pool) CloneImage(ctx context.Context, id string, spec Spec, image Image
 
 // ExportDiff streams what changed between two snapshots; see [DiffExporter].
 func (p *Pool) ExportDiff(ctx context.Context, volumeID, from, to string) (r io.ReadCloser, err error) {
-	ctx, end := p.begin(ctx, "ExportDiff", false)
+	ctx, end := p.begin(ctx, "ExportDiff", false, volumeID)
 	defer end(&err)
 	d, err := offered[DiffExporter](p, AbilityDiffExporter)
 	if err != nil {
@@ -197,7 +197,7 @@ func (p *Pool) ExportDiff(ctx context.Context, volumeID, from, to string) (r io.
 
 // ImportDiff applies what changed between two snapshots; see [DiffImporter].
 func (p *Pool) ImportDiff(ctx context.Context, volumeID string, diff io.Reader) (err error) {
-	ctx, end := p.begin(ctx, "ImportDiff", false)
+	ctx, end := p.begin(ctx, "ImportDiff", false, volumeID)
 	defer end(&err)
 	d, err := offered[DiffImporter](p, AbilityDiffImporter)
 	if err != nil {
@@ -212,7 +212,7 @@ func (p *Pool) ImportDiff(ctx context.Context, volumeID string, diff io.Reader) 
 // Attach makes a connection usable on this host; see [Attacher]. A driver that
 // is none has connections that need no more: Attach returns c.
 func (p *Pool) Attach(ctx context.Context, attachmentID string, c driver.Connection) (local driver.Connection, err error) {
-	ctx, end := p.begin(ctx, "Attach", true)
+	ctx, end := p.begin(ctx, "Attach", true, attachmentID)
 	defer end(&err)
 	if err := CheckID("attachment ID", attachmentID); err != nil {
 		return driver.Connection{}, err
@@ -226,7 +226,7 @@ func (p *Pool) Attach(ctx context.Context, attachmentID string, c driver.Connect
 
 // Detach undoes Attach; see [Attacher].
 func (p *Pool) Detach(ctx context.Context, attachmentID string) (err error) {
-	ctx, end := p.begin(ctx, "Detach", true)
+	ctx, end := p.begin(ctx, "Detach", true, attachmentID)
 	defer end(&err)
 	if err := CheckID("attachment ID", attachmentID); err != nil {
 		return err
