@@ -36,7 +36,7 @@ func (s *Store) SetProviderAggregates(ctx context.Context, uuid string, generati
 		}
 		if generation == nil {
 			s.touched(tx, uuid)
-			_, err := tx.NewRaw("UPDATE placement_providers SET updated_at = ? WHERE uuid = ?", tx.Now(), uuid).Exec(ctx)
+			_, err := tx.NewRaw("UPDATE placement_providers SET shape = shape + 1, updated_at = ? WHERE uuid = ?", tx.Now(), uuid).Exec(ctx)
 			return err
 		}
 		row.Generation++

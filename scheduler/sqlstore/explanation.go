@@ -31,10 +31,20 @@ func (s *Store) keepExplanation(ctx context.Context, tx *store.Tx, requestID, co
 	var seq int64
 	err := tx.QueryRowContext(ctx, `INSERT INTO placement_explanations (request_id, consumer_uuid, at, body) VALUES (?, ?, ?, ?) RETURNING seq`,
 		requestID, consumer, tx.Now(), body).Scan(&seq)
-	if err != nil || seq%pruneEvery != 0 {
+	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "DELETE FROM placement_explanations WHERE seq <= ?", seq-keep)
+	return s.pruneExplanations(ctx, tx, seq)
+}
+
+// pruneExplanations forgets the oldest explanations, now and then, when the one
+// of that number was kept.
+func (s *Store) pruneExplanations(ctx context.Context, tx *store.Tx, seq int64) error {
+	keep := int64(s.cfg.Explanations)
+	if keep < 0 || seq%pruneEvery != 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM placement_explanations WHERE seq <= ?", seq-keep)
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 // forest has it: another takes its place.
 type place struct {
 	ProviderSummary
+	shape      int64
 	aggregates []string // sorted
 }
 
@@ -150,7 +151,8 @@ type canopy struct {
 	seen    time.Time // PostgreSQL: of the newest row that was read
 }
 
-// useChange is a provider's use as a transaction left it.
+// useChange is a provider's use as a transaction left it, of the classes that it
+// changed.
 type useChange struct {
 	generation int64
 	used       scheduler.Resources
@@ -242,7 +244,7 @@ func (s *Store) changedElsewhere(ctx context.Context) error {
 		return nil
 	}
 	db := s.cfg.Store.Reader()
-	rows, err := db.QueryContext(ctx, "SELECT uuid, generation, updated_at FROM placement_providers WHERE updated_at >= ?", since.Add(-slack))
+	rows, err := db.QueryContext(ctx, "SELECT uuid, generation, shape, updated_at FROM placement_providers WHERE updated_at >= ?", since.Add(-slack))
 	if err != nil {
 		return fmt.Errorf("reading the resource providers: %w", err)
 	}
@@ -250,15 +252,15 @@ func (s *Store) changedElsewhere(ctx context.Context) error {
 	var stale []string
 	for rows.Next() {
 		var uuid string
-		var generation int64
+		var generation, shape int64
 		var at time.Time
-		if err := rows.Scan(&uuid, &generation, &at); err != nil {
+		if err := rows.Scan(&uuid, &generation, &shape, &at); err != nil {
 			return fmt.Errorf("reading the resource providers: %w", err)
 		}
 		if at.After(since) {
 			since = at
 		}
-		if p, _ := f.find(uuid); p == nil || p.Generation < generation || p.Generation == generation && p.UpdatedAt.Sub(at).Abs() > time.Microsecond {
+		if p, _ := f.find(uuid); p == nil || p.Generation < generation || p.shape < shape {
 			stale = append(stale, uuid)
 		}
 	}
@@ -371,7 +373,9 @@ func (p *place) afterUse(list []useChange) (*place, bool) {
 		}
 		next.Generation, next.UpdatedAt = u.generation, u.at
 		for i := range next.Inventories {
-			next.Inventories[i].Used = u.used[next.Inventories[i].Class]
+			if n, ok := u.used[next.Inventories[i].Class]; ok {
+				next.Inventories[i].Used = n
+			}
 		}
 	}
 	return next, true
@@ -398,6 +402,7 @@ func loadPlaces(ctx context.Context, db bun.IDB, where string, args ...any) ([]*
 		return s
 	}
 	var p Provider
+	var shape int64
 	var inv Inventory
 	var uuid, name string
 	for _, q := range []struct {
@@ -406,10 +411,10 @@ func loadPlaces(ctx context.Context, db bun.IDB, where string, args ...any) ([]*
 		row          func()
 	}{
 		{
-			"SELECT uuid, name, generation, parent_uuid, root_uuid, created_at, updated_at FROM placement_providers", "uuid",
-			[]any{&p.UUID, &p.Name, &p.Generation, &p.ParentUUID, &p.RootUUID, &p.CreatedAt, &p.UpdatedAt},
+			"SELECT uuid, name, generation, shape, parent_uuid, root_uuid, created_at, updated_at FROM placement_providers", "uuid",
+			[]any{&p.UUID, &p.Name, &p.Generation, &shape, &p.ParentUUID, &p.RootUUID, &p.CreatedAt, &p.UpdatedAt},
 			func() {
-				one := &place{ProviderSummary: ProviderSummary{Provider: p, Traits: []string{}}}
+				one := &place{ProviderSummary: ProviderSummary{Provider: p, Traits: []string{}}, shape: shape}
 				places, by[p.UUID] = append(places, one), one
 			},
 		},

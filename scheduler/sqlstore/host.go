@@ -106,7 +106,7 @@ func (s *Store) putHost(ctx context.Context, tx *store.Tx, h scheduler.Host, tex
 // raise raises a provider's generation after something about it was changed.
 func (s *Store) raise(ctx context.Context, tx *store.Tx, uuid string) error {
 	s.touched(tx, uuid)
-	_, err := tx.NewRaw("UPDATE placement_providers SET generation = generation + 1, updated_at = ? WHERE uuid = ?", tx.Now(), uuid).Exec(ctx)
+	_, err := tx.NewRaw("UPDATE placement_providers SET generation = generation + 1, shape = shape + 1, updated_at = ? WHERE uuid = ?", tx.Now(), uuid).Exec(ctx)
 	return err
 }
 

@@ -205,7 +205,8 @@ func (s *Store) UpdateProvider(ctx context.Context, uuid string, u ProviderUpdat
 		}
 		row.UpdatedAt = tx.Now()
 		s.touched(tx, uuid)
-		_, err = tx.NewUpdate().Model(&row).Column("name", "parent_uuid", "root_uuid", "updated_at").WherePK().Exec(ctx)
+		_, err = tx.NewRaw("UPDATE placement_providers SET name = ?, parent_uuid = ?, root_uuid = ?, shape = shape + 1, updated_at = ? WHERE uuid = ?",
+			row.Name, row.ParentUUID, row.RootUUID, row.UpdatedAt, uuid).Exec(ctx)
 		return err
 	})
 	return row.provider(), err
@@ -252,7 +253,7 @@ func (s *Store) move(ctx context.Context, tx *store.Tx, row *providerRow, parent
 	for _, uuid := range below {
 		s.touched(tx, uuid)
 	}
-	_, err := tx.NewUpdate().Model((*providerRow)(nil)).Set("root_uuid = ?", root).Set("updated_at = ?", tx.Now()).Where("uuid IN (?)", bun.List(below)).Exec(ctx)
+	_, err := tx.NewUpdate().Model((*providerRow)(nil)).Set("root_uuid = ?", root).Set("shape = shape + 1").Set("updated_at = ?", tx.Now()).Where("uuid IN (?)", bun.List(below)).Exec(ctx)
 	return err
 }
 

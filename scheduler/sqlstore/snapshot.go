@@ -20,6 +20,7 @@ type host struct {
 	uuid, text       string
 	created          time.Time
 	put              int64 // revision + generation of the rows that were put into the snapshot
+	revision, shape  int64 // of the same rows
 	generation       int64 // of used and consumers
 	used             scheduler.Resources
 	consumers        int
@@ -61,7 +62,8 @@ func (s *Store) knows(id, text string) bool {
 	return h != nil && h.text == text
 }
 
-// observe takes in a provider's use as a transaction saw it.
+// observe takes in a provider's use as a transaction saw it, of some classes. What
+// others changed meanwhile of the rest is read soon enough.
 func (s *Store) observe(uuid string, generation int64, used scheduler.Resources, consumers int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +75,8 @@ func (s *Store) observe(uuid string, generation int64, used scheduler.Resources,
 	if generation <= h.generation {
 		return
 	}
-	h.generation, h.used, h.consumers = generation, used, consumers
+	h.generation, h.used, h.consumers = generation, maps.Clone(h.used), consumers
+	maps.Copy(h.used, used)
 	s.settle(h)
 }
 
@@ -191,13 +194,30 @@ func (s *Store) outdated() bool {
 
 // found is a host's row with its provider's.
 type found struct {
-	HostID       string
-	ProviderUUID string
-	Revision     int64
-	Generation   int64
-	Consumers    int
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+	HostID, ProviderUUID        string
+	Revision, Generation, Shape int64
+	Consumers                   int
+	CreatedAt, UpdatedAt        time.Time
+}
+
+// findHosts reads the hosts that a condition holds for.
+func findHosts(ctx context.Context, db bun.IDB, where string, args ...any) ([]found, error) {
+	rows, err := db.QueryContext(ctx, `SELECT host.host_id, host.provider_uuid, host.revision, provider.generation, provider.shape,
+		provider.consumers, provider.created_at, provider.updated_at
+		FROM placement_hosts AS host JOIN placement_providers AS provider ON provider.uuid = host.provider_uuid `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []found
+	for rows.Next() {
+		var f found
+		if err := rows.Scan(&f.HostID, &f.ProviderUUID, &f.Revision, &f.Generation, &f.Shape, &f.Consumers, &f.CreatedAt, &f.UpdatedAt); err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, rows.Err()
 }
 
 // load reads what changed since a time, and the dirty providers. The
@@ -205,19 +225,14 @@ type found struct {
 func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all bool) error {
 	db := s.cfg.Store.Reader()
 	now := s.cfg.Clock.Now()
-	query := func() *bun.SelectQuery {
-		return db.NewSelect().TableExpr("placement_hosts AS host").
-			Join("JOIN placement_providers AS provider ON provider.uuid = host.provider_uuid").
-			ColumnExpr("host.host_id, host.provider_uuid, host.revision").
-			ColumnExpr("provider.generation, provider.consumers, provider.created_at, provider.updated_at")
-	}
 	var changed []found
 	if all {
-		q := query()
+		where, args := "", []any(nil)
 		if !since.IsZero() {
-			q = q.Where("provider.updated_at >= ?", since.Add(-slack))
+			where, args = "WHERE provider.updated_at >= ?", []any{since.Add(-slack)}
 		}
-		if err := q.Scan(ctx, &changed); err != nil {
+		var err error
+		if changed, err = findHosts(ctx, db, where, args...); err != nil {
 			return err
 		}
 	}
@@ -227,8 +242,8 @@ func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all b
 	}
 	dirty = slices.DeleteFunc(dirty, func(uuid string) bool { return seen[uuid] })
 	for part := range slices.Chunk(dirty, chunk) {
-		var more []found
-		if err := query().Where("host.provider_uuid IN (?)", bun.List(part)).Scan(ctx, &more); err != nil {
+		more, err := findHosts(ctx, db, "WHERE host.provider_uuid IN (?)", bun.List(part))
+		if err != nil {
 			return err
 		}
 		changed = append(changed, more...)
@@ -239,11 +254,23 @@ func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all b
 			since = f.UpdatedAt
 		}
 	}
+	var used []found // no more than their use changed
 	changed = slices.DeleteFunc(changed, func(f found) bool {
 		h := s.hosts[f.HostID]
-		return h != nil && h.created.Equal(f.CreatedAt) && f.Revision+f.Generation <= h.put
+		if h == nil || !h.created.Equal(f.CreatedAt) || h.revision != f.Revision || h.shape != f.Shape {
+			return false
+		}
+		if f.Generation > h.generation {
+			used = append(used, f)
+		}
+		return true
 	})
 	s.mu.Unlock()
+	for part := range slices.Chunk(used, chunk) {
+		if err := s.loadUse(ctx, db, part); err != nil {
+			return err
+		}
+	}
 	for part := range slices.Chunk(changed, chunk) {
 		if err := s.loadHosts(ctx, db, part); err != nil {
 			return err
@@ -256,6 +283,39 @@ func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all b
 	defer s.mu.Unlock()
 	if all {
 		s.loaded, s.stale, s.seen, s.read = true, false, since, now
+	}
+	return nil
+}
+
+// loadUse tells the snapshot the use of hosts that it has.
+func (s *Store) loadUse(ctx context.Context, db bun.IDB, list []found) error {
+	uuids, use := make([]string, len(list)), make(map[string]scheduler.Resources, len(list))
+	for i, f := range list {
+		uuids[i], use[f.ProviderUUID] = f.ProviderUUID, scheduler.Resources{}
+	}
+	rows, err := db.QueryContext(ctx, "SELECT provider_uuid, class, used FROM placement_inventories WHERE provider_uuid IN (?)", bun.List(uuids))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var uuid, class string
+	var n int64
+	for rows.Next() {
+		if err := rows.Scan(&uuid, &class, &n); err != nil {
+			return err
+		}
+		use[uuid][class] = n
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range list {
+		if h := s.hosts[f.HostID]; h != nil && h.created.Equal(f.CreatedAt) && h.generation <= f.Generation {
+			h.generation, h.used, h.consumers = f.Generation, use[f.ProviderUUID], f.Consumers
+			s.settle(h)
+		}
 	}
 	return nil
 }
@@ -336,10 +396,10 @@ func (s *Store) putSnapshot(h scheduler.Host, text string, f found) {
 		s.snap.Remove(h.ID)
 	}
 	s.hosts[h.ID], s.byUUID[f.ProviderUUID] = known, h.ID
-	known.put, known.text = h.Generation, text
+	known.put, known.text, known.revision, known.shape = h.Generation, text, f.Revision, f.Shape
 	known.ref = scheduler.HostRef{ID: h.ID, Name: h.Name, Zone: zoneOf(h)}
 	known.numIOOps, known.failed = h.NumIOOps, h.FailedBuilds
-	if f.Generation > known.generation {
+	if f.Generation >= known.generation {
 		known.generation, known.used, known.consumers = f.Generation, h.Used, f.Consumers
 	}
 	s.settle(known)

@@ -447,33 +447,3 @@ func TestExplanationsAreBounded(t *testing.T) {
 	_, err = s.Explanation(t.Context(), "199")
 	require.NoError(t, err)
 }
-
-func BenchmarkSchedule(b *testing.B) {
-	for _, hosts := range []int{10, 1000} {
-		b.Run(fmt.Sprint(hosts, " hosts"), func(b *testing.B) {
-			db, err := store.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "b.db"), store.Options{})
-			require.NoError(b, err)
-			defer db.Close()
-			require.NoError(b, db.Migrate(b.Context(), sqlstore.Migrations()))
-			s := newStore(b, db, nephos.WallClock{})
-			for i := range hosts {
-				require.NoError(b, s.PutHost(b.Context(), testHost(fmt.Sprintf("h%d", i), 1<<30, 1<<40)))
-			}
-			ids := nephos.IDs{}
-			want := scheduler.Resources{scheduler.VCPU: 1, scheduler.MemoryMB: 512, scheduler.DiskGB: 0}
-			b.SetParallelism(16)
-			b.ResetTimer()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					id := ids.New()
-					_, err := s.Schedule(b.Context(), scheduler.Request{ID: id, Resources: want}, sqlstore.Options{Consumer: sqlstore.Consumer{ID: id}}, nil)
-					if err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			})
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "claims/s")
-		})
-	}
-}
