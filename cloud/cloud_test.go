@@ -62,7 +62,7 @@ func (c clients) boot(t *testing.T) *servers.Server {
 }
 
 func TestAServerBecomesActiveAndGoes(t *testing.T) {
-	c := cloudtest.New(t, cloudtest.Options{})
+	c := cloudtest.New(t)
 	clients := newClients(t, c)
 	s := clients.boot(t)
 	require.Contains(t, s.Addresses, "one")

@@ -14,7 +14,7 @@ import (
 
 // BenchmarkServersDetail lists 1,000 servers with one card each.
 func BenchmarkServersDetail(b *testing.B) {
-	c := cloudtest.New(b, cloudtest.Options{})
+	c := cloudtest.New(b)
 	p := c.Provider(b)
 	call := func(method, path, body string) []byte {
 		w := httptest.NewRecorder()
@@ -40,7 +40,9 @@ func BenchmarkServersDetail(b *testing.B) {
 		return one.ID
 	}
 	const n = 1000
-	var who struct{ Token struct{ Project struct{ ID string } } }
+	var who struct {
+		Token struct{ Project struct{ ID string } }
+	}
 	r := httptest.NewRequest("GET", "/identity/v3/auth/tokens", nil)
 	r.Header.Set("X-Auth-Token", p.Token())
 	r.Header.Set("X-Subject-Token", p.Token())

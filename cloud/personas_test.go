@@ -16,6 +16,7 @@ import (
 
 // persona is somebody with a token.
 type persona struct {
+	client     *http.Client
 	url, token string
 	user       string
 }
@@ -64,7 +65,7 @@ func (p persona) do(t *testing.T, method, api, path, version, body string) reply
 		version = "latest"
 	}
 	r.Header.Set("OpenStack-API-Version", api+" "+version)
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := p.client.Do(r)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
@@ -104,7 +105,7 @@ func (p persona) until(t *testing.T, api, path, want string, at ...any) {
 
 func login(t *testing.T, c *cloudtest.Cloud, user, password, project string) persona {
 	t.Helper()
-	p := persona{url: c.URL}
+	p := persona{client: c.Client(), url: c.URL}
 	r := p.made(t, "POST", "identity", "/v3/auth/tokens", `{"auth":{"identity":{"methods":["password"],"password":{"user":{
 		"name":"`+user+`","password":"`+password+`","domain":{"id":"default"}}}},
 		"scope":{"project":{"name":"`+project+`","domain":{"id":"default"}}}}}`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,15 +46,22 @@ func (q *Queue) NextDue(ctx context.Context) (time.Time, bool, error) {
 // NextEnding is [Queue.NextDue] for work that can end: kinds that stand are left
 // out.
 func (q *Queue) NextEnding(ctx context.Context) (time.Time, bool, error) {
+	standing := q.Standing()
+	names := slices.DeleteFunc(q.names(), func(n string) bool { return slices.Contains(standing, n) })
+	return q.nextDue(ctx, append(names, ""))
+}
+
+// Standing returns the names of the kinds that are never done, sorted.
+func (q *Queue) Standing() (names []string) {
 	q.mu.Lock()
-	names := []string{""}
+	defer q.mu.Unlock()
 	for n, k := range q.kinds {
-		if !k.Standing {
+		if k.Standing {
 			names = append(names, n)
 		}
 	}
-	q.mu.Unlock()
-	return q.nextDue(ctx, names)
+	slices.Sort(names)
+	return names
 }
 
 func (q *Queue) nextDue(ctx context.Context, names []string) (time.Time, bool, error) {

@@ -1,25 +1,16 @@
-// Package cloudtest gives a Go test a whole cloud: the production code over
-// simulated hosts, on a throw-away database, behind a real HTTP listener.
-//
-//	c := cloudtest.New(t, cloudtest.Options{})
-//	provider := c.Provider(t) // gophercloud, logged in as admin
-//
-// Everything ends with the test.
 package cloudtest
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 
-	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
 
@@ -30,144 +21,241 @@ import (
 	"github.com/nephos-cloud/nephos/driver/blob/mem"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	fakehypervisor "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
-	"github.com/nephos-cloud/nephos/driver/network"
 	fakenetwork "github.com/nephos-cloud/nephos/driver/network/fake"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	fakevolume "github.com/nephos-cloud/nephos/driver/volume/fake"
+	"github.com/nephos-cloud/nephos/identity"
 	networking "github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/store"
 )
 
-// AdminPassword is that of the user admin.
+// AdminPassword is that of the user admin, and of everybody whom the package
+// makes.
 const AdminPassword = "admin-of-a-test"
 
-// Options say what kind of cloud. The zero value is one with three hosts.
+// inMemory is the URL of a cloud that does not listen.
+const inMemory = "http://nephos.test"
+
+// Options say what kind of cloud. The zero value is one with three hosts that
+// works when it is asked, by a clock of its own.
 type Options struct {
 	Hosts int // 0: three
+	// Host is what each host offers; zero fields get 64 CPUs, 256 GiB of memory
+	// and 10 TB of disk.
+	Host hypervisor.Host
+	// Seed is what ids, placement and order follow from.
+	Seed uint64
+	// Clock is the cloud's; nil is a [nephos.VirtualClock] that begins at
+	// [nephos.Epoch], or the wall clock if the cloud is live. Only with a virtual
+	// clock does the cloud work when it is asked.
 	Clock nephos.Clock
-	Crash nephos.CrashPoint
-	Log   *slog.Logger
-	// Tracer gets the spans of every request and all that follows from it.
-	Tracer trace.TracerProvider
-	// Stopped leaves the cloud's work undone until [Cloud.Start].
+	// Live has the cloud work in the background, from the beginning.
+	Live bool
+	// Stopped leaves the cloud's work undone until [Cloud.Settle], [Cloud.Step],
+	// [Cloud.Advance] or [Cloud.Start].
 	Stopped bool
+	// Listen has the cloud listen on a port of the loopback interface.
+	Listen bool
 	// Database is the URL of a database; empty is a SQLite file of the test's.
 	Database string
+
+	Log *slog.Logger
+	// Tracer gets the spans of every request and all that follows from it.
+	Tracer trace.TracerProvider
+	// Crash is called at every crash point; see also [Cloud.CrashAt].
+	Crash nephos.CrashPoint
+	// Compose has the last word on what the cloud is composed of. It is called
+	// again after each [Cloud.Restart].
+	Compose func(*cloud.Config)
 }
 
 // Cloud is a cloud under test, with what lies under it.
 type Cloud struct {
 	*cloud.Cloud
-	URL     string // of the listener
-	AuthURL string
+	URL     string // where the APIs are, each below its name
+	AuthURL string // where the Identity API is
+	Hosts   []*Host
+	Guests  *Guests // how guests behave
 
-	Store       *store.DB
-	Bus         *bus.Memory
-	Hypervisors []*fakehypervisor.State // one a host; they outlive a restart
-	Faults      *fakehypervisor.Faults  // of all hosts' hypervisors; none to begin with
-	Wires       *fakenetwork.State
-	Volumes     *fakevolume.State
+	Clock   nephos.Clock
+	Store   *store.DB
+	Bus     *bus.Memory
+	Faults  *fakehypervisor.Faults // of all hosts' hypervisors; none to begin with
+	Wires   *fakenetwork.State     // the network of all hosts
+	Volumes *fakevolume.State      // the pool of volumes
+	Blobs   *blob.Store            // what images are kept in
 
-	server *httptest.Server
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	t       testing.TB
+	options Options
+	virtual *nephos.VirtualClock // nil: the clock is another
+	config  cloud.Config
+	dir     string
+	server  *httptest.Server // nil unless it listens
+	client  *http.Client
+
+	crashes crashes
+
+	mu      sync.Mutex // held by whoever drives the cloud
+	baseMu  sync.Mutex
+
+	fails   int
+	cancel  context.CancelFunc // not nil while the cloud is live
+	wg      sync.WaitGroup
+	people  int
+	handler http.Handler
 }
 
-// New starts a cloud that ends with the test.
-func New(t testing.TB, o Options) *Cloud {
+// New returns a cloud that ends with the test. At most one Options are taken.
+func New(t testing.TB, options ...Options) *Cloud {
 	t.Helper()
-	if o.Hosts == 0 {
-		o.Hosts = 3
+	var o Options
+	switch len(options) {
+	case 0:
+	case 1:
+		o = options[0]
+	default:
+		t.Fatal("cloudtest.New takes one Options")
 	}
-	if o.Database == "" {
-		o.Database = "sqlite:" + filepath.Join(t.TempDir(), "cloud.db")
+	c := &Cloud{t: t, options: o, Clock: o.Clock, dir: t.TempDir()}
+	if c.Clock == nil && o.Live {
+		c.Clock = nephos.WallClock{}
+	} else if c.Clock == nil {
+		c.Clock = nephos.NewVirtualClock(nephos.Epoch)
 	}
-	ctx := context.Background()
-	db, err := store.Open(ctx, o.Database, store.Options{Clock: o.Clock, NoSync: true})
-	require.NoError(t, err)
-	c := &Cloud{Store: db, Bus: bus.NewMemory(o.Clock), Wires: fakenetwork.NewState(o.Clock), Volumes: &fakevolume.State{}, Faults: &fakehypervisor.Faults{}}
-
-	var handler http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.Handler().ServeHTTP(w, r) })
-	c.server = httptest.NewServer(handler)
-	c.URL, c.AuthURL = c.server.URL, c.server.URL+"/identity/v3"
-
-	blobs, err := blob.NewStore(ctx, mem.New(mem.Config{}), blob.StoreOptions{})
-	require.NoError(t, err)
-	volumes, err := volume.NewPool(ctx, fakevolume.New(fakevolume.Config{State: c.Volumes, Clock: o.Clock}), volume.PoolOptions{})
-	require.NoError(t, err)
-	var hosts []cloud.Host
-	for i := range o.Hosts {
-		state := fakehypervisor.NewState()
-		c.Hypervisors = append(c.Hypervisors, state)
-		hosts = append(hosts, host(t, c, fmt.Sprintf("host-%d", i+1), state, o.Clock))
-	}
-	c.Cloud, err = cloud.New(ctx, cloud.Config{
-		Store: db, Bus: c.Bus, Blobs: blobs, Volumes: volumes, Hosts: hosts, CloudID: "test", PublicURL: c.URL,
-		AdminPassword: AdminPassword, BcryptCost: 4, Flavors: true,
-		External: cloud.NewExternal("public", "public", netip.MustParsePrefix("172.24.4.1/24")),
-		Physical: []networking.PhysicalNetwork{{Name: "public", Flat: true}},
-		Clock:    o.Clock, Log: o.Log, Crash: o.Crash, Tracer: o.Tracer,
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		c.server.Close()
-		c.Stop()
-		require.NoError(t, db.Close())
-	})
-	if !o.Stopped {
+	c.virtual, _ = c.Clock.(*nephos.VirtualClock)
+	c.open()
+	c.listen()
+	c.compose()
+	c.addHosts()
+	t.Cleanup(c.close)
+	if o.Live {
 		c.Start(t)
+	} else if c.virtual != nil && !o.Stopped {
+		c.virtual.OnSleep(c.Advance)
+		c.Work()
 	}
+
 	return c
 }
 
-func host(t testing.TB, c *Cloud, name string, state *fakehypervisor.State, clock nephos.Clock) cloud.Host {
-	hd, err := fakehypervisor.Open(fakehypervisor.Config{
-		CloudID: "test", Name: name, State: state, Clock: clock, Faults: c.Faults,
-		Host: hypervisor.Host{Type: "QEMU", Arch: "x86_64", VCPUs: 64, MemoryMiB: 256 << 10, DiskGiB: 10000},
-	})
-	require.NoError(t, err)
-	guests, err := hypervisor.NewNode(t.Context(), hd, hypervisor.NodeOptions{})
-	require.NoError(t, err)
-	networks, err := network.NewNode(t.Context(), fakenetwork.Open(c.Wires, fakenetwork.Options{Host: name}), network.NodeOptions{})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, guests.Close())
-		require.NoError(t, networks.Close())
-	})
-	return cloud.Host{Name: name, Dir: filepath.Join(t.TempDir(), name), Hypervisor: guests, Network: networks}
+// open opens what outlives a restart.
+func (c *Cloud) open() {
+	ctx := context.Background()
+	url := c.options.Database
+	if url == "" {
+		path := filepath.Join(c.dir, "cloud.db")
+		require.NoError(c.t, os.WriteFile(path, c.template(), 0o600))
+		url = "sqlite:" + path
+	}
+	var err error
+	c.Store, err = store.Open(ctx, url, store.Options{Clock: c.Clock, NoSync: true})
+	require.NoError(c.t, err)
+	c.Bus, c.Wires, c.Volumes = bus.NewMemory(c.Clock), fakenetwork.NewState(c.Clock), &fakevolume.State{}
+	c.Faults, c.Guests = &fakehypervisor.Faults{}, newGuests(c)
+	c.Blobs, err = blob.NewStore(ctx, mem.New(mem.Config{}), blob.StoreOptions{})
+	require.NoError(c.t, err)
+	volumes, err := volume.NewPool(ctx, fakevolume.New(fakevolume.Config{State: c.Volumes, Clock: c.Clock}), volume.PoolOptions{})
+	require.NoError(c.t, err)
+	c.config = basic(c.Store)
+	c.config.Bus, c.config.Blobs, c.config.Volumes = c.Bus, c.Blobs, volumes
+	c.config.Clock, c.config.Log, c.config.Tracer = c.Clock, c.options.Log, c.options.Tracer
+	c.config.Crash = c.crashPoint("")
+	c.config.IDs = c.ids("controllers")
+	c.config.Keys = identity.MemoryKeys(nephos.Seeded(c.options.Seed, "keys"))
 }
 
-// Start begins the cloud's work.
+// basic is what every cloud under test is composed of.
+func basic(db *store.DB) cloud.Config {
+	return cloud.Config{
+		Store: db, CloudID: cloudID, AdminPassword: AdminPassword, BcryptCost: 4, Flavors: true,
+		External: cloud.NewExternal("public", "public", netip.MustParsePrefix("172.24.4.1/24")),
+		Physical: []networking.PhysicalNetwork{{Name: "public", Flat: true}},
+	}
+}
+
+const cloudID = "test"
+
+// ids are of a stream of their own. A live cloud's are random.
+func (c *Cloud) ids(stream string) nephos.IDs {
+	if c.options.Live {
+		return nephos.IDs{}
+	}
+	return nephos.IDs{Rand: nephos.Seeded(c.options.Seed, stream)}
+}
+
+// compose makes the controllers.
+func (c *Cloud) compose() {
+	cfg := c.config
+	cfg.PublicURL = c.URL
+	if c.options.Compose != nil {
+		c.options.Compose(&cfg)
+	}
+	made, err := cloud.New(context.Background(), cfg)
+	require.NoError(c.t, err)
+
+	c.Cloud, c.handler = made, made.Handler()
+}
+
+// Restart ends the controllers, as a kill would, and starts them again on what
+// they left. Hosts do not notice. Clients of the old [cloud.Cloud]'s services
+// must be fetched anew from the Cloud.
+func (c *Cloud) Restart() {
+	live := c.cancel != nil
+	c.Stop()
+	c.mu.Lock()
+	c.compose()
+	c.mu.Unlock()
+	if live {
+		c.Start(c.t)
+	}
+}
+
+// Start has the cloud work in the background until [Cloud.Stop].
 func (c *Cloud) Start(t testing.TB) {
+	t.Helper()
+	if c.cancel != nil {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
+	made := c.Cloud
 	c.wg.Go(func() {
-		if err := c.Run(ctx); err != nil {
+		if err := made.Run(ctx); err != nil {
 			t.Error(err)
 		}
 	})
+	c.wg.Go(func() { c.Guests.run(ctx) })
+	for _, h := range c.Hosts {
+		if !h.off {
+			h.startLive()
+		}
+	}
 }
 
-// Stop ends the cloud's work and waits for what is under way.
+// Stop ends work in the background and waits for what is under way. Guests run
+// on.
 func (c *Cloud) Stop() {
-	if c.cancel != nil {
-		c.cancel()
-		c.wg.Wait()
-		c.cancel = nil
+	if c.cancel == nil {
+		return
 	}
+	c.cancel()
+	for _, h := range c.Hosts {
+		h.stopLive()
+	}
+	c.wg.Wait()
+	c.cancel = nil
 }
 
-// Auth is how the admin logs in.
-func (c *Cloud) Auth() gophercloud.AuthOptions {
-	return gophercloud.AuthOptions{
-		IdentityEndpoint: c.AuthURL, Username: "admin", Password: AdminPassword, DomainName: "Default", TenantName: "admin", AllowReauth: true,
+func (c *Cloud) close() {
+	if c.server != nil {
+		c.server.Close()
 	}
-}
-
-// Provider returns a gophercloud client, logged in as the admin.
-func (c *Cloud) Provider(t testing.TB) *gophercloud.ProviderClient {
-	t.Helper()
-	p, err := openstack.AuthenticatedClient(t.Context(), c.Auth())
-	require.NoError(t, err)
-	return p
+	c.Stop()
+	for _, h := range c.Hosts {
+		h.close()
+	}
+	if c.virtual != nil {
+		c.virtual.Advance(forever) // whoever sleeps ends
+	}
+	require.NoError(c.t, c.Store.Close())
 }

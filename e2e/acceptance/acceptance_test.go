@@ -58,7 +58,7 @@ func TestGophercloud(t *testing.T) {
 			}
 			t.Run(l.user+" "+l.services[0], func(t *testing.T) {
 				t.Parallel()
-				c := cloudtest.New(t, cloudtest.Options{Hosts: 1}) // some ask the first host about the only server
+				c := cloudtest.New(t, cloudtest.Options{Hosts: 1, Live: true, Listen: true}) // some ask the first host about the only server
 				// Some look for the status in between, as it takes a guest a while.
 				c.Faults.Add(fake.Fault{Method: "Reboot", Delay: time.Second / 2, Count: -1})
 				results := runSuites(t, prepare(t, c, l.user), suites, l.run)

@@ -12,6 +12,7 @@ package fake
 import (
 	"context"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ type host struct {
 	counters map[string]network.Statistics
 	uses     map[string]int // ports and router interfaces by network
 	socket   string         // of the metadata service
+	metadata func(*http.Request) (*http.Response, error)
 	watchers map[chan network.Event]struct{}
 }
 
@@ -99,13 +101,18 @@ func (s *State) strike(call, id string, after bool) (latency time.Duration, err 
 // Options configures [Open].
 type Options struct {
 	Host string // which host's books; any name, empty is one too
+	// Metadata answers guests' requests for metadata in place of a socket, and
+	// the ability MetadataServer is not offered then. The request has the
+	// driver's headers.
+	Metadata func(*http.Request) (*http.Response, error)
 }
 
 // Driver is one host's network driver. It implements [network.Driver] and all
 // optional abilities.
 type Driver struct {
-	state *State
-	name  string
+	state   *State
+	name    string
+	options Options
 
 	mu     sync.Mutex
 	closed chan struct{}
@@ -113,6 +120,7 @@ type Driver struct {
 
 var (
 	_ network.Driver         = (*Driver)(nil)
+	_ network.Abilitier      = (*Driver)(nil)
 	_ network.RouterDriver   = (*Driver)(nil)
 	_ network.MetadataServer = (*Driver)(nil)
 	_ network.Eventer        = (*Driver)(nil)
@@ -135,7 +143,17 @@ func Open(s *State, o Options) *Driver {
 			watchers: map[chan network.Event]struct{}{},
 		}
 	}
-	return &Driver{state: s, name: o.Host, closed: make(chan struct{})}
+	s.hosts[o.Host].metadata = o.Metadata
+	return &Driver{state: s, name: o.Host, options: o, closed: make(chan struct{})}
+}
+
+// Abilities implements [network.Abilitier].
+func (d *Driver) Abilities(context.Context) ([]string, error) {
+	all := []string{network.AbilityRouter, network.AbilityMetadata, network.AbilityEvents, network.AbilityStatistics}
+	if d.options.Metadata != nil {
+		all = slices.DeleteFunc(all, func(a string) bool { return a == network.AbilityMetadata })
+	}
+	return all, nil
 }
 
 // State returns what the driver works on.

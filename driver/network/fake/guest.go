@@ -73,20 +73,21 @@ func (d *Driver) ServeMetadata(ctx context.Context, socket string) error {
 }
 
 // Metadata plays the guest of a port that sends a request to 169.254.169.254:
-// it goes to the socket given to ServeMetadata, with the driver's headers. The
+// it goes to the socket given to ServeMetadata, or to Options.Metadata, with the driver's headers. The
 // caller closes the response's body.
 func (s *State) Metadata(portID string, req *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	h, p, ok := s.port(portID)
 	socket := ""
+	var answer func(*http.Request) (*http.Response, error)
 	if ok {
-		socket = h.socket
+		socket, answer = h.socket, h.metadata
 	}
 	s.mu.Unlock()
 	switch {
 	case !ok:
 		return nil, nephos.NotFound("Port", portID)
-	case socket == "" || !p.AdminUp || !p.PortSecurity || len(p.Addresses) == 0:
+	case socket == "" && answer == nil || !p.AdminUp || !p.PortSecurity || len(p.Addresses) == 0:
 		return nil, nephos.Errorf(nephos.ErrUnavailable, "port %s reaches no metadata service", portID)
 	}
 	out := req.Clone(req.Context())
@@ -95,6 +96,9 @@ func (s *State) Metadata(portID string, req *http.Request) (*http.Response, erro
 	out.Header.Set("X-Nephos-Network", p.NetworkID)
 	out.Header.Set("X-Nephos-Source", p.Addresses[0].IP.String())
 	out.Header.Set("X-Nephos-MAC", p.MAC)
+	if answer != nil {
+		return answer(out)
+	}
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -1,0 +1,94 @@
+package cloudtest
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/reconcile"
+)
+
+// crashes is where the cloud is to crash.
+type crashes struct {
+	mu    sync.Mutex
+	plan  func(host, point string) bool
+	fell  string // where it crashed, until it was started again
+	host  string
+	broke bool
+}
+
+// CrashAt has plan called at every crash point that the cloud passes (those of
+// the queue and of the services, with an empty host, and those of the hosts'
+// agents). When it returns true, the controllers, or the host's agent, end there
+// as if they had been killed, and are started again at once on what they left;
+// a request under way is answered by a connection that breaks off. plan is nil
+// to begin with. It is for clouds that do not work by themselves.
+func (c *Cloud) CrashAt(plan func(host, point string) bool) {
+	c.crashes.mu.Lock()
+	defer c.crashes.mu.Unlock()
+	c.crashes.plan = plan
+}
+
+// crashPoint is what the host's agent, or the controllers, pass.
+func (c *Cloud) crashPoint(host string) nephos.CrashPoint {
+	return func(name string) {
+		c.options.Crash.Here(name)
+		c.crashes.mu.Lock()
+		plan := c.crashes.plan
+		c.crashes.mu.Unlock()
+		if plan == nil || !plan(host, name) {
+			return
+		}
+		c.crashes.mu.Lock()
+		c.crashes.host, c.crashes.fell, c.crashes.broke = host, name, true
+		c.crashes.mu.Unlock()
+		panic(reconcile.Crash{At: name})
+	}
+}
+
+// surviving runs f and, when something crashes in it, starts it again.
+func (c *Cloud) surviving(f func()) (crashed bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			if !isCrash(r) {
+				panic(r)
+			}
+			crashed = true
+		}
+		if c.raise() {
+			crashed = true
+		}
+	}()
+	f()
+	return false
+}
+
+// isCrash reports whether a panic is a crash point's, or was when it began.
+func isCrash(r any) bool {
+	switch r := r.(type) {
+	case reconcile.Crash:
+		return true
+	case string:
+		return strings.Contains(r, "{At:") || strings.Contains(r, "reconcile.Crash")
+	}
+	return false
+}
+
+// raise starts what has crashed. It reports whether anything had.
+func (c *Cloud) raise() bool {
+	c.crashes.mu.Lock()
+	broke, host := c.crashes.broke, c.crashes.host
+	c.crashes.broke = false
+	c.crashes.mu.Unlock()
+	switch {
+	case !broke:
+		return false
+	case host == "":
+		c.compose()
+	default:
+		h := c.Host(host)
+		h.close()
+		h.open()
+	}
+	return true
+}

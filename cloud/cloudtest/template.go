@@ -1,0 +1,92 @@
+package cloudtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/cloud"
+	"github.com/nephos-cloud/nephos/driver/blob"
+	"github.com/nephos-cloud/nephos/driver/blob/mem"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	fakevolume "github.com/nephos-cloud/nephos/driver/volume/fake"
+	"github.com/nephos-cloud/nephos/store"
+)
+
+// templates are databases of clouds that have just begun, by kind: a process
+// pays for the tables and the first admin once.
+var templates struct {
+	sync.Mutex
+	by map[string]func() ([]byte, error)
+}
+
+// template returns the bytes of a database to begin with. That of a live cloud
+// has tables and nothing in them, for it begins at a time of its own.
+func (c *Cloud) template() []byte {
+	key, seed := "empty", c.options.Seed
+	begun := !c.options.Live && c.virtual != nil && c.virtual.Now().Equal(nephos.Epoch)
+	if begun {
+		key = fmt.Sprint("begun ", seed)
+	}
+	templates.Lock()
+	if templates.by == nil {
+		templates.by = map[string]func() ([]byte, error){}
+	}
+	make, ok := templates.by[key]
+	if !ok {
+		make = sync.OnceValues(func() ([]byte, error) { return newTemplate(seed, begun) })
+		templates.by[key] = make
+	}
+	templates.Unlock()
+	b, err := make()
+	require.NoError(c.t, err)
+	return b
+}
+
+func newTemplate(seed uint64, begun bool) (b []byte, err error) {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "cloudtest")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "template.db")
+	clock := nephos.NewVirtualClock(nephos.Epoch)
+	db, err := store.Open(ctx, "sqlite:"+path, store.Options{Clock: clock, NoSync: true})
+	if err != nil {
+		return nil, err
+	}
+	if begun {
+		err = begin(ctx, db, clock, seed)
+	} else {
+		err = db.Migrate(ctx, cloud.Migrations()...)
+	}
+	if e := db.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the database that test clouds begin with: %w", err)
+	}
+	return os.ReadFile(path)
+}
+
+func begin(ctx context.Context, db *store.DB, clock nephos.Clock, seed uint64) error {
+	blobs, err := blob.NewStore(ctx, mem.New(mem.Config{}), blob.StoreOptions{})
+	if err != nil {
+		return err
+	}
+	volumes, err := volume.NewPool(ctx, fakevolume.New(fakevolume.Config{Clock: clock}), volume.PoolOptions{})
+	if err != nil {
+		return err
+	}
+	cfg := basic(db)
+	cfg.Blobs, cfg.Volumes, cfg.Clock, cfg.PublicURL = blobs, volumes, clock, inMemory
+	cfg.IDs = nephos.IDs{Rand: nephos.Seeded(seed, "template")}
+	_, err = cloud.New(ctx, cfg)
+	return err
+}
