@@ -60,7 +60,7 @@ type (
 		Release(ctx context.Context, id string) (reference string, err error)
 	}
 	// MultiAttacher tells that Connect gives a volume to several attachments at
-	// once. Without it a second attachment is ErrConflict.
+	// once. Without it a second one may be ErrConflict.
 	MultiAttacher interface {
 		// MultiAttach tells to how many hosts at once: 1 is several guests of one
 		// host, negative is any number.
