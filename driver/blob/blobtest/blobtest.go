@@ -38,26 +38,29 @@ type Options struct {
 }
 
 type test struct {
-	name string
-	run  func(drivertest.T, *env)
+	name  string
+	run   func(drivertest.T, *env)
+	needs string // ability
 }
 
 var readWriteTests = []test{
-	{"RoundTrip", testRoundTrip},
-	{"Range", testRange},
-	{"Overwrite", testOverwrite},
-	{"NotFound", testNotFound},
-	{"Identifiers", testIdentifiers},
-	{"FailedBody", testFailedBody},
-	{"NothingPartial", testNothingPartial},
-	{"Cancelled", testCancelled},
-	{"DeleteWhileOpen", testDeleteWhileOpen},
-	{"List", testList},
-	{"Concurrent", testConcurrent},
-	{"Reopen", testReopen},
-	{"Abilities", testAbilities},
-	{"Copier", testCopier},
-	{"Locator", testLocator},
+	{"RoundTrip", testRoundTrip, ""},
+	{"Range", testRange, ""},
+	{"Overwrite", testOverwrite, ""},
+	{"NotFound", testNotFound, ""},
+	{"Identifiers", testIdentifiers, ""},
+	{"FailedBody", testFailedBody, ""},
+	{"NothingPartial", testNothingPartial, ""},
+	{"Cancelled", testCancelled, ""},
+	{"DeleteWhileOpen", testDeleteWhileOpen, ""},
+	{"List", testList, ""},
+	{"Concurrent", testConcurrent, ""},
+	{"Reopen", testReopen, ""},
+	{"Abilities", testAbilities, ""},
+	{"Copier", testCopier, blob.AbilityCopier},
+	{"Locator", testLocator, blob.AbilityLocator},
+	{"Multiparter", testMultiparter, blob.AbilityMultiparter},
+	{"MultiparterEnds", testMultiparterEnds, blob.AbilityMultiparter},
 }
 
 type suite struct {
@@ -80,6 +83,9 @@ func Tests(open Open, opts Options) []drivertest.Test {
 		tests = append(tests, drivertest.Test{Name: sub.name, Run: func(t drivertest.T) {
 			e := &env{suite: s, dir: filepath.Join(t.TempDir(), "state")}
 			e.Store = e.start(t)
+			if sub.needs != "" && !e.Can(sub.needs) {
+				t.Skipf("the driver does not offer %s", sub.needs)
+			}
 			sub.run(t, e)
 		}})
 	}
@@ -461,15 +467,15 @@ func testAbilities(t drivertest.T, e *env) {
 		_, err := e.Location(t.Context(), "a")
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 	}
+	if !e.Can(blob.AbilityMultiparter) {
+		require.ErrorIs(t, e.BeginParts(t.Context(), "a"), errors.ErrUnsupported)
+	}
 	offered, err := blob.AbilitiesOf(t.Context(), e.Driver())
 	require.NoError(t, err)
 	require.Equal(t, offered, e.Abilities())
 }
 
 func testCopier(t drivertest.T, e *env) {
-	if !e.Can(blob.AbilityCopier) {
-		t.Skip("the driver does not offer Copier")
-	}
 	content := bytesOf(1, 1<<20+3)
 	e.put(t, "src", content)
 	require.NoError(t, e.Copy(t.Context(), "dst", "src"))
@@ -489,9 +495,6 @@ func testCopier(t drivertest.T, e *env) {
 }
 
 func testLocator(t drivertest.T, e *env) {
-	if !e.Can(blob.AbilityLocator) {
-		t.Skip("the driver does not offer Locator")
-	}
 	e.put(t, "o", []byte("x"))
 	where, err := e.Location(t.Context(), "o")
 	require.NoError(t, err)
@@ -499,6 +502,7 @@ func testLocator(t drivertest.T, e *env) {
 	again, err := e.Location(t.Context(), "o")
 	require.NoError(t, err)
 	require.Equal(t, where, again)
+	require.Contains(t, where, "://", "a URI")
 	_, err = e.Location(t.Context(), "none")
 	require.ErrorIs(t, err, nephos.ErrNotFound)
 }

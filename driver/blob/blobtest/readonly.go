@@ -17,16 +17,16 @@ import (
 
 // readOnlyTests are for drivers that only read: Options.Fill puts what they find.
 var readOnlyTests = []test{
-	{"RoundTrip", testFilled},
-	{"Range", testRange},
-	{"NotFound", testReadNotFound},
-	{"Identifiers", testReadIdentifiers},
-	{"Refuses", testRefuses},
-	{"Cancelled", testReadCancelled},
-	{"Concurrent", testReadConcurrent},
-	{"Reopen", testReadReopen},
-	{"Abilities", testAbilities},
-	{"Locator", testLocator},
+	{"RoundTrip", testFilled, ""},
+	{"Range", testRange, ""},
+	{"NotFound", testReadNotFound, ""},
+	{"Identifiers", testReadIdentifiers, ""},
+	{"Refuses", testRefuses, ""},
+	{"Cancelled", testReadCancelled, ""},
+	{"Concurrent", testReadConcurrent, ""},
+	{"Reopen", testReadReopen, ""},
+	{"Abilities", testAbilities, ""},
+	{"Locator", testLocator, blob.AbilityLocator},
 }
 
 func testFilled(t drivertest.T, e *env) {

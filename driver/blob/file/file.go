@@ -5,7 +5,9 @@
 // The layout below Config.Dir:
 //
 //	objects/ID   the objects
+//	uploads/ID/  the parts of an object on its way, as NUMBER-DIGEST
 //	tmp/         bodies on their way; what a dead process left is removed by Open
+//	trash/       uploads that have ended; removed by Open too
 //
 // Several processes may use one directory.
 package file
@@ -34,10 +36,11 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Driver implements blob.Driver, blob.Copier and blob.Locator.
+// Driver implements blob.Driver and all its optional interfaces.
 type Driver struct {
-	objects, tmp string
-	buffers      sync.Pool // *[bufferSize]byte
+	objects, tmp   string
+	uploads, trash string
+	buffers        sync.Pool // *[bufferSize]byte
 }
 
 const (
@@ -60,9 +63,15 @@ func Open(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening blob directory: %w", err)
 	}
-	d := &Driver{objects: filepath.Join(dir, "objects"), tmp: filepath.Join(dir, "tmp")}
+	d := &Driver{
+		objects: filepath.Join(dir, "objects"), tmp: filepath.Join(dir, "tmp"),
+		uploads: filepath.Join(dir, "uploads"), trash: filepath.Join(dir, "trash"),
+	}
+	if err := os.RemoveAll(d.trash); err != nil {
+		return nil, fmt.Errorf("opening blob directory: %w", err)
+	}
 	d.buffers.New = func() any { return new([bufferSize]byte) }
-	for _, sub := range []string{d.objects, d.tmp} {
+	for _, sub := range []string{d.objects, d.tmp, d.uploads, d.trash} {
 		if err := durable.MkdirAll(sub, 0o700); err != nil {
 			return nil, fmt.Errorf("opening blob directory: %w", err)
 		}

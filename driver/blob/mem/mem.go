@@ -25,6 +25,7 @@ type State struct {
 	mu      sync.RWMutex
 	objects map[string]object
 	used    int64
+	uploads map[string]map[int]part // by object
 }
 
 // object is never changed once it is in the State, so that readers need no lock.
@@ -42,7 +43,7 @@ type Config struct {
 	MaxBytes int64
 }
 
-// Driver implements blob.Driver and blob.Copier.
+// Driver implements blob.Driver and all its optional interfaces.
 type Driver struct {
 	state *State
 	clock nephos.Clock
