@@ -45,6 +45,7 @@ const (
 	labelCloud      = "nephos.cloud"
 	labelID         = "nephos.id"
 	labelAttachment = "nephos.attachment."
+	labelReference  = "nephos.reference" // what it was adopted as
 	// making images are removed when they are old.
 	makingTime = time.Hour
 )
@@ -311,4 +312,3 @@ func (d *Driver) monCommand(args map[string]string, out any) error {
 	}
 	return json.Unmarshal(answer, out)
 }
-

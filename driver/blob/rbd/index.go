@@ -1,0 +1,69 @@
+//go:build ceph
+
+package rbd
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/internal/ceph"
+)
+
+// indexObject holds the list of objects: its keys are their IDs.
+const indexObject = "nephos.images"
+
+// page is how many entries are read at once.
+const page = 256
+
+// entry says which image an object is.
+type entry struct {
+	Image   string    `json:"image"`
+	Size    int64     `json:"size"`
+	Created time.Time `json:"created"`
+}
+
+func parseEntry(id string, value []byte) (entry, error) {
+	var e entry
+	err := json.Unmarshal(value, &e)
+	if err == nil && (!strings.HasPrefix(e.Image, imagePrefix) || e.Size < 0) {
+		err = fmt.Errorf("image %q of %d bytes", e.Image, e.Size)
+	}
+	if err != nil {
+		return e, fmt.Errorf("the list's entry for object %s is damaged: %w", id, err)
+	}
+	return e, nil
+}
+
+// lookup returns an object's entry, or ErrNotFound.
+func (d *Driver) lookup(id string) (entry, error) {
+	// Of the keys that begin with the ID, it is the first itself.
+	values, err := d.pool.IO.GetOmapValues(indexObject, "", id, 1)
+	if err != nil && !ceph.Is(err, ceph.ENOENT) {
+		return entry{}, ceph.Meaning(err)
+	}
+	value, ok := values[id]
+	if !ok {
+		return entry{}, nephos.NotFound("Object", id)
+	}
+	return parseEntry(id, value)
+}
+
+func (d *Driver) enter(id string, e entry) error {
+	value, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return ceph.Meaning(d.pool.IO.SetOmap(indexObject, map[string][]byte{id: value}))
+}
+
+// page returns up to a page of entries after an ID, in the IDs' order.
+func (d *Driver) page(after string) (map[string][]byte, error) {
+	values, err := d.pool.IO.GetOmapValues(indexObject, after, "", page)
+	if ceph.Is(err, ceph.ENOENT) {
+		return nil, nil
+	}
+	return values, ceph.Meaning(err)
+}
