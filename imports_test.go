@@ -46,6 +46,7 @@ var layers = []layer{
 	{[]string{"httpapi"}, []string{"."}},
 	{[]string{"identity/policy"}, []string{"."}},
 	{[]string{"scheduler"}, []string{"."}},
+	{[]string{"scheduler/explain"}, []string{".", "scheduler", "scheduler/heatmap", "scheduler/sqlstore", "httpapi", "identity/policy"}},
 	{[]string{"scheduler/heatmap"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/cel"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/sqlstore"}, []string{".", "store", "scheduler"}},

@@ -57,7 +57,7 @@ type Config struct {
 	// PublicURL is where clients reach the handler, without a trailing slash.
 	PublicURL string
 	// URLs replace PublicURL's path for single services, by mount name
-	// (identity, image, compute, network, volume, placement, watch).
+	// (identity, image, compute, network, volume, placement, scheduler, watch).
 	URLs   map[string]string
 	Region string // empty: RegionOne
 

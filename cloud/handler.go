@@ -17,11 +17,12 @@ import (
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/image/glance"
 	"github.com/nephos-cloud/nephos/network/neutron"
+	"github.com/nephos-cloud/nephos/scheduler/explain"
 	"github.com/nephos-cloud/nephos/scheduler/placement"
 	"github.com/nephos-cloud/nephos/watch/sse"
 )
 
-func placementRules() []policy.Rule { return placement.Rules() }
+func placementRules() []policy.Rule { return append(placement.Rules(), explain.Rules()...) }
 
 // mount is one API: where it is, and how the catalog knows it.
 type mount struct {
@@ -35,6 +36,7 @@ var mounts = []mount{
 	{"network", "network", "neutron", ""},
 	{"volume", "volumev3", "cinderv3", "/v3/$(project_id)s"},
 	{"placement", "placement", "placement", ""},
+	{"scheduler", "scheduler", "nephos-scheduler", "/v1"},
 	{"watch", "watch", "nephos-watch", "/v1"},
 }
 
@@ -58,7 +60,7 @@ func (c *Cloud) catalog() []identity.CatalogEntry {
 }
 
 // Handler serves all APIs, each below its own path: /identity, /image,
-// /compute, /network, /volume, /placement, /watch; consoles at /console; metrics for
+// /compute, /network, /volume, /placement, /scheduler, /watch; consoles at /console; metrics for
 // Prometheus at /metrics; and /healthz.
 func (c *Cloud) Handler() http.Handler { return c.handler }
 
@@ -84,6 +86,7 @@ func (c *Cloud) makeHandler(context.Context) error {
 		"volume":    cinder.New(cinder.Config{Service: c.BlockStorage, HTTP: common("volume")}),
 		"compute":   nova.New(nova.Config{Service: c.Compute, Policy: c.Policy, HTTP: common("compute")}),
 		"placement": placement.New(placement.Config{Store: c.Claims, Policy: c.Policy, HTTP: common("placement")}),
+		"scheduler": explain.New(explain.Config{Store: c.Claims, Policy: c.Policy, HTTP: common("scheduler")}),
 		"watch":     sse.New(sse.Config{Service: c.Watch, HTTP: common("watch")}),
 	}
 	mux := http.NewServeMux()

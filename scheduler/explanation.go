@@ -160,7 +160,7 @@ func (r *run) weightsOf(i int32, k int, total float64) HostWeights {
 	for _, g := range r.weighs {
 		raw := r.raw[g.slot][k]
 		n := g.normal(raw)
-		if raw-raw != 0 { // JSON has no NaN and no infinity
+		if raw-raw != 0 || raw == 0 { // JSON has no NaN and no infinity, and -0 looks odd
 			raw = 0
 		}
 		w.Weighs = append(w.Weighs, Weight{g.cfg.Weigher.Name(), raw, n, g.mult[r.v.rows[i].profile]})
