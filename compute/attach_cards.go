@@ -125,6 +125,10 @@ func describeNICs(nics []NIC, views []network.PortView) (gone bool) {
 			continue
 		}
 		n.MAC, n.MTU, n.NetworkID, n.Network = v.MAC, v.Network.MTU, v.NetworkID, v.Network.Name
+		n.Groups = nil
+		for _, g := range v.Groups {
+			n.Groups = append(n.Groups, g.Name)
+		}
 		n.Addresses = make([]Address, 0, len(v.FixedIPs))
 		for _, f := range v.FixedIPs {
 			a := Address{IP: f.IP.String(), Subnet: Subnet{ID: f.SubnetID}}

@@ -38,6 +38,12 @@ type Ports interface {
 	ReleasePort(ctx context.Context, ownerKey string) error
 	// PortsOf returns the ports of servers with what their address lists show.
 	PortsOf(ctx context.Context, serverIDs ...string) ([]network.PortView, error)
+	// GroupsOf returns the security groups of a server's ports, with their rules.
+	GroupsOf(ctx context.Context, serverID string) ([]network.SecurityGroup, error)
+	// AddGroup and RemoveGroup put a server's ports into a security group of the
+	// context's caller, by its name or ID, or take them out of it.
+	AddGroup(ctx context.Context, serverID, group string) error
+	RemoveGroup(ctx context.Context, serverID, group string) error
 }
 
 // BlockDevices is what servers need of volumes. The block storage service

@@ -66,7 +66,7 @@ type Server struct {
 	KeyName        string
 	Zone           string   // where it is; until then where it is wanted
 	PinnedZone     string   // that the user asked for; empty: any
-	SecurityGroups []string // of the cards that were made for it, by the names it was booted with
+	SecurityGroups []string // by the names it was booted with; its cards tell what they are in
 	Metadata       map[string]string
 	Tags           []string
 	GroupID        string // server group, or empty
@@ -115,7 +115,8 @@ type NIC struct {
 	Network   string // name
 	Tag       string `json:",omitempty"`
 	Addresses []Address
-	State     string `json:",omitempty"` // attaching, detaching; empty: plugged
+	Groups    []string `json:",omitempty"` // names of its port's security groups
+	State     string   `json:",omitempty"` // attaching, detaching; empty: plugged
 	// Plan is what is to be made or taken, until it has been.
 	Plan *network.PortPlan `json:",omitempty"`
 }

@@ -43,6 +43,7 @@ type PortView struct {
 	Network     Network
 	Subnets     []Subnet // those of its addresses
 	FloatingIPs []FloatingIP
+	Groups      []SecurityGroup // its security groups, without their rules
 }
 
 // EnsurePort makes a port for the owner, or takes the existing one that the spec
@@ -229,6 +230,16 @@ func (s *Service) PortsOf(ctx context.Context, deviceIDs ...string) ([]PortView,
 	if err := db.NewSelect().Model(&fips).Where("fip.port_id IN (?)", bun.List(ids)).OrderExpr("fip.created_at, fip.id").Scan(ctx); err != nil {
 		return nil, err
 	}
+	var groupIDs []string
+	for _, p := range ports {
+		groupIDs = append(groupIDs, p.SecurityGroups...)
+	}
+	var groups []groupRow
+	if len(groupIDs) > 0 {
+		if err := db.NewSelect().Model(&groups).Where("sg.id IN (?)", bun.List(groupIDs)).OrderExpr("sg.name, sg.id").Scan(ctx); err != nil {
+			return nil, err
+		}
+	}
 	views := make([]PortView, len(ports))
 	for i, p := range ports {
 		v := PortView{Port: p}
@@ -245,6 +256,11 @@ func (s *Service) PortsOf(ctx context.Context, deviceIDs ...string) ([]PortView,
 		for _, f := range fips {
 			if f.PortID == p.ID {
 				v.FloatingIPs = append(v.FloatingIPs, f.FloatingIP)
+			}
+		}
+		for _, g := range groups {
+			if slices.Contains(p.SecurityGroups, g.ID) {
+				v.Groups = append(v.Groups, g.SecurityGroup)
 			}
 		}
 		views[i] = v

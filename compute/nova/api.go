@@ -20,6 +20,7 @@ type Config struct {
 	Actions     compute.Actions
 	Interfaces  compute.Interfaces
 	Attachments compute.VolumeAttachments
+	Groups      compute.ServerSecurityGroups
 	Consoles    compute.Consoles
 	Catalog     compute.Catalog
 
@@ -46,6 +47,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[compute.Actions](&cfg.Actions, s)
 		orElse[compute.Interfaces](&cfg.Interfaces, s)
 		orElse[compute.VolumeAttachments](&cfg.Attachments, s)
+		orElse[compute.ServerSecurityGroups](&cfg.Groups, s)
 		orElse[compute.Consoles](&cfg.Consoles, s)
 		orElse[compute.Catalog](&cfg.Catalog, s)
 	}

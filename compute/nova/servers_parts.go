@@ -198,18 +198,6 @@ func (a *api) showIPs(r *httpapi.Request) (*httpapi.Response, error) {
 	return httpapi.OK(map[string][]address{label: list}), nil
 }
 
-func (a *api) listServerGroups(r *httpapi.Request) (*httpapi.Response, error) {
-	s, err := a.Servers.Server(r.Context(), r.PathValue("id"))
-	if err != nil {
-		return nil, err
-	}
-	groups := []map[string]any{}
-	for _, g := range s.SecurityGroups {
-		groups = append(groups, map[string]any{"id": g, "name": g, "description": "", "tenant_id": s.ProjectID, "rules": []any{}})
-	}
-	return httpapi.OK(map[string]any{"security_groups": groups}), nil
-}
-
 // showTopology tells that no server is pinned to parts of its host.
 func (a *api) showTopology(r *httpapi.Request) (*httpapi.Response, error) {
 	if _, err := a.Servers.Server(r.Context(), r.PathValue("id")); err != nil {

@@ -189,8 +189,8 @@ func (a *api) render(r *httpapi.Request, s *compute.Server, see sight, edits htt
 	case "ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING":
 		b.Progress = ptr(0)
 	}
-	if len(s.NICs) > 0 {
-		for _, g := range s.SecurityGroups {
+	for _, n := range s.NICs {
+		for _, g := range n.Groups {
 			b.SecurityGroups = append(b.SecurityGroups, nameBody{g})
 		}
 	}

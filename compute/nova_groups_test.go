@@ -1,0 +1,62 @@
+package compute_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos/network"
+)
+
+func TestWireSecurityGroupsOfAServer(t *testing.T) {
+	w := newWire(t, 1, nil)
+	id := w.bootWire("2.90", "")
+	w.settle()
+	_, err := w.network.CreateSecurityGroups(w.user(), []network.SecurityGroupSpec{{Name: "web"}})
+	require.NoError(t, err)
+	names := func() (out []string) {
+		groups, _ := w.call("user", "2.90", "GET", "/v2.1/servers/"+id, "").body["server"].(map[string]any)["security_groups"].([]any)
+		for _, g := range groups {
+			out = append(out, g.(map[string]any)["name"].(string))
+		}
+		return out
+	}
+	act := func(body string) answer { return w.call("user", "", "POST", "/v2.1/servers/"+id+"/action", body) }
+	require.Equal(t, []string{"default"}, names())
+	require.Equal(t, 202, act(`{"addSecurityGroup": {"name": "web"}}`).status)
+	w.settle()
+	require.Equal(t, []string{"default", "web"}, names())
+	require.Equal(t, 202, act(`{"addSecurityGroup": {"name": "web"}}`).status)
+
+	groups := w.call("user", "", "GET", "/v2.1/servers/"+id+"/os-security-groups", "").body["security_groups"].([]any)
+	require.Len(t, groups, 2)
+	for _, g := range groups {
+		g := g.(map[string]any)
+		rules := g["rules"].([]any)
+		if g["name"] == "web" {
+			require.Empty(t, rules) // those for what goes out are not shown
+			continue
+		}
+		require.Len(t, rules, 2)
+		rule := rules[0].(map[string]any)
+		require.Equal(t, "default", rule["group"].(map[string]any)["name"])
+		require.Equal(t, map[string]any{}, rule["ip_range"])
+		require.Nil(t, rule["ip_protocol"])
+	}
+
+	require.Equal(t, 202, act(`{"removeSecurityGroup": {"name": "web"}}`).status)
+	w.settle()
+	require.Equal(t, []string{"default"}, names())
+	for body, want := range map[string]string{
+		`{"removeSecurityGroup": {"name": "web"}}`: "Security group web not associated with the instance " + id,
+		`{"addSecurityGroup": {"name": "nosuch"}}`: "Security group nosuch is not found for project",
+		`{"addSecurityGroup": null}`:               "Missing parameter dict",
+		`{"addSecurityGroup": {}}`:                 "Security group not specified",
+		`{"removeSecurityGroup": {"name": " "}}`:   "Security group name cannot be empty",
+	} {
+		a := act(body)
+		require.Contains(t, []int{400, 404}, a.status, body)
+		require.Contains(t, a.text, want, body)
+	}
+	require.ErrorContains(t, w.service.AddServerSecurityGroup(w.stranger(), id, "web"), "could not be found")
+}
