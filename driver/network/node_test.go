@@ -29,7 +29,7 @@ func TestAbilities(t *testing.T) {
 	d := fake.Open(fake.NewState(nil), fake.Options{})
 	all, err := network.NewNode(t.Context(), d, network.NodeOptions{})
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"RouterDriver", "MetadataServer", "Eventer", "Statistician"}, all.Abilities())
+	require.ElementsMatch(t, []string{"RouterDriver", "MetadataServer", "Eventer", "Statistician", "QoSDriver", "TrunkDriver", "NameServer"}, all.Abilities())
 	some, err := network.NewNode(t.Context(), narrow{d, []string{"RouterDriver"}}, network.NodeOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"RouterDriver"}, some.Abilities())
@@ -41,6 +41,14 @@ func TestAbilities(t *testing.T) {
 	require.ErrorIs(t, none.EnsureRouter(t.Context(), "r", network.Router{}), errors.ErrUnsupported)
 	require.ErrorIs(t, none.DeleteRouter(t.Context(), "r"), errors.ErrUnsupported)
 	require.ErrorIs(t, none.ServeMetadata(t.Context(), "s"), errors.ErrUnsupported)
+	require.ErrorIs(t, none.EnsureZone(t.Context(), "n", network.Zone{}), errors.ErrUnsupported)
+	require.ErrorIs(t, none.DeleteZone(t.Context(), "n"), errors.ErrUnsupported)
+	port := network.Port{NetworkID: "n", MAC: "fa:16:3e:00:00:01", QoS: &network.QoS{Egress: network.Bandwidth{MaxKbps: 1}}}
+	_, err = none.EnsurePort(t.Context(), "p", port)
+	require.ErrorIs(t, err, errors.ErrUnsupported, "limits that nobody would keep")
+	port.QoS, port.Parent = nil, &network.Parent{PortID: "q", Segmentation: "vlan", ID: 1}
+	_, err = none.EnsurePort(t.Context(), "p", port)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 	_, err = none.Events(t.Context())
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 }

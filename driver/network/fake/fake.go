@@ -36,8 +36,10 @@ type host struct {
 	groups   map[string]network.SecurityGroup
 	routers  map[string]network.Router
 	counters map[string]network.Statistics
-	uses     map[string]int // ports and router interfaces by network
-	socket   string         // of the metadata service
+	zones    map[string]network.Zone
+	bound    map[string]string // ports to hosts; a controller's
+	uses     map[string]int    // ports and router interfaces by network
+	socket   string            // of the metadata service
 	metadata func(*http.Request) (*http.Response, error)
 	watchers map[chan network.Event]struct{}
 }
@@ -139,6 +141,8 @@ func Open(s *State, o Options) *Driver {
 			groups:   map[string]network.SecurityGroup{},
 			routers:  map[string]network.Router{},
 			counters: map[string]network.Statistics{},
+			zones:    map[string]network.Zone{},
+			bound:    map[string]string{},
 			uses:     map[string]int{},
 			watchers: map[chan network.Event]struct{}{},
 		}
@@ -149,7 +153,8 @@ func Open(s *State, o Options) *Driver {
 
 // Abilities implements [network.Abilitier].
 func (d *Driver) Abilities(context.Context) ([]string, error) {
-	all := []string{network.AbilityRouter, network.AbilityMetadata, network.AbilityEvents, network.AbilityStatistics}
+	all := []string{network.AbilityRouter, network.AbilityMetadata, network.AbilityEvents, network.AbilityStatistics,
+		network.AbilityQoS, network.AbilityTrunk, network.AbilityDNS}
 	if d.options.Metadata != nil {
 		all = slices.DeleteFunc(all, func(a string) bool { return a == network.AbilityMetadata })
 	}
@@ -202,13 +207,27 @@ func (d *Driver) call(ctx context.Context, method, id string, work func(*host) e
 func (d *Driver) List(ctx context.Context) (network.Inventory, error) {
 	var inv network.Inventory
 	err := d.call(ctx, "List", "", func(h *host) error {
-		inv = network.Inventory{
-			Networks:       slices.Sorted(maps.Keys(h.networks)),
-			Ports:          slices.Sorted(maps.Keys(h.ports)),
-			Routers:        slices.Sorted(maps.Keys(h.routers)),
-			SecurityGroups: slices.Sorted(maps.Keys(h.groups)),
-		}
+		inv = h.inventory()
 		return nil
 	})
 	return inv, err
+}
+
+// Inventory returns what the host has, as List does, for tests to look at.
+func (s *State) Inventory(host string) network.Inventory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.hosts[host]; h != nil {
+		return h.inventory()
+	}
+	return network.Inventory{}
+}
+
+func (h *host) inventory() network.Inventory {
+	return network.Inventory{
+		Networks:       slices.Sorted(maps.Keys(h.networks)),
+		Ports:          slices.Sorted(maps.Keys(h.ports)),
+		Routers:        slices.Sorted(maps.Keys(h.routers)),
+		SecurityGroups: slices.Sorted(maps.Keys(h.groups)),
+	}
 }

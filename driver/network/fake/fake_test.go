@@ -30,6 +30,35 @@ func TestDriver(t *testing.T) {
 	}, networktest.Options{Ports: 3000})
 }
 
+func TestController(t *testing.T) {
+	states := map[drivertest.T]*fake.State{}
+	networktest.RunController(t, func(t drivertest.T) network.Controller {
+		if states[t] == nil {
+			states[t] = fake.NewState(nil)
+		}
+		return fake.OpenController(states[t], fake.ControllerOptions{Hosts: []string{"host1", "host2"}})
+	}, networktest.Options{})
+}
+
+func TestGuestsLookNamesUp(t *testing.T) {
+	s := fake.NewState(nil)
+	d := fake.Open(s, fake.Options{})
+	require.NoError(t, d.EnsureNetwork(t.Context(), "n", network.Network{}))
+	_, err := d.EnsurePort(t.Context(), "p", network.Port{NetworkID: "n", MAC: "fa:16:3e:00:00:01"})
+	require.NoError(t, err)
+	_, err = s.Lookup("p", "web")
+	require.ErrorIs(t, err, nephos.ErrNotFound)
+	web := []netip.Addr{netip.MustParseAddr("10.0.0.9")}
+	require.NoError(t, d.EnsureZone(t.Context(), "n", network.Zone{Domain: "cloud.example.", Records: []network.Record{{Name: "web", Addresses: web}}}))
+	for _, name := range []string{"web", "WEB.cloud.example", "web.cloud.example."} {
+		got, err := s.Lookup("p", name)
+		require.NoError(t, err)
+		require.Equal(t, web, got)
+	}
+	_, err = s.Lookup("p", "web.elsewhere.example")
+	require.ErrorIs(t, err, nephos.ErrNotFound)
+}
+
 func TestFaults(t *testing.T) {
 	s := fake.NewState(nil)
 	d := fake.Open(s, fake.Options{})

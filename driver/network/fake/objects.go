@@ -32,6 +32,7 @@ func (d *Driver) DeleteNetwork(ctx context.Context, id string) error {
 			return nephos.Errorf(nephos.ErrConflict, "%d ports are on it", n)
 		}
 		delete(h.networks, id)
+		delete(h.zones, id)
 		return nil
 	})
 }
@@ -45,9 +46,20 @@ func (d *Driver) EnsurePort(ctx context.Context, id string, p network.Port) (net
 	p.SecurityGroups = slices.Clone(p.SecurityGroups)
 	p.AllowedPairs = slices.Clone(p.AllowedPairs)
 	p.DHCPOptions = slices.Clone(p.DHCPOptions)
+	if p.QoS != nil {
+		q := *p.QoS
+		p.QoS = &q
+	}
+	if p.Parent != nil {
+		parent := *p.Parent
+		p.Parent = &parent
+	}
 	err := d.call(ctx, "EnsurePort", id, func(h *host) error {
 		if _, ok := h.networks[p.NetworkID]; !ok {
 			return nephos.Errorf(nephos.ErrConflict, "network %s is not here", p.NetworkID)
+		}
+		if err := h.joins(id, p); err != nil {
+			return err
 		}
 		if old, ok := h.ports[id]; ok {
 			h.uses[old.NetworkID]--
@@ -59,15 +71,19 @@ func (d *Driver) EnsurePort(ctx context.Context, id string, p network.Port) (net
 	if err != nil {
 		return network.Binding{}, err
 	}
-	return network.Binding{Device: "tap" + id[:min(11, len(id))], VIFType: "bridge"}, nil
+	return network.Binding{Device: device(id, p), VIFType: "bridge"}, nil
 }
 
 // DeletePort implements [network.Driver].
 func (d *Driver) DeletePort(ctx context.Context, id string) error {
 	return d.call(ctx, "DeletePort", id, func(h *host) error {
 		if p, ok := h.ports[id]; ok {
+			if n := h.children(id); n > 0 {
+				return nephos.Errorf(nephos.ErrConflict, "port %s has %d sub-ports", id, n)
+			}
 			h.uses[p.NetworkID]--
 			delete(h.ports, id)
+			delete(h.bound, id)
 			delete(h.counters, id)
 		}
 		return nil

@@ -38,11 +38,7 @@ type Options struct {
 	Ports int
 }
 
-// Run runs the suite in subtests of t.
-func Run(t *testing.T, open Open, o Options) { drivertest.Run(t, Tests(open, o)) }
-
-// Tests are what [Run] runs, for those who run them outside of go test.
-func Tests(open Open, o Options) []drivertest.Test {
+func (o Options) defaults() Options {
 	if o.Segment.Type == "" {
 		o.Segment.Type = "local"
 	}
@@ -52,6 +48,15 @@ func Tests(open Open, o Options) []drivertest.Test {
 	if o.Ports == 0 {
 		o.Ports = 16
 	}
+	return o
+}
+
+// Run runs the suite in subtests of t.
+func Run(t *testing.T, open Open, o Options) { drivertest.Run(t, Tests(open, o)) }
+
+// Tests are what [Run] runs, for those who run them outside of go test.
+func Tests(open Open, o Options) []drivertest.Test {
+	o = o.defaults()
 	var tests []drivertest.Test
 	for _, test := range []struct {
 		name string
@@ -66,7 +71,13 @@ func Tests(open Open, o Options) []drivertest.Test {
 		{"ReopenLosesNone", reopenLosesNone},
 		{"DeleteAfterReopen", deleteAfterReopen},
 		{"SameAddresses", sameAddresses},
+		{"SecurityGroups", securityGroups},
+		{"DHCP", dhcp},
 		{"Routers", routers},
+		{"FloatingIPs", floatingIPs},
+		{"QoS", qos},
+		{"Trunks", trunks},
+		{"DNS", names},
 		{"Statistics", statistics},
 		{"Metadata", metadata},
 		{"Events", events},
