@@ -1,0 +1,132 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"path"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/blob"
+	"github.com/nephos-cloud/nephos/driver/blob/blobtest"
+	blobfile "github.com/nephos-cloud/nephos/driver/blob/file"
+	"github.com/nephos-cloud/nephos/driver/blob/mem"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	fakehypervisor "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/hypervisortest"
+	"github.com/nephos-cloud/nephos/driver/network"
+	fakenetwork "github.com/nephos-cloud/nephos/driver/network/fake"
+	"github.com/nephos-cloud/nephos/driver/network/networktest"
+	"github.com/nephos-cloud/nephos/driver/plugin"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	fakevolume "github.com/nephos-cloud/nephos/driver/volume/fake"
+	"github.com/nephos-cloud/nephos/driver/volume/volumetest"
+)
+
+// The suites of all drivers that need nothing of their host, over a real gRPC
+// connection and real sockets.
+
+// loop returns the driver behind a connection; whoever opened it closes it.
+func loop[D any](t drivertest.T, d D) D {
+	t.Helper()
+	remote, err := plugin.Loop(t.Context(), d, plugin.LoopOptions{})
+	require.NoError(t, err)
+	return remote
+}
+
+// closing has the driver closed at the test's end.
+func closing[D interface{ Close() error }](t drivertest.T, d D) D {
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	return d
+}
+
+func TestFakeHypervisorPassesItsSuiteOverTheWire(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	state, wires, peer := fakehypervisor.NewState(), fakehypervisor.NewWires(), fakehypervisor.NewState()
+	open := func(t drivertest.T, name string, state *fakehypervisor.State) hypervisor.Driver {
+		d, err := fakehypervisor.Open(fakehypervisor.Config{CloudID: "cloud", Name: name, State: state, Wires: wires})
+		require.NoError(t, err)
+		return loop[hypervisor.Driver](t, d)
+	}
+	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver { return open(t, "host1", state) }, hypervisortest.Options{
+		CloudID: "cloud", BootText: "nephos-guest: ready", Alive: true, Guests: 20, GuestAgent: true,
+		Peer: func(t drivertest.T) hypervisor.Driver { return open(t, "host2", peer) },
+		NIC: func(_ drivertest.T, _ int) driver.NIC {
+			return driver.NIC{ID: "port", MAC: "02:00:00:00:00:01", Device: "tap0"}
+		},
+		PowerOff: func(t drivertest.T, id string) { require.NoError(t, state.PowerOff(id)) },
+		Crash:    func(t drivertest.T, id string) { require.NoError(t, state.Crash(id)) },
+	})
+}
+
+func TestFakeNetworkPassesItsSuiteOverTheWire(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	states := map[drivertest.T]*fakenetwork.State{}
+	networktest.Run(t, func(t drivertest.T) network.Driver {
+		if states[t] == nil {
+			states[t] = fakenetwork.NewState(nil)
+		}
+		return loop[network.Driver](t, fakenetwork.Open(states[t], fakenetwork.Options{}))
+	}, networktest.Options{Ports: 50})
+}
+
+func TestFakeVolumesPassTheirSuiteOverTheWire(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	var states, images, behind sync.Map
+	cluster := fakevolume.NewCluster()
+	open := func(t drivertest.T, dir string) volume.Driver {
+		state, _ := states.LoadOrStore(dir, &fakevolume.State{})
+		d := closing(t, loop[volume.Driver](t, fakevolume.New(fakevolume.Config{
+			State: state.(*fakevolume.State), FullReads: true, Cluster: cluster, Backend: dir,
+			Image: func(_ context.Context, location string) ([]byte, error) {
+				if content, ok := images.Load(location); ok {
+					return content.([]byte), nil
+				}
+				return nil, errors.ErrUnsupported
+			},
+		})))
+		behind.Store(d, state)
+		return d
+	}
+	volumetest.Run(t, open, volumetest.Options{
+		Peer: open,
+		Image: func(_ drivertest.T, _ volume.Driver, content []byte) volume.ImageLocation {
+			images.Store("mem:///1", content)
+			return volume.ImageLocation{Location: "mem:///1", Format: volume.FormatRaw, VirtualSize: int64(len(content))}
+		},
+		Write: func(t drivertest.T, d volume.Driver, c driver.Connection, offset int64, content []byte) {
+			state, _ := behind.Load(d)
+			require.NoError(t, state.(*fakevolume.State).Write(path.Base(c.Path), offset, content))
+		},
+	})
+}
+
+func TestVolumesWithoutAbilitiesPassTheirSuiteOverTheWire(t *testing.T) {
+	var states sync.Map
+	volumetest.Run(t, func(t drivertest.T, dir string) volume.Driver {
+		state, _ := states.LoadOrStore(dir, &fakevolume.State{})
+		return closing(t, loop[volume.Driver](t, fakevolume.New(fakevolume.Config{State: state.(*fakevolume.State), Abilities: []string{}})))
+	}, volumetest.Options{})
+}
+
+func TestFileBlobsPassTheirSuiteOverTheWire(t *testing.T) {
+	blobtest.Run(t, func(t drivertest.T, dir string) blob.Driver {
+		d, err := blobfile.Open(blobfile.Config{Dir: dir})
+		require.NoError(t, err)
+		return closing(t, loop[blob.Driver](t, d))
+	}, blobtest.Options{})
+}
+
+func TestBlobsInMemoryPassTheirSuiteOverTheWire(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	var states sync.Map
+	blobtest.Run(t, func(t drivertest.T, dir string) blob.Driver {
+		state, _ := states.LoadOrStore(dir, &mem.State{})
+		return closing(t, loop[blob.Driver](t, mem.New(mem.Config{State: state.(*mem.State)})))
+	}, blobtest.Options{})
+}
