@@ -92,11 +92,13 @@ type Cloud struct {
 	dir     string
 	server  *httptest.Server // nil unless it listens
 	client  *http.Client
+	denials denials
 
 	crashes crashes
 
-	mu      sync.Mutex // held by whoever drives the cloud
-	baseMu  sync.Mutex
+	mu     sync.Mutex // held by whoever drives the cloud
+	baseMu sync.Mutex
+	base   inventory
 
 	fails   int
 	cancel  context.CancelFunc // not nil while the cloud is live
@@ -134,6 +136,7 @@ func New(t testing.TB, options ...Options) *Cloud {
 		c.virtual.OnSleep(c.Advance)
 		c.Work()
 	}
+	c.Mark()
 
 	return c
 }
@@ -192,7 +195,7 @@ func (c *Cloud) compose() {
 	}
 	made, err := cloud.New(context.Background(), cfg)
 	require.NoError(c.t, err)
-
+	c.denials.follow(made.Policy)
 	c.Cloud, c.handler = made, made.Handler()
 }
 

@@ -1,46 +1,134 @@
 package cloudtest_test
 
 import (
-	"strings"
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
-	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/imagedata"
-	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
-	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/nephos-cloud/nephos/cloud/cloudtest"
+	fakehypervisor "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
 )
 
-func TestSmoke(t *testing.T) {
-	c := cloudtest.New(t)
-	ctx := t.Context()
-	p := c.Provider(t)
-	var region gophercloud.EndpointOpts
-	comp, err := openstack.NewComputeV2(p, region)
-	require.NoError(t, err)
-	netw, err := openstack.NewNetworkV2(p, region)
-	require.NoError(t, err)
-	imag, err := openstack.NewImageV2(p, region)
-	require.NoError(t, err)
-	img, err := images.Create(ctx, imag, images.CreateOpts{Name: "one", DiskFormat: "raw", ContainerFormat: "bare"}).Extract()
-	require.NoError(t, err)
-	require.NoError(t, imagedata.Upload(ctx, imag, img.ID, strings.NewReader(strings.Repeat("x", 4096))).ExtractErr())
-	n, err := networks.Create(ctx, netw, networks.CreateOpts{Name: "one"}).Extract()
-	require.NoError(t, err)
-	_, err = subnets.Create(ctx, netw, subnets.CreateOpts{NetworkID: n.ID, CIDR: "10.0.0.0/24", IPVersion: 4}).Extract()
-	require.NoError(t, err)
-	s, err := servers.Create(ctx, comp, servers.CreateOpts{
-		Name: "one", ImageRef: img.ID, FlavorRef: "1", Networks: []servers.Network{{UUID: n.ID}},
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// boot asks for a server.
+func boot(t *testing.T, p *cloudtest.Project, compute *gophercloud.ServiceClient, name string) *servers.Server {
+	t.Helper()
+	s, err := servers.Create(t.Context(), compute, servers.CreateOpts{
+		Name: name, ImageRef: p.ImageID, FlavorRef: p.FlavorID, Networks: []servers.Network{{UUID: p.NetworkID}},
+		SecurityGroups: []string{"ssh"},
 	}, nil).Extract()
 	require.NoError(t, err)
-	require.NoError(t, servers.WaitForStatus(ctx, comp, s.ID, "ACTIVE"))
-	require.NoError(t, servers.Delete(ctx, comp, s.ID).ExtractErr())
-	_, err = servers.Get(ctx, comp, s.ID).Extract()
-	require.True(t, gophercloud.ResponseCodeIs(err, 404))
+	return s
+}
+
+func status(t *testing.T, compute *gophercloud.ServiceClient, id string) string {
+	t.Helper()
+	s, err := servers.Get(t.Context(), compute, id).Extract()
+	require.NoError(t, err)
+	return s.Status
+}
+
+func TestACloudWorksWhenItIsAsked(t *testing.T) {
+	c := cloudtest.New(t)
+	p := c.Project()
+	compute := p.Member().Compute
+	s := boot(t, p, compute, "one")
+	require.NoError(t, servers.WaitForStatus(t.Context(), compute, s.ID, "ACTIVE"))
+	require.NoError(t, servers.Delete(t.Context(), compute, s.ID).ExtractErr())
+	_, err := servers.Get(t.Context(), compute, s.ID).Extract()
+	require.True(t, gophercloud.ResponseCodeIs(err, http.StatusNotFound))
+	c.NoLeaks(t)
+}
+
+func TestByHandNothingHappensBetweenSteps(t *testing.T) {
+	c := cloudtest.New(t, cloudtest.Options{Stopped: true})
 	c.Settle()
+	p := c.Project()
+	c.Settle()
+	compute := p.Member().Compute
+	s := boot(t, p, compute, "one")
+	require.Equal(t, "BUILD", status(t, compute, s.ID))
+	steps, now := 0, c.Clock.Now()
+	for c.Step() {
+		steps++
+	}
+	require.Greater(t, steps, 5)
+	require.Equal(t, "ACTIVE", status(t, compute, s.ID))
+	require.Equal(t, now, c.Clock.Now())
+}
+
+func TestABuildOfTenMinutesTakesNoTime(t *testing.T) {
+	c := cloudtest.New(t)
+	p := c.Project()
+	c.Faults.Add(fakehypervisor.Fault{Method: "Ensure", Delay: 10 * time.Minute})
+	compute := p.Member().Compute
+	s := boot(t, p, compute, "slow")
+	begun := c.Clock.Now()
+	require.Equal(t, "BUILD", status(t, compute, s.ID))
+	c.Advance(9 * time.Minute)
+	require.Equal(t, "BUILD", status(t, compute, s.ID))
+	c.Settle()
+	require.Equal(t, "ACTIVE", status(t, compute, s.ID))
+	require.Equal(t, 10*time.Minute, c.Clock.Now().Sub(begun).Truncate(time.Minute))
+}
+
+func TestTokensExpire(t *testing.T) {
+	c := cloudtest.New(t)
+	clients := c.Clients()
+	_, err := servers.List(clients.Compute, nil).AllPages(t.Context())
+	require.NoError(t, err)
+	clients.Provider.ReauthFunc = nil
+	c.Advance(24 * time.Hour)
+	_, err = servers.List(clients.Compute, nil).AllPages(t.Context())
+	require.True(t, gophercloud.ResponseCodeIs(err, http.StatusUnauthorized), "%v", err)
+}
+
+func TestParallelCloudsDoNotSeeEachOther(t *testing.T) {
+	for range 4 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			c := cloudtest.New(t)
+			p := c.Project()
+			boot(t, p, p.Member().Compute, "one")
+			all, err := servers.List(c.Clients().Compute, servers.ListOpts{AllTenants: true}).AllPages(t.Context())
+			require.NoError(t, err)
+			list, err := servers.ExtractServers(all)
+			require.NoError(t, err)
+			require.Len(t, list, 1)
+		})
+	}
+}
+
+func TestADeadHostIsNoticedAndComesBack(t *testing.T) {
+	c := cloudtest.New(t)
+	p := c.Project()
+	compute := p.Member().Compute
+	s := boot(t, p, compute, "one")
+	c.Settle()
+	h := c.HostOf(s.ID)
+	h.Kill()
+	c.Advance(5 * time.Minute)
+	records, err := c.Compute.ListServices(c.Admin(), h.Name, "nova-compute")
+	require.NoError(t, err)
+	require.Len(t, records, 1)
+	require.False(t, records[0].Up)
+	h.Revive()
+	c.Settle()
+	require.Equal(t, "ACTIVE", status(t, compute, s.ID))
+	guest, ok := c.Guest(s.ID)
+	require.True(t, ok)
+	require.Equal(t, "running", string(guest.State))
+
+	h.Drain("to be repaired")
+	for range 4 {
+		other := boot(t, p, compute, "other")
+		c.Settle()
+		require.NotEqual(t, h, c.HostOf(other.ID))
+	}
 }

@@ -18,6 +18,7 @@ type Enforcer struct {
 	defaults map[string]*entry
 	load     sync.Mutex // one load at a time, so that the last to start wins
 	current  atomic.Pointer[ruleSet]
+	denied   atomic.Pointer[func(ctx context.Context, rule string, target Target)]
 }
 
 // New returns an enforcer of the services' default rules. It fails when a check
@@ -52,15 +53,27 @@ func (e *Enforcer) Enforce(ctx context.Context, rule string, target Target) erro
 		return nephos.Errorf(nephos.ErrUnauthenticated, "The request you have made requires authentication.")
 	}
 	entry := e.current.Load().find(rule)
+	var err error
 	switch {
 	case entry == nil:
-		return denied(rule, fmt.Errorf("enforce %s: there is neither such a rule nor a rule %q", rule, DefaultRule))
+		err = denied(rule, fmt.Errorf("enforce %s: there is neither such a rule nor a rule %q", rule, DefaultRule))
 	case !entry.takesScope(&who):
-		return denied(rule, fmt.Errorf("enforce %s: it takes a token of scope %v, the caller's is of scope %s", rule, entry.rule.ScopeTypes, scopeOf(&who)))
+		err = denied(rule, fmt.Errorf("enforce %s: it takes a token of scope %v, the caller's is of scope %s", rule, entry.rule.ScopeTypes, scopeOf(&who)))
 	case !entry.check.eval(&who, target):
-		return denied(rule, nil)
+		err = denied(rule, nil)
+	default:
+		return nil
 	}
-	return nil
+	if f := e.denied.Load(); f != nil {
+		(*f)(ctx, rule, target)
+	}
+	return err
+}
+
+// OnDenied has f called for each denial by Enforce, before it returns: to log
+// it, or to keep what Explain says of it. f must be safe for concurrent use.
+func (e *Enforcer) OnDenied(f func(ctx context.Context, rule string, target Target)) {
+	e.denied.Store(&f)
 }
 
 // Allowed reports whether Enforce would return nil, and is cheaper when it

@@ -402,6 +402,17 @@ func (d *Driver) Revert(ctx context.Context, volumeID, snapshotID string) error 
 	})
 }
 
+// Volumes returns all volumes, by id, for tests to look at.
+func (s *State) Volumes() []volume.Volume {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]volume.Volume, 0, len(s.volumes))
+	for _, id := range slices.Sorted(maps.Keys(s.volumes)) {
+		out = append(out, s.volumes[id].view())
+	}
+	return out
+}
+
 // Attachments returns the connectors that the volume is connected to, for tests
 // to look at, by attachment ID.
 func (s *State) Attachments(volumeID string) map[string]volume.Connector {
