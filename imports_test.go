@@ -67,8 +67,9 @@ var layers = []layer{
 	{[]string{"compute/nova"}, []string{".", "httpapi", "compute", "compute/console", "identity/policy"}},
 	{[]string{"watch"}, []string{".", "identity/policy", "store"}},
 	{[]string{"watch/sse"}, []string{".", "httpapi", "watch"}},
+	{[]string{"faults"}, []string{".", "bus", "driver", "httpapi", "identity/policy", "reconcile"}},
 	{[]string{"cloud"}, []string{
-		".", "watch/...", "identity/...", "image/...", "network/...", "blockstorage/...", "compute/...", "scheduler/...",
+		".", "faults", "watch/...", "identity/...", "image/...", "network/...", "blockstorage/...", "compute/...", "scheduler/...",
 		"agent", "bus", "store", "reconcile", "httpapi", "driver", "driver/hypervisor", "driver/network", "driver/volume", "driver/blob",
 	}},
 	{[]string{"cloud/cloudtest"}, []string{

@@ -81,6 +81,12 @@ func (m *Memory) Empty() {
 		h.state = map[string][]byte{}
 	}
 	m.reports = map[sender][][]byte{}
+	m.Lose()
+}
+
+// Lose says that something may have been lost, for those who lose messages on
+// purpose.
+func (m *Memory) Lose() {
 	select {
 	case m.lost <- struct{}{}:
 	default:

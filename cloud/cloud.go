@@ -30,6 +30,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/network"
 	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/faults"
 	"github.com/nephos-cloud/nephos/identity"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/image"
@@ -77,6 +78,9 @@ type Config struct {
 	Tracer  trace.TracerProvider
 	Metrics *prometheus.Registry // nil: a new one
 	Crash   nephos.CrashPoint
+	// Faults, where set, makes the cloud fail on purpose, as its rules say, and
+	// mounts their API for admins at /faults.
+	Faults *faults.Set
 	Workers int // of the queue; 0: reconcile's default
 }
 
@@ -132,7 +136,7 @@ func Migrations() []store.Migrations {
 // Rules are the default policies of all services.
 func Rules() [][]policy.Rule {
 	return [][]policy.Rule{
-		policy.Base(), identity.Rules(), image.Rules(), networking.Rules(), blockstorage.Rules(), compute.Rules(), placementRules(), watch.Rules(),
+		policy.Base(), identity.Rules(), image.Rules(), networking.Rules(), blockstorage.Rules(), compute.Rules(), placementRules(), watch.Rules(), faults.Rules(),
 	}
 }
 
@@ -156,6 +160,9 @@ func New(ctx context.Context, cfg Config) (*Cloud, error) {
 	}
 	if cfg.Region == "" {
 		cfg.Region = "RegionOne"
+	}
+	if cfg.Faults != nil {
+		cfg = withFaults(cfg)
 	}
 	c := &Cloud{cfg: cfg}
 	for _, step := range []struct {

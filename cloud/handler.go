@@ -73,11 +73,15 @@ func (c *Cloud) makeHandler(context.Context) error {
 		return err
 	}
 	common := func(name string) httpapi.Config {
-		return httpapi.Config{
+		cfg := httpapi.Config{
 			PublicURL: c.url(name), AuthURL: c.url("identity"), Verifier: c.Identity,
 			Log: c.cfg.Log, Clock: c.cfg.Clock, IDs: c.cfg.IDs, Metrics: metrics, Tracer: c.cfg.Tracer,
 			Follow: c.Watch.Follow,
 		}
+		if c.cfg.Faults != nil {
+			cfg.Around = c.cfg.Faults.Around(name)
+		}
+		return cfg
 	}
 	apis := map[string]*httpapi.API{
 		"identity":  keystone.New(keystone.Config{Service: c.Identity, HTTP: common("identity")}),
@@ -88,6 +92,9 @@ func (c *Cloud) makeHandler(context.Context) error {
 		"placement": placement.New(placement.Config{Store: c.Claims, Policy: c.Policy, HTTP: common("placement")}),
 		"scheduler": explain.New(explain.Config{Store: c.Claims, Policy: c.Policy, HTTP: common("scheduler")}),
 		"watch":     sse.New(sse.Config{Service: c.Watch, HTTP: common("watch")}),
+	}
+	if c.cfg.Faults != nil {
+		apis["faults"] = c.cfg.Faults.API(c.Policy, common("faults"))
 	}
 	mux := http.NewServeMux()
 	c.apis = map[string]http.Handler{}
