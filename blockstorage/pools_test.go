@@ -1,6 +1,9 @@
 package blockstorage_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +12,7 @@ import (
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/driver/volume/fake"
+	"github.com/nephos-cloud/nephos/image"
 )
 
 // twoPools gives the fixture a small pool called fast beside a large one called
@@ -106,6 +110,30 @@ func TestAVolumeTriesTheNextPool(t *testing.T) {
 	require.Equal(t, "fast", v.Pool)
 	require.Len(t, kept(t, f, "fast"), 1)
 	require.Empty(t, kept(t, f, "slow"))
+}
+
+// Where a pool can share an image's bytes, they do not travel.
+func TestAnImageIsClonedWhereItLies(t *testing.T) {
+	f := sqlite(t)
+	size := int64(1 << 20)
+	img := f.images.put(image.Image{Name: ptr("os"), Status: image.Active, DiskFormat: "raw", ContainerFormat: "bare", VirtualSize: &size}, []byte("an operating system"))
+	near := func(_ context.Context, location string) ([]byte, error) {
+		if location != "test:///"+img.ID {
+			return nil, fmt.Errorf("%s: %w", location, errors.ErrUnsupported)
+		}
+		return []byte("shared"), nil
+	}
+	far := func(context.Context, string) ([]byte, error) { return nil, errors.ErrUnsupported }
+	for i, reach := range []func(context.Context, string) ([]byte, error){near, far} {
+		pool, err := volume.NewPool(t.Context(), fake.New(fake.Config{State: f.state, Clock: f.clock, Image: reach}), volume.PoolOptions{Clock: f.clock})
+		require.NoError(t, err)
+		f.pools = []*volume.Pool{pool}
+		f.start(nil)
+		v := f.make(blockstorage.VolumeSpec{ImageID: img.ID, SizeGiB: 1})
+		require.Equal(t, blockstorage.Available, v.Status, v.Reason)
+		require.True(t, v.Bootable)
+		require.Equal(t, i, f.images.opens)
+	}
 }
 
 // Volumes of a pool that was taken out of the configuration wait for it.

@@ -147,6 +147,9 @@ func (s *Service) fromImage(ctx context.Context, pool *volume.Pool, row *volumeR
 	if s.cfg.Images == nil {
 		return notBuilt("creating a volume of an image")
 	}
+	if done, err := s.cloneImage(ctx, pool, row, spec); done || err != nil {
+		return err
+	}
 	img, body, err := s.cfg.Images.Open(ctx, row.ImageID)
 	if err != nil {
 		return fmt.Errorf("opening image %s: %w", row.ImageID, err)
@@ -160,6 +163,31 @@ func (s *Service) fromImage(ctx context.Context, pool *volume.Pool, row *volumeR
 		in.VirtualSize = *img.VirtualSize
 	}
 	return pool.CreateFromImage(ctx, row.ID, spec, in)
+}
+
+// cloneImage makes a volume that shares the image's bytes, where both lie on the
+// same storage; not done where they do not.
+func (s *Service) cloneImage(ctx context.Context, pool *volume.Pool, row *volumeRow, spec volume.Spec) (done bool, err error) {
+	locator, ok := s.cfg.Images.(ImageLocator)
+	if !ok || !pool.Can(volume.AbilityImageCloner) {
+		return false, nil
+	}
+	img, err := s.cfg.Images.Image(ctx, row.ImageID)
+	if err != nil || img.VirtualSize == nil {
+		return false, err
+	}
+	from := volume.ImageLocation{Format: img.DiskFormat, VirtualSize: *img.VirtualSize}
+	if from.Location, err = locator.Locate(ctx, img.ID); err != nil || from.Location == "" {
+		return false, err
+	}
+	switch err := pool.CloneImage(ctx, row.ID, spec, from); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, errors.ErrUnsupported): // another storage: its bytes are streamed
+		return false, nil
+	default:
+		return false, err
+	}
 }
 
 // abandonUpload frees a volume whose upload never got an image: the request

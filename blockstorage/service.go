@@ -66,6 +66,13 @@ type ImageSource interface {
 	Open(ctx context.Context, id string) (image.Image, io.ReadCloser, error)
 }
 
+// ImageLocator is what an [ImageSource] may offer besides: where an image's bytes
+// are, as its store tells, for a pool on the same storage that clones them; empty
+// where the store tells nothing. The image service satisfies it.
+type ImageLocator interface {
+	Locate(ctx context.Context, id string) (string, error)
+}
+
 // ImageSink is what making images of volumes needs. The image service
 // satisfies it.
 type ImageSink interface {

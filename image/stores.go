@@ -74,6 +74,26 @@ func (b blobStores) forget(ctx context.Context, id string, log *slog.Logger) err
 	return errors.Join(errs...)
 }
 
+// Locate tells where an active image's bytes are, as its store names it, for a
+// storage pool that can share them; empty where the store does not tell.
+func (s *Service) Locate(ctx context.Context, id string) (string, error) {
+	img, row, err := s.load(ctx, s.cfg.Store.Reader(), id)
+	if err != nil {
+		return "", s.unlessUnknown(ctx, err)
+	}
+	if err := s.enforceOn(ctx, "download_image", img); err != nil {
+		return "", err
+	}
+	if row.BlobID == nil || row.Status != Active {
+		return "", nil
+	}
+	store, err := s.blobs.of(row.Store)
+	if err != nil || !store.Can(blob.AbilityLocator) {
+		return "", err
+	}
+	return store.Location(ctx, *row.BlobID)
+}
+
 // StoreNames implements [Stores].
 func (s *Service) StoreNames() []string {
 	out := make([]string, len(s.blobs.all))
