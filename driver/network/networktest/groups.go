@@ -49,6 +49,7 @@ func securityGroups(s *suite) {
 	}
 	require.NoError(s, s.node.EnsureSecurityGroup(s.ctx, s.id("group"), g))
 	s.reopen()
+	s.make(2) // who opened a driver tells it everything again
 	p := s.port(netID, 0)
 	p.SecurityGroups = append(p.SecurityGroups, s.id("second"))
 	_, err := s.node.EnsurePort(s.ctx, ports[0], p)
@@ -133,6 +134,8 @@ func floatingIPs(s *suite) {
 		}
 		if i == 3 {
 			s.reopen()
+			s.make(3)
+			require.NoError(s, s.node.EnsureNetwork(s.ctx, extID, s.external()))
 		}
 	}
 	bad := r
@@ -180,6 +183,7 @@ func qos(s *suite) {
 			require.Equal(s, before, b)
 		}
 		s.reopen()
+		s.make(0)
 		_, err := s.node.EnsurePort(s.ctx, ports[0], p)
 		require.NoError(s, err, kind)
 	}
@@ -232,7 +236,9 @@ func trunks(s *suite) {
 	require.NoError(s, err, "a tag may change")
 	s.reopen()
 	require.Len(s, s.inventory().Ports, 3)
-	_, err = s.node.EnsurePort(s.ctx, ports[0], s.port(netID, 0))
+	s.make(1)
+	require.NoError(s, s.node.EnsureNetwork(s.ctx, otherID, s.network()))
+	_, err = s.node.EnsurePort(s.ctx, s.id("sub1"), sub(6, 200))
 	require.NoError(s, err)
 	bad := sub(8, 4095)
 	_, err = s.driver.EnsurePort(s.ctx, s.id("bad"), bad)
