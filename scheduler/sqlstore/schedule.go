@@ -33,6 +33,9 @@ const (
 	// maxRaces bounds how often it is because another decision of this process
 	// took the room first.
 	maxRaces = 1000
+	// maxWaits bounds how often a decision for no host is made anew because
+	// something was given back meanwhile.
+	maxWaits = 100
 )
 
 // Schedule decides on a host for one server and claims it: the claim, what
@@ -67,6 +70,7 @@ func (s *Store) Schedule(ctx context.Context, req scheduler.Request, o Options, 
 		if err := s.refresh(ctx); err != nil {
 			return scheduler.Decision{}, err
 		}
+		before := s.roomGiven()
 		d, err := s.sched.Select(s.snap, j.request(), scheduler.Options{Seed: o.Seed, Alternates: o.Alternates, Samples: samples})
 		if errors.Is(err, nephos.ErrNoCapacity) && !reread {
 			s.reread()
@@ -74,7 +78,19 @@ func (s *Store) Schedule(ctx context.Context, req scheduler.Request, o Options, 
 			continue
 		}
 		if errors.Is(err, nephos.ErrNoCapacity) {
-			return j.giveUp(ctx, d, err)
+			// Room that is kept for claims on their way may come back.
+			if again, err := s.awaitRoom(ctx, before); err != nil {
+				return d, err
+			} else if again && races < maxWaits {
+				races++
+				continue
+			}
+			none, err := j.giveUp(ctx, d, err)
+			if errors.Is(err, nephos.ErrNoCapacity) && s.roomGiven() != before && races < maxWaits {
+				races++
+				continue
+			}
+			return none, err
 		}
 		if err != nil {
 			return d, err
@@ -85,7 +101,7 @@ func (s *Store) Schedule(ctx context.Context, req scheduler.Request, o Options, 
 			continue
 		}
 		err = j.claim(ctx, &d)
-		s.unreserve(d.Choices[0].Host.ID, best)
+		s.unreserve(d.Choices[0].Host.ID, best, err != nil || !j.claimed || j.got.ID != d.Choices[0].Host.ID)
 		if err == nil {
 			return j.result(d), nil
 		}

@@ -75,6 +75,9 @@ func (s *Store) observe(uuid string, generation int64, used scheduler.Resources,
 	if generation <= h.generation {
 		return
 	}
+	if consumers <= h.consumers {
+		s.given++
+	}
 	h.generation, h.used, h.consumers = generation, maps.Clone(h.used), consumers
 	maps.Copy(h.used, used)
 	s.settle(h)
@@ -108,12 +111,54 @@ func (s *Store) reserve(id string, want scheduler.Resources) bool {
 		return false
 	}
 	h.pending, h.waiting = h.pending.Add(want), h.waiting+1
+	s.onTheWay++
 	return true
 }
 
-func (s *Store) unreserve(id string, want scheduler.Resources) {
+// roomGiven counts what may have given room to a decision: claims that ended,
+// reservations that were not claimed, hosts that changed.
+func (s *Store) roomGiven() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.given
+}
+
+// awaitRoom is called after a decision for no host, with the count before it. It
+// says whether the decision may fall otherwise now; while it cannot tell, because
+// room is kept for claims on their way, it waits for the next of them.
+func (s *Store) awaitRoom(ctx context.Context, before uint64) (bool, error) {
+	s.mu.Lock()
+	if given := s.given != before; given || s.onTheWay == 0 {
+		s.mu.Unlock()
+		return given, nil
+	}
+	if s.ended == nil {
+		s.ended = make(chan struct{})
+	}
+	ended := s.ended
+	s.mu.Unlock()
+	select {
+	case <-ended:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// unreserve ends a reservation. free says that no claim took its place.
+func (s *Store) unreserve(id string, want scheduler.Resources, free bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() {
+		s.onTheWay--
+		if free {
+			s.given++
+		}
+		if s.ended != nil {
+			close(s.ended)
+			s.ended = nil
+		}
+	}()
 	h := s.hosts[id]
 	if h == nil {
 		return // removed meanwhile, reservations and all
@@ -314,6 +359,7 @@ func (s *Store) loadUse(ctx context.Context, db bun.IDB, list []found) error {
 	for _, f := range list {
 		if h := s.hosts[f.HostID]; h != nil && h.created.Equal(f.CreatedAt) && h.generation <= f.Generation {
 			h.generation, h.used, h.consumers = f.Generation, use[f.ProviderUUID], f.Consumers
+			s.given++
 			s.settle(h)
 		}
 	}
@@ -398,6 +444,7 @@ func (s *Store) putSnapshot(h scheduler.Host, text string, f found) {
 	s.hosts[h.ID], s.byUUID[f.ProviderUUID] = known, h.ID
 	known.put, known.text, known.revision, known.shape = h.Generation, text, f.Revision, f.Shape
 	known.ref = scheduler.HostRef{ID: h.ID, Name: h.Name, Zone: zoneOf(h)}
+	s.given++
 	known.numIOOps, known.failed = h.NumIOOps, h.FailedBuilds
 	if f.Generation >= known.generation {
 		known.generation, known.used, known.consumers = f.Generation, h.Used, f.Consumers

@@ -56,6 +56,11 @@ type Store struct {
 	read    time.Time       // when rows were read last
 	hosts   map[string]*host
 	byUUID  map[string]string // provider to host id
+	// given counts what may have given room. onTheWay is how many reservations
+	// stand; ended is closed when the next of them ends, if anybody waits for it.
+	given    uint64
+	onTheWay int
+	ended    chan struct{}
 
 	canopy canopy // the providers, as allocation candidates see them
 
