@@ -46,6 +46,7 @@ var layers = []layer{
 	{[]string{"httpapi"}, []string{"."}},
 	{[]string{"identity/policy"}, []string{"."}},
 	{[]string{"scheduler"}, []string{"."}},
+	{[]string{"scheduler/config"}, []string{".", "scheduler", "scheduler/cel"}},
 	{[]string{"scheduler/explain"}, []string{".", "scheduler", "scheduler/heatmap", "scheduler/sqlstore", "httpapi", "identity/policy"}},
 	{[]string{"scheduler/heatmap"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/cel"}, []string{".", "scheduler"}},
@@ -73,7 +74,7 @@ var layers = []layer{
 		"agent", "bus", "store", "reconcile", "httpapi", "driver", "driver/hypervisor", "driver/network", "driver/volume", "driver/blob",
 	}},
 	{[]string{"cloud/cloudtest"}, []string{
-		".", "cloud", "identity/...", "image/...", "network/...", "blockstorage/...", "compute/...", "scheduler/...",
+		".", "cloud", "faults", "identity/...", "image/...", "network/...", "blockstorage/...", "compute/...", "scheduler/...",
 		"agent", "bus", "store", "store/storetest", "reconcile", "httpapi", "driver", "driver/hypervisor", "driver/network", "driver/volume", "driver/blob",
 		"driver/hypervisor/fake", "driver/network/fake", "driver/volume/fake", "driver/blob/mem",
 	}},

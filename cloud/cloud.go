@@ -36,6 +36,7 @@ import (
 	"github.com/nephos-cloud/nephos/image"
 	networking "github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/reconcile"
+	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
 	"github.com/nephos-cloud/nephos/store"
 	"github.com/nephos-cloud/nephos/watch"
@@ -53,6 +54,9 @@ type Config struct {
 	// MoreVolumes are further pools; the scheduler chooses among all of them.
 	MoreVolumes []*volume.Pool
 	Hosts       []Host // those that this process runs
+	// Scheduler chooses hosts for servers; nil decides as Nova does. Package
+	// scheduler/config makes one of a file.
+	Scheduler *scheduler.Scheduler
 
 	CloudID string // labels everything on the hosts; needed with Hosts
 	// PublicURL is where clients reach the handler, without a trailing slash.
@@ -80,7 +84,7 @@ type Config struct {
 	Crash   nephos.CrashPoint
 	// Faults, where set, makes the cloud fail on purpose, as its rules say, and
 	// mounts their API for admins at /faults.
-	Faults *faults.Set
+	Faults  *faults.Set
 	Workers int // of the queue; 0: reconcile's default
 }
 
@@ -225,7 +229,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.Claims, err = sqlstore.New(sqlstore.Config{Store: cfg.Store, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log})
+	c.Claims, err = sqlstore.New(sqlstore.Config{Store: cfg.Store, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log, Scheduler: cfg.Scheduler})
 	if err != nil {
 		return err
 	}

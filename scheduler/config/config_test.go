@@ -1,0 +1,100 @@
+package config_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/scheduler/config"
+)
+
+func names(c scheduler.Config) (filters []string, weighers map[string]float64) {
+	weighers = map[string]float64{}
+	for _, f := range c.Filters {
+		filters = append(filters, f.Name())
+	}
+	for _, w := range c.Weighers {
+		weighers[w.Weigher.Name()] = w.Multiplier
+	}
+	return filters, weighers
+}
+
+func TestParse(t *testing.T) {
+	c, err := config.Parse([]byte(`{}`))
+	require.NoError(t, err)
+	require.Equal(t, scheduler.Config{}, c)
+
+	c, err = config.Parse([]byte(`{
+		"filters": ["AvailabilityZoneFilter", "PciPassthroughFilter", {"name": "NumInstancesFilter", "max": 2}, {"name": "TidyFilter", "cel": "host.num_io_ops < 3", "reason": "busy"},
+			{"name": "IsolatedHostsFilter", "hosts": ["h"], "images": ["i"], "open": true}, {"name": "MetricsFilter", "metrics": ["m"]}],
+		"weighers": [{"name": "RAMWeigher", "multiplier": -1}, {"name": "CPUWeigher"}, {"name": "Mine", "cel": "host.num_instances", "multiplier": 2, "aggregate_key": "mine"}, {"name": "MetricsWeigher", "ratios": {"m": 2}}],
+		"host_subset_size": 3,
+		"pci_aliases": [{"name": "gpu", "devices": [{"vendor_id": "10de"}], "numa_policy": "required"}]
+	}`))
+	require.NoError(t, err)
+	filters, weighers := names(c)
+	require.Equal(t, []string{"AvailabilityZoneFilter", "PciPassthroughFilter", "NumInstancesFilter", "TidyFilter", "IsolatedHostsFilter", "MetricsFilter"}, filters)
+	require.Equal(t, map[string]float64{"RAMWeigher": -1, "CPUWeigher": 1, "Mine": 2, "MetricsWeigher": 1}, weighers)
+	require.Equal(t, 3, c.SubsetSize)
+	require.Equal(t, scheduler.NumInstancesFilter{Max: 2}, c.Filters[2])
+	require.Equal(t, "mine", c.Weighers[2].AggregateKey)
+	require.Equal(t, "required", c.Filters[1].(scheduler.PciPassthroughFilter).Aliases[0].NUMA)
+
+	c, err = config.Parse([]byte(`{"pci_aliases": [{"name": "gpu", "devices": [{"vendor_id": "10de"}]}]}`))
+	require.NoError(t, err)
+	filters, _ = names(c)
+	require.Len(t, filters, len(scheduler.DefaultFilters()), "the defaults stay")
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	for text, why := range map[string]string{
+		``:                               "EOF",
+		`[]`:                             "cannot unmarshal",
+		`{"filtres": []}`:                `unknown field "filtres"`,
+		`{} {}`:                          "more follows",
+		`{"preset": "astrology"}`:        "there is no preset",
+		`{"filters": ["MoodFilter"]}`:    `filters[0]: there is no filter "MoodFilter"`,
+		`{"filters": [{"nmae": "x"}]}`:   `unknown field "nmae"`,
+		`{"filters": [{"cel": "true"}]}`: "needs a name",
+		`{"filters": ["JsonFilter", {"name": "X", "cel": "host.nmae == ''"}]}`:                           "filters[1]: making filter X: ERROR",
+		`{"filters": ["JsonFilter", "JsonFilter"]}`:                                                      "two filters are named JsonFilter",
+		`{"filters": [{"name": "IoOpsFilter", "max": -1}]}`:                                              "max is -1",
+		`{"weighers": [{"name": "MoodWeigher"}]}`:                                                        "weighers[0]: there is no weigher",
+		`{"weighers": [{"name": "X", "cel": "host.name"}]}`:                                              "of type string",
+		`{"weighers": [{"name": "X", "cel": "host.traits.all(a, host.traits.all(b, a != b)) ? 1 : 0"}]}`: "may cost",
+		`{"filters": [{"name": "JsonFilter", "max": 3}]}`:                                                "JsonFilter is given options that it does not have",
+		`{"host_subset_size": -1}`:                                                                       "host_subset_size is -1",
+		`{"pci_aliases": [{"name": "a:b", "devices": [{}]}]}`:                                            "pci_aliases[0]",
+		`{"pci_aliases": [{"name": "a"}]}`:                                                               "names no devices",
+		`{"pci_aliases": [{"name": "a", "devices": [{}], "numa_policy": "x"}]}`:                          "numa_policy",
+	} {
+		_, err := config.Load([]byte(text))
+		require.ErrorIs(t, err, nephos.ErrInvalid, text)
+		require.ErrorContains(t, err, "reading the scheduler's configuration: ", text)
+		require.ErrorContains(t, err, why, text)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(`{"filters": ["JsonFilter", {"name": "X", "cel": "host.up"}], "weighers": [{"name": "RAMWeigher", "multiplier": 1e300}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := config.Load([]byte(text)); err != nil {
+			require.ErrorIs(t, err, nephos.ErrInvalid)
+		}
+	})
+}
+
+func ExampleLoad() {
+	s, err := config.Load([]byte(`{"filters": [{"name": "TidyFilter", "cel": "host.num_instances < 2", "reason": "too crowded"}]}`))
+	if err != nil {
+		panic(err)
+	}
+	snap := scheduler.NewSnapshot(scheduler.SnapshotConfig{})
+	_ = snap.Put(scheduler.Host{ID: "host1", Up: true, Enabled: true, NumInstances: 2})
+	d, _ := s.Select(snap, scheduler.Request{ID: "server"}, scheduler.Options{})
+	fmt.Println(d.Explanation.Summary())
+	// Output: No valid host: 1 host, 1 too crowded
+}
