@@ -9,7 +9,7 @@ import (
 func withFaults(cfg Config) Config {
 	set := cfg.Faults
 	set.Attach(cfg.Clock, cfg.Log)
-	cfg.Crash = set.CrashPoint(cfg.Crash)
+	cfg.Crash = set.CrashPoint(cfg.Crash, nil)
 	cfg.Bus = set.Wire(cfg.Bus)
 	for _, blobs := range append([]*blob.Store{cfg.Blobs}, cfg.MoreBlobs...) {
 		blobs.Intercept(set.Intercept(""))

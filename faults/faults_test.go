@@ -282,7 +282,7 @@ func TestADeadHostIsSilentUntilItLives(t *testing.T) {
 func TestCrashPoints(t *testing.T) {
 	set := faults.New(faults.Config{})
 	var passed []string
-	point := set.CrashPoint(func(name string) { passed = append(passed, name) })
+	point := set.CrashPoint(func(name string) { passed = append(passed, name) }, nil)
 	point("before compute.server")
 	set.MustAdd(faults.Rule{Point: faults.Step, Effect: faults.Crash, Operation: "after compute.*", Count: 1})
 	point("before compute.server")

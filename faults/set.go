@@ -36,7 +36,6 @@ type Set struct {
 	random *rand.Rand
 	dead   map[string]*held // by host
 	steps  map[string]int   // how often each crash point was passed
-	wires  []*wire
 }
 
 type active struct {
@@ -234,9 +233,13 @@ func like(pattern, name string) bool {
 	return pattern == "" || pattern == name
 }
 
-// CrashPoint returns the crash point that a cloud is composed with: next, which
-// may be nil, is called where no rule hits.
-func (s *Set) CrashPoint(next nephos.CrashPoint) nephos.CrashPoint {
+// CrashPoint returns the crash point that a cloud, or one host's agent, is
+// composed with: next, which may be nil, is called where no rule hits. crash ends
+// what has the crash point; nil is the Set's own.
+func (s *Set) CrashPoint(next nephos.CrashPoint, crash func(at string)) nephos.CrashPoint {
+	if crash == nil {
+		crash = s.cfg.Crash
+	}
 	return func(name string) {
 		s.mu.Lock()
 		if _, known := s.steps[name]; known || len(s.steps) < maxSteps {
@@ -247,7 +250,7 @@ func (s *Set) CrashPoint(next nephos.CrashPoint) nephos.CrashPoint {
 			return like(r.Operation, name) && (r.Service == "" || strings.Contains(" "+name, " "+r.Service))
 		})
 		if hit != nil {
-			s.cfg.Crash(name)
+			crash(name)
 			return
 		}
 		next.Here(name)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,6 +25,7 @@ import (
 	fakenetwork "github.com/nephos-cloud/nephos/driver/network/fake"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	fakevolume "github.com/nephos-cloud/nephos/driver/volume/fake"
+	"github.com/nephos-cloud/nephos/faults"
 	"github.com/nephos-cloud/nephos/identity"
 	networking "github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/store"
@@ -81,6 +83,7 @@ type Cloud struct {
 	Store   *store.DB
 	Bus     *bus.Memory
 	Faults  *fakehypervisor.Faults // of all hosts' hypervisors; none to begin with
+	Inject  *faults.Set            // what else goes wrong, from the APIs down to the bus; no rules to begin with
 	Wires   *fakenetwork.State     // the network of all hosts
 	Volumes *fakevolume.State      // the pool of volumes
 	Blobs   *blob.Store            // what images are kept in
@@ -95,6 +98,7 @@ type Cloud struct {
 	denials denials
 
 	crashes crashes
+	walking atomic.Bool // clients are persistent
 
 	mu     sync.Mutex // held by whoever drives the cloud
 	baseMu sync.Mutex
@@ -163,6 +167,8 @@ func (c *Cloud) open() {
 	c.config.Bus, c.config.Blobs, c.config.Volumes = c.Bus, c.Blobs, volumes
 	c.config.Clock, c.config.Log, c.config.Tracer = c.Clock, c.options.Log, c.options.Tracer
 	c.config.Crash = c.crashPoint("")
+	c.Inject = faults.New(faults.Config{Seed: c.options.Seed, Clock: c.Clock, Crash: func(at string) { c.fall("", at) }})
+	c.config.Faults = c.Inject
 	c.config.IDs = c.ids("controllers")
 	c.config.Keys = identity.MemoryKeys(nephos.Seeded(c.options.Seed, "keys"))
 }

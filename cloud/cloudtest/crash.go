@@ -1,7 +1,6 @@
 package cloudtest
 
 import (
-	"strings"
 	"sync"
 
 	"github.com/nephos-cloud/nephos"
@@ -36,41 +35,36 @@ func (c *Cloud) crashPoint(host string) nephos.CrashPoint {
 		c.crashes.mu.Lock()
 		plan := c.crashes.plan
 		c.crashes.mu.Unlock()
-		if plan == nil || !plan(host, name) {
-			return
+		if plan != nil && plan(host, name) {
+			c.fall(host, name)
 		}
-		c.crashes.mu.Lock()
-		c.crashes.host, c.crashes.fell, c.crashes.broke = host, name, true
-		c.crashes.mu.Unlock()
-		panic(reconcile.Crash{At: name})
 	}
+}
+
+// fall ends the host's agent, or the controllers.
+func (c *Cloud) fall(host, name string) {
+	c.crashes.mu.Lock()
+	c.crashes.host, c.crashes.fell, c.crashes.broke = host, name, true
+	c.crashes.mu.Unlock()
+	panic(reconcile.Crash{At: name})
 }
 
 // surviving runs f and, when something crashes in it, starts it again.
 func (c *Cloud) surviving(f func()) (crashed bool) {
 	defer func() {
 		if r := recover(); r != nil {
-			if !isCrash(r) {
+			c.crashes.mu.Lock()
+			fell := c.crashes.broke
+			c.crashes.mu.Unlock()
+			if !fell {
 				panic(r)
 			}
-			crashed = true
 		}
 		if c.raise() {
 			crashed = true
 		}
 	}()
 	f()
-	return false
-}
-
-// isCrash reports whether a panic is a crash point's, or was when it began.
-func isCrash(r any) bool {
-	switch r := r.(type) {
-	case reconcile.Crash:
-		return true
-	case string:
-		return strings.Contains(r, "{At:") || strings.Contains(r, "reconcile.Crash")
-	}
 	return false
 }
 

@@ -95,11 +95,13 @@ func (h *Host) open() {
 	}})
 	h.wires, err = network.NewNode(context.Background(), nd, network.NodeOptions{})
 	require.NoError(c.t, err)
+	h.guests.Intercept(c.Inject.Intercept(h.Name))
+	h.wires.Intercept(c.Inject.Intercept(h.Name))
 	h.starts++
 	h.agent, err = agent.New(agent.Config{
-		Host: h.Name, CloudID: cloudID, Dir: h.dir, Bus: c.config.Bus, Hypervisor: h.guests, Network: h.wires,
+		Host: h.Name, CloudID: cloudID, Dir: h.dir, Bus: c.Inject.Wire(c.config.Bus), Hypervisor: h.guests, Network: h.wires,
 		HTTP: &http.Client{Transport: c.internal()}, Clock: c.Clock, IDs: c.ids(fmt.Sprint(h.Name, " ", h.starts)),
-		Log: c.options.Log, Tracer: c.options.Tracer, Crash: c.crashPoint(h.Name),
+		Log: c.options.Log, Tracer: c.options.Tracer, Crash: c.Inject.CrashPoint(c.crashPoint(h.Name), func(at string) { c.fall(h.Name, at) }),
 	})
 	require.NoError(c.t, err)
 	h.off, h.beat = false, c.Clock.Now()
