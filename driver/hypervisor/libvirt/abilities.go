@@ -10,18 +10,25 @@ import (
 )
 
 var (
-	_ hypervisor.Driver        = (*Driver)(nil)
-	_ hypervisor.Abilitier     = (*Driver)(nil)
-	_ hypervisor.HotPlugger    = (*Driver)(nil)
-	_ hypervisor.Rebooter      = (*Driver)(nil)
-	_ hypervisor.Pauser        = (*Driver)(nil)
-	_ hypervisor.Suspender     = (*Driver)(nil)
-	_ hypervisor.Snapshotter   = (*Driver)(nil)
-	_ hypervisor.ConsoleLogger = (*Driver)(nil)
-	_ hypervisor.Consoler      = (*Driver)(nil)
-	_ hypervisor.Eventer       = (*Driver)(nil)
-	_ hypervisor.Diagnoser     = (*Driver)(nil)
-	_ hypervisor.Statistician  = (*Driver)(nil)
+	_ hypervisor.Driver         = (*Driver)(nil)
+	_ hypervisor.Abilitier      = (*Driver)(nil)
+	_ hypervisor.HotPlugger     = (*Driver)(nil)
+	_ hypervisor.Rebooter       = (*Driver)(nil)
+	_ hypervisor.Pauser         = (*Driver)(nil)
+	_ hypervisor.Suspender      = (*Driver)(nil)
+	_ hypervisor.Snapshotter    = (*Driver)(nil)
+	_ hypervisor.ConsoleLogger  = (*Driver)(nil)
+	_ hypervisor.Consoler       = (*Driver)(nil)
+	_ hypervisor.Eventer        = (*Driver)(nil)
+	_ hypervisor.Diagnoser      = (*Driver)(nil)
+	_ hypervisor.Statistician   = (*Driver)(nil)
+	_ hypervisor.DiskResizer    = (*Driver)(nil)
+	_ hypervisor.DiskThrottler  = (*Driver)(nil)
+	_ hypervisor.DiskDecrypter  = (*Driver)(nil)
+	_ hypervisor.DiskExporter   = (*Driver)(nil)
+	_ hypervisor.DiskImporter   = (*Driver)(nil)
+	_ hypervisor.Rescuer        = (*Driver)(nil)
+	_ hypervisor.PasswordSetter = (*Driver)(nil)
 )
 
 // offered are the abilities that each of libvirt's drivers has the calls for.
@@ -29,9 +36,12 @@ var offered = map[string][]string{
 	"QEMU": {
 		hypervisor.CanHotPlug, hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanSnapshot,
 		hypervisor.CanConsoleLog, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose, hypervisor.CanStatistics,
+		hypervisor.CanResizeDisk, hypervisor.CanThrottleDisk, hypervisor.CanDecryptDisk, hypervisor.CanExportDisk,
+		hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanSetPassword,
 	},
 	"TEST": {
 		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanEvents, hypervisor.CanDiagnose,
+		hypervisor.CanExportDisk, hypervisor.CanImportDisk, hypervisor.CanRescue,
 	},
 	"LXC": {
 		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose,

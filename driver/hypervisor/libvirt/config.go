@@ -117,8 +117,10 @@ func open(ctx context.Context, cfg Config) (*Driver, error) {
 		guests: make(map[string]*guest), subs: make(map[chan hypervisor.Event]struct{}),
 	}
 	// QEMU's user walks through, and reads nothing that is not its own.
-	if err := os.MkdirAll(filepath.Join(cfg.Dir, "guests"), 0o711); err != nil {
-		return nil, err
+	for _, sub := range []string{"guests", domain.Sockets} {
+		if err := os.MkdirAll(filepath.Join(cfg.Dir, sub), 0o711); err != nil {
+			return nil, err
+		}
 	}
 	if d.lock, err = takeLock(filepath.Join(cfg.Dir, "lock")); err != nil {
 		return nil, fmt.Errorf("directory %s: %w", cfg.Dir, err)

@@ -20,7 +20,8 @@ import (
 
 // Console implements hypervisor.Consoler. Any number of VNC and SPICE streams
 // show the same screen. The serial port serves one stream at a time: a further
-// one ends the one before it.
+// one waits until those before it are closed, or, where libvirt carries the
+// stream, ends the one before it.
 func (d *Driver) Console(ctx context.Context, id string, kind hypervisor.ConsoleKind) (io.ReadWriteCloser, error) {
 	attempt := fmt.Sprintf("open the %.20s console of", kind)
 	return look(ctx, d, attempt, id, func(w *work) (io.ReadWriteCloser, error) {
@@ -50,19 +51,28 @@ func (d *Driver) Console(ctx context.Context, id string, kind hypervisor.Console
 	})
 }
 
-// graphics has libvirt hand us one end of a fresh pair of sockets, whose other
-// end QEMU serves: nothing listens anywhere.
-func (w *work) graphics(kind hypervisor.ConsoleKind) (io.ReadWriteCloser, error) {
+// live is the domain as it runs.
+func (w *work) live() (*libvirtxml.Domain, error) {
 	text, err := w.dom.GetXMLDesc(0)
 	if err != nil {
 		return nil, err
 	}
-	live := new(libvirtxml.Domain)
+	live := &libvirtxml.Domain{}
 	if err := live.Unmarshal(text); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read a domain's XML: %w", err)
 	}
 	if live.Devices == nil {
-		return nil, errors.ErrUnsupported
+		live.Devices = &libvirtxml.DomainDeviceList{}
+	}
+	return live, nil
+}
+
+// graphics has libvirt hand us one end of a fresh pair of sockets, whose other
+// end QEMU serves: nothing listens anywhere.
+func (w *work) graphics(kind hypervisor.ConsoleKind) (io.ReadWriteCloser, error) {
+	live, err := w.live()
+	if err != nil {
+		return nil, err
 	}
 	for i, g := range live.Devices.Graphics {
 		if kind == hypervisor.VNC && g.VNC == nil || kind == hypervisor.SPICE && g.Spice == nil {
@@ -94,8 +104,24 @@ func (s socket) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// serial opens the first serial port, as a stream through libvirt's connection.
+// serial opens the first serial port: the socket that its hypervisor serves it
+// at, else a stream through libvirt's connection.
 func (w *work) serial() (io.ReadWriteCloser, error) {
+	live, err := w.live()
+	if err != nil {
+		return nil, err
+	}
+	for _, port := range live.Devices.Serials {
+		if port.Source != nil && port.Source.UNIX != nil && port.Source.UNIX.Path != "" {
+			var d net.Dialer
+			conn, err := d.DialContext(w.ctx, "unix", port.Source.UNIX.Path)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", nephos.ErrUnavailable, err)
+			}
+			return socket{conn}, nil
+		}
+		break
+	}
 	st, err := w.conn.NewStream(virt.STREAM_NONBLOCK)
 	if err != nil {
 		return nil, err

@@ -3,10 +3,10 @@
 package libvirt
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	virt "libvirt.org/go/libvirt"
 
@@ -29,9 +29,16 @@ func (w *work) makeDisks(disks []driver.Disk, rec *domain.Record, live bool) err
 			if live {
 				return fmt.Errorf("disk %s has another base, and the guest is on: %w", disk.ID, nephos.ErrConflict)
 			}
-			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
+			for _, old := range []string{filepath.Join(w.dir, importedMark(disk.ID)), path} {
+				if err := os.Remove(old); err != nil && !errors.Is(err, os.ErrNotExist) {
+					return err
+				}
 			}
+			delete(rec.Imported, disk.ID)
+			delete(rec.Sizes, disk.ID)
+		}
+		if _, err := os.Stat(filepath.Join(w.dir, importedMark(disk.ID))); err == nil {
+			rec.Imported[disk.ID] = true
 		}
 		if err := w.makeDisk(path, disk); err != nil {
 			return fmt.Errorf("make disk %s: %w", disk.ID, err)
@@ -70,49 +77,44 @@ func sameBase(a, b *driver.Image) bool {
 	return a.Path == b.Path && a.Format == b.Format
 }
 
-// ensureSecrets gives libvirt the keys of connections. It keeps them in memory
-// only.
+// ensureSecrets gives libvirt the keys of disks. It keeps them in memory only.
 func (w *work) ensureSecrets(disks []driver.Disk) error {
 	for _, disk := range disks {
-		key := domain.SecretKey(disk)
-		if disk.Source.Type != "rbd" || key == "" {
-			continue
-		}
-		value, err := base64.StdEncoding.DecodeString(key)
-		if err != nil {
-			return fmt.Errorf("disk %s: its secret key is not base64: %w", disk.ID, nephos.ErrInvalid)
-		}
-		text, err := domain.Secret(w.id, disk.ID)
+		secrets, err := domain.Secrets(w.id, disk)
 		if err != nil {
 			return err
 		}
-		s, err := w.conn.SecretDefineXML(text, 0)
-		if err != nil {
-			return fmt.Errorf("disk %s: give libvirt its secret: %w", disk.ID, meant(err))
-		}
-		err = s.SetValue(value, 0)
-		_ = s.Free()
-		if err != nil {
-			return fmt.Errorf("disk %s: give libvirt its secret: %w", disk.ID, meant(err))
+		for _, one := range secrets {
+			s, err := w.conn.SecretDefineXML(one.XML, 0)
+			if err != nil {
+				return fmt.Errorf("disk %s: give libvirt its secret: %w", disk.ID, meant(err))
+			}
+			err = s.SetValue(one.Value, 0)
+			_ = s.Free()
+			if err != nil {
+				return fmt.Errorf("disk %s: give libvirt its secret: %w", disk.ID, meant(err))
+			}
 		}
 	}
 	return nil
 }
 
 // dropSecrets forgets the keys of disks that the guest had and is not to keep.
-func (w *work) dropSecrets(keep []driver.Disk) {
-	for _, disk := range w.rec.Spec.Disks {
-		if disk.Source.Type != "rbd" || hasDisk(keep, disk.ID) {
+func (w *work) dropSecrets(had, keep []driver.Disk) {
+	for _, disk := range had {
+		if disk.Source.Type != "rbd" && disk.Source.Encryption == nil || hasDisk(keep, disk.ID) {
 			continue
 		}
-		s, err := w.conn.LookupSecretByUUIDString(domain.SecretUUID(w.id, disk.ID))
-		if err != nil {
-			continue
+		for _, uuid := range []string{domain.SecretUUID(w.id, disk.ID), domain.PassphraseUUID(w.id, disk.ID)} {
+			s, err := w.conn.LookupSecretByUUIDString(uuid)
+			if err != nil {
+				continue
+			}
+			if err := s.Undefine(); err != nil && !is(err, virt.ERR_NO_SECRET) {
+				w.d.log.Warn("cannot forget a disk's secret", "guest", w.id, "disk", disk.ID, "error", err)
+			}
+			_ = s.Free()
 		}
-		if err := s.Undefine(); err != nil && !is(err, virt.ERR_NO_SECRET) {
-			w.d.log.Warn("cannot forget a disk's secret", "guest", w.id, "disk", disk.ID, "error", err)
-		}
-		_ = s.Free()
 	}
 }
 

@@ -259,7 +259,7 @@ func (w *work) view() (hypervisor.Guest, error) {
 	if err != nil {
 		return hypervisor.Guest{}, err
 	}
-	s := w.rec.Spec
+	s := w.rec.Active()
 	v := hypervisor.Guest{
 		ID: w.id, CloudID: s.CloudID, Name: s.Name, Revision: s.Revision, State: state, Labels: s.Labels,
 		Disks: make([]string, 0, len(s.Disks)), NICs: make([]string, 0, len(s.NICs)),

@@ -118,7 +118,7 @@ func (w *work) ensure(spec hypervisor.Spec) (err error) {
 		if err != nil {
 			return err
 		}
-		if saved && !sameDevices(w.rec.Active(), spec) {
+		if saved && !sameDevices(w.rec.Spec, spec) {
 			return fmt.Errorf("its devices cannot change while it is suspended: %w", nephos.ErrConflict)
 		}
 	}
@@ -132,20 +132,22 @@ func (w *work) ensure(spec hypervisor.Spec) (err error) {
 			w.discard(made)
 		}
 	}()
-	rec := domain.Record{ID: w.id, Spec: domain.WithoutSecrets(spec), Made: maps.Clone(w.rec.Made), Rescue: w.rec.Rescue}
-	if rec.Made == nil {
-		rec.Made = make(map[string]*driver.Image)
+	if w.rec.Incoming || w.rec.Left != nil {
+		return fmt.Errorf("it is moving between hosts: %w", nephos.ErrConflict)
 	}
+	rec, had := w.rec.Clone(), w.rec.Spec.Disks
+	rec.ID, rec.Spec = w.id, domain.WithoutSecrets(spec)
 	if err := w.makeDisks(spec.Disks, &rec, live); err != nil {
 		return err
 	}
 	if err := w.ensureSecrets(spec.Disks); err != nil {
 		return err
 	}
-	if rec.Rescue != nil {
-		// It is being rescued: the spec is what it will be again.
-		rec.Targets = w.rec.Targets
-		return w.define(rec)
+	active := rec.Active()
+	for i := range active.Disks { // with the secrets, for what is plugged
+		if d, err := findDisk(spec.Disks, active.Disks[i].ID); err == nil {
+			active.Disks[i].Source.Secrets = d.Source.Secrets
+		}
 	}
 	taken := make(map[string]bool)
 	var have *devices
@@ -157,18 +159,18 @@ func (w *work) ensure(spec hypervisor.Spec) (err error) {
 			taken[x] = true
 		}
 	}
-	if rec.Targets, err = domain.AssignTargets(w.p, w.targets(have), spec.Disks, taken); err != nil {
+	if rec.Targets, err = domain.AssignTargets(w.p, w.targets(have), active.Disks, taken); err != nil {
 		return err
 	}
 	if live {
-		if err := w.converge(spec, rec, have); err != nil {
+		if err := w.converge(active, rec, have); err != nil {
 			return err
 		}
 	}
 	if err := w.define(rec); err != nil {
 		return err
 	}
-	w.dropSecrets(spec.Disks)
+	w.dropSecrets(had, spec.Disks)
 	if fresh {
 		w.d.become(w.g, hypervisor.Stopped, false)
 	}
@@ -261,7 +263,7 @@ func (w *work) destroy() error {
 		if err := w.undefine(); err != nil {
 			return err
 		}
-		w.dropSecrets(nil)
+		w.dropSecrets(w.rec.Spec.Disks, nil)
 	}
 	parent := filepath.Join(w.d.cfg.Dir, "guests")
 	doomed := filepath.Join(parent, trash+w.id)
@@ -269,6 +271,9 @@ func (w *work) destroy() error {
 		return err
 	}
 	if err := os.Rename(w.dir, doomed); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Remove(domain.SerialSocket(w.dir, w.id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	w.d.forget(w.id)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	virt "libvirt.org/go/libvirt"
-	"libvirt.org/go/libvirtxml"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
@@ -54,12 +53,8 @@ func (w *work) endLeftJobs(state hypervisor.State) error {
 	if w.p.Driver != "QEMU" || state != hypervisor.Running && state != hypervisor.Paused {
 		return nil
 	}
-	text, err := w.dom.GetXMLDesc(0)
+	live, err := w.live()
 	if err != nil {
-		return err
-	}
-	live := new(libvirtxml.Domain)
-	if err := live.Unmarshal(text); err != nil || live.Devices == nil {
 		return err
 	}
 	var errs []error

@@ -40,18 +40,11 @@ type devices struct {
 // devices asks the domain, which knows better than any record: a driver that
 // died may have plugged what it did not write down.
 func (w *work) devices() (*devices, error) {
-	text, err := w.dom.GetXMLDesc(0)
+	live, err := w.live()
 	if err != nil {
 		return nil, err
 	}
-	live := new(libvirtxml.Domain)
-	if err := live.Unmarshal(text); err != nil {
-		return nil, fmt.Errorf("read a domain's XML: %w", err)
-	}
 	have := &devices{disks: make(map[string]libvirtxml.DomainDisk), nics: make(map[string]libvirtxml.DomainInterface)}
-	if live.Devices == nil {
-		return have, nil
-	}
 	byTarget := make(map[string]string)
 	for id, target := range w.rec.Targets {
 		byTarget[target] = id
@@ -158,7 +151,10 @@ func (w *work) converge(spec hypervisor.Spec, rec domain.Record, have *devices) 
 			return err
 		}
 	}
-	return w.grow(spec.Disks)
+	if err := w.rethrottle(have, spec.Disks); err != nil {
+		return err
+	}
+	return w.growTo(spec.Disks, rec.Targets)
 }
 
 func (w *work) pluggable(bus string) bool {
@@ -180,16 +176,9 @@ func (w *work) plug(x libvirtxml.Document) error {
 // takes addresses from, so that the guest finds new ones at the same place after
 // a power cycle.
 func (w *work) noteAddresses() error {
-	text, err := w.dom.GetXMLDesc(0)
-	if err != nil {
+	live, err := w.live()
+	if err != nil || w.def == nil || w.def.Devices == nil {
 		return err
-	}
-	live := new(libvirtxml.Domain)
-	if err := live.Unmarshal(text); err != nil {
-		return fmt.Errorf("read a domain's XML: %w", err)
-	}
-	if w.def == nil || w.def.Devices == nil || live.Devices == nil {
-		return nil
 	}
 	known := func(c libvirtxml.DomainController) bool {
 		for _, one := range w.def.Devices.Controllers {
@@ -262,7 +251,9 @@ func (w *work) unplug(alias *libvirtxml.DomainAlias, what string) error {
 
 // grow makes the disks of a running domain as large as the spec wants them; they
 // never shrink.
-func (w *work) grow(disks []driver.Disk) error {
+func (w *work) grow(disks []driver.Disk) error { return w.growTo(disks, w.rec.Targets) }
+
+func (w *work) growTo(disks []driver.Disk, targets map[string]string) error {
 	if w.p.Driver != "QEMU" {
 		return nil
 	}
@@ -270,7 +261,7 @@ func (w *work) grow(disks []driver.Disk) error {
 		if disk.ReadOnly || disk.CDROM || disk.SizeBytes == 0 {
 			continue
 		}
-		target, want := w.target(disk.ID), uint64(disk.SizeBytes+511)&^511
+		target, want := targets[disk.ID], uint64(disk.SizeBytes+511)&^511
 		if target == "" {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	virt "libvirt.org/go/libvirt"
@@ -55,6 +56,12 @@ func (w *work) start() error {
 // powerOn starts a domain that is off, with the memory of one that was
 // suspended.
 func (w *work) powerOn() error {
+	if w.rec.Left != nil {
+		return fmt.Errorf("it has moved to another host, %s: %w", w.rec.Left.Target, nephos.ErrConflict)
+	}
+	if w.rec.Incoming {
+		return fmt.Errorf("it waits for its memory from another host: %w", nephos.ErrConflict)
+	}
 	small, err := w.growOff()
 	if err != nil {
 		return err
@@ -73,6 +80,10 @@ func (w *work) powerOn() error {
 		}
 	}
 	if err != nil {
+		var e virt.Error
+		if errors.As(err, &e) && strings.Contains(e.Message, "Invalid password") {
+			return fmt.Errorf("a disk's passphrase is wrong: %w: %w", nephos.ErrInvalid, err)
+		}
 		return err
 	}
 	if small {

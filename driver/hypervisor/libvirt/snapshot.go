@@ -75,7 +75,7 @@ func (w *work) copyLive(disk driver.Disk, path string) (err error) {
 		return err
 	}
 	// The job is of this run of the guest only: a persistent domain takes no other.
-	if err := w.dom.BlockCopy(target, text, nil, virt.DOMAIN_BLOCK_COPY_TRANSIENT_JOB); err != nil {
+	if err := w.dom.BlockCopy(target, text, &virt.DomainBlockCopyParameters{}, virt.DOMAIN_BLOCK_COPY_TRANSIENT_JOB); err != nil {
 		return meant(err)
 	}
 	defer func() {

@@ -18,6 +18,18 @@ const AgentChannel = "org.qemu.guest_agent.0"
 // serial port.
 const ConsoleLog = "console.log"
 
+// maxSocket is the longest path of a unix socket.
+const maxSocket = 107
+
+// SerialSocket is where a guest's QEMU serves its serial port to libvirtd, below
+// the directory that holds those of the guests: paths of sockets must be short.
+func SerialSocket(dir, id string) string {
+	return filepath.Join(filepath.Dir(filepath.Dir(dir)), Sockets, UUID(id)[24:])
+}
+
+// Sockets is the directory of the sockets.
+const Sockets = "s"
+
 // Build describes the guest's domain. dir holds its own files. Of old, the
 // domain's present definition or nil, it keeps what the guest must find again.
 func Build(p Platform, dir string, rec Record, run Run, old *libvirtxml.Domain) (*libvirtxml.Domain, error) {
@@ -63,7 +75,7 @@ func Build(p Platform, dir string, rec Record, run Run, old *libvirtxml.Domain) 
 		d.OS.Init = "/sbin/init"
 		d.Devices.Consoles = []libvirtxml.DomainConsole{{Source: pty()}}
 	default:
-		fixedDevices(p, d.Devices, dir)
+		fixedDevices(p, d.Devices, dir, rec.ID)
 	}
 	return d, devices(p, d, dir, rec, old)
 }
@@ -137,12 +149,17 @@ func pty() *libvirtxml.DomainChardevSource {
 
 // fixedDevices are those that every guest has. No console listens anywhere: the
 // driver asks libvirt for each stream.
-func fixedDevices(p Platform, l *libvirtxml.DomainDeviceList, dir string) {
+func fixedDevices(p Platform, l *libvirtxml.DomainDeviceList, dir, id string) {
 	if p.paravirtual() {
 		l.Consoles = []libvirtxml.DomainConsole{{Source: pty(), Target: &libvirtxml.DomainConsoleTarget{Type: "xen"}}}
 		return
 	}
 	serial := libvirtxml.DomainSerial{Source: pty(), Target: &libvirtxml.DomainSerialTarget{Port: new(uint)}}
+	if path := SerialSocket(dir, id); p.qemu() && len(path) <= maxSocket {
+		// QEMU looks at a terminal once a second only, and loses what somebody
+		// typed who has gone by then.
+		serial.Source = &libvirtxml.DomainChardevSource{UNIX: &libvirtxml.DomainChardevSourceUNIX{Mode: "bind", Path: path}}
+	}
 	if p.Type != "xen" {
 		serial.Log = &libvirtxml.DomainChardevLog{File: filepath.Join(dir, ConsoleLog), Append: "on"}
 	}

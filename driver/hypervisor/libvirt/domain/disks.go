@@ -2,6 +2,7 @@ package domain
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -46,7 +47,44 @@ func CheckDisk(d driver.Disk) error {
 	default:
 		return fmt.Errorf("disk %s: connections of type %q: %w", d.ID, d.Source.Type, errors.ErrUnsupported)
 	}
+	if e := d.Source.Encryption; e != nil {
+		if e.Format != "luks" {
+			return fmt.Errorf("disk %s: encryption %q: %w", d.ID, e.Format, errors.ErrUnsupported)
+		}
+		if d.Source.Type == "local" {
+			return bad("a local disk is not encrypted")
+		}
+	}
 	return nil
+}
+
+// limits are what bounds a disk; nil when nothing does.
+func limits(l *driver.Limits) *libvirtxml.DomainDiskIOTune {
+	if l == nil || l.IsZero() {
+		return nil
+	}
+	u := func(n int64) uint64 { return uint64(max(n, 0)) }
+	return &libvirtxml.DomainDiskIOTune{
+		TotalBytesSec: u(l.TotalBytesSec), ReadBytesSec: u(l.ReadBytesSec), WriteBytesSec: u(l.WriteBytesSec),
+		TotalIopsSec: u(l.TotalIOPS), ReadIopsSec: u(l.ReadIOPS), WriteIopsSec: u(l.WriteIOPS),
+		TotalBytesSecMax: u(l.TotalBytesSecMax), ReadBytesSecMax: u(l.ReadBytesSecMax), WriteBytesSecMax: u(l.WriteBytesSecMax),
+		TotalIopsSecMax: u(l.TotalIOPSMax), ReadIopsSecMax: u(l.ReadIOPSMax), WriteIopsSecMax: u(l.WriteIOPSMax),
+		SizeIopsSec: u(l.SizeIOPS),
+	}
+}
+
+// SameLimits reports whether a disk of a running domain has the limits already.
+// What libvirt fills in by itself, such as the size of a burst, does not count.
+func SameLimits(has *libvirtxml.DomainDiskIOTune, want *driver.Limits) bool {
+	w := limits(want)
+	if has == nil || w == nil {
+		none := libvirtxml.DomainDiskIOTune{}
+		return (has == nil || *has == none) && w == nil
+	}
+	return has.TotalBytesSec == w.TotalBytesSec && has.ReadBytesSec == w.ReadBytesSec && has.WriteBytesSec == w.WriteBytesSec &&
+		has.TotalIopsSec == w.TotalIopsSec && has.ReadIopsSec == w.ReadIopsSec && has.WriteIopsSec == w.WriteIopsSec &&
+		has.TotalBytesSecMax == w.TotalBytesSecMax && has.ReadBytesSecMax == w.ReadBytesSecMax && has.WriteBytesSecMax == w.WriteBytesSecMax &&
+		has.TotalIopsSecMax == w.TotalIopsSecMax && has.ReadIopsSecMax == w.ReadIopsSecMax && has.WriteIopsSecMax == w.WriteIopsSecMax
 }
 
 // networkSource describes a disk that a server has. The options are
@@ -108,20 +146,46 @@ func networkSource(d driver.Disk) (*libvirtxml.DomainDiskSourceNetwork, error) {
 	return nil, fmt.Errorf("disk %s: connections of type %q: %w", d.ID, d.Source.Type, errors.ErrUnsupported)
 }
 
-// SecretKey returns the key that a disk's server wants to see.
-func SecretKey(d driver.Disk) string { return d.Source.Secrets["key"] }
-
-// SecretUUID is the secret object that holds the key of a guest's disk.
+// SecretUUID is the secret object that holds the key to a disk's server.
 func SecretUUID(id, disk string) string { return UUID("secret " + id + " " + disk) }
 
-// Secret describes the object that holds the key of a guest's disk. It is gone
-// with the daemon, and nobody can read it back.
-func Secret(id, disk string) (string, error) {
-	s := libvirtxml.Secret{
-		Ephemeral: "yes", Private: "yes", UUID: SecretUUID(id, disk), Description: "disk " + disk + " of guest " + id,
-		Usage: &libvirtxml.SecretUsage{Type: "ceph", Name: "nephos " + id + " " + disk},
+// PassphraseUUID is the secret object that holds the passphrase of a disk.
+func PassphraseUUID(id, disk string) string { return UUID("passphrase " + id + " " + disk) }
+
+// Secret is something that libvirtd must know to open a disk.
+type Secret struct {
+	UUID, XML string
+	Value     []byte
+}
+
+// Secrets are those of a disk of the guest id. libvirtd forgets them when it
+// ends, and nobody can read them back.
+func Secrets(id string, d driver.Disk) ([]Secret, error) {
+	var all []Secret
+	add := func(uuid, what string, usage *libvirtxml.SecretUsage, value []byte) error {
+		x := libvirtxml.Secret{Ephemeral: "yes", Private: "yes", UUID: uuid, Description: what + " of disk " + d.ID + " of guest " + id, Usage: usage}
+		text, err := x.Marshal()
+		if err != nil {
+			return err
+		}
+		all = append(all, Secret{UUID: uuid, XML: text, Value: value})
+		return nil
 	}
-	return s.Marshal()
+	if key := d.Source.Secrets["key"]; d.Source.Type == "rbd" && key != "" {
+		value, err := base64.StdEncoding.DecodeString(key)
+		if err != nil {
+			return nil, fmt.Errorf("disk %s: its secret key is not base64: %w", d.ID, nephos.ErrInvalid)
+		}
+		if err := add(SecretUUID(id, d.ID), "key", &libvirtxml.SecretUsage{Type: "ceph", Name: "nephos " + id + " " + d.ID}, value); err != nil {
+			return nil, err
+		}
+	}
+	if phrase := d.Source.Secrets["passphrase"]; d.Source.Encryption != nil && phrase != "" {
+		if err := add(PassphraseUUID(id, d.ID), "passphrase", nil, []byte(phrase)); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // Disk describes a disk of the guest id, whose own files lie in dir.
@@ -178,6 +242,13 @@ func Disk(p Platform, id, dir string, d driver.Disk, target string) (libvirtxml.
 	x.Driver = &libvirtxml.DomainDiskDriver{Name: "qemu", Type: format, Discard: discard}
 	if d.CDROM {
 		x.Driver.Discard = ""
+	}
+	x.IOTune = limits(d.Source.Limits)
+	if e := d.Source.Encryption; e != nil {
+		x.Source.Encryption = &libvirtxml.DomainDiskEncryption{
+			Format:  e.Format,
+			Secrets: []libvirtxml.DomainDiskSecret{{Type: "passphrase", UUID: PassphraseUUID(id, d.ID)}},
+		}
 	}
 	if p.Type == "xen" {
 		x.Driver, x.BackingStore, x.Alias = &libvirtxml.DomainDiskDriver{Name: "qemu", Type: format}, nil, nil

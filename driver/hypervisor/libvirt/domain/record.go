@@ -38,17 +38,60 @@ type Record struct {
 	// Targets are the names of the disks' targets, such as vda, by disk. A disk
 	// keeps its target as long as the guest has it.
 	Targets map[string]string `json:",omitempty"`
-	// Rescue, if set, is what the guest is while it is being rescued; Spec is
-	// what it will be again.
-	Rescue *hypervisor.Spec `json:",omitempty"`
+	// Sizes are what local disks were resized to, beyond the spec.
+	Sizes map[string]int64 `json:",omitempty"`
+	// Imported are local disks that came whole: they have no base.
+	Imported map[string]bool `json:",omitempty"`
+	// Rescue, if set, is the disk that the guest boots from for now, in front of
+	// those of Spec.
+	Rescue *driver.Disk `json:",omitempty"`
+	// Left says that the guest runs on another host now.
+	Left *Left `json:",omitempty"`
+	// Incoming says that the guest waits here for its memory.
+	Incoming bool `json:",omitempty"`
 }
 
-// Active is the spec that counts now.
-func (r Record) Active() hypervisor.Spec {
-	if r.Rescue != nil {
-		return *r.Rescue
+// Left tells of a migration to another host that was completed.
+type Left struct {
+	Target string // where to
+	// Memory and Disk are the bytes that travelled.
+	Memory, Disk      int64
+	Elapsed, Downtime time.Duration
+}
+
+// Clone copies a record deep enough to change its maps and disks.
+func (r Record) Clone() Record {
+	r.Spec.Disks = slices.Clone(r.Spec.Disks)
+	r.Made, r.Targets, r.Sizes, r.Imported = cloned(r.Made), cloned(r.Targets), cloned(r.Sizes), cloned(r.Imported)
+	return r
+}
+
+func cloned[M ~map[K]V, K comparable, V any](m M) M {
+	if m == nil {
+		return make(M)
 	}
-	return r.Spec
+	return maps.Clone(m)
+}
+
+// Active is the spec as it counts now: with the sizes that disks were grown to
+// and the disk of a rescue.
+func (r Record) Active() hypervisor.Spec {
+	s := r.Spec
+	s.Disks = make([]driver.Disk, 0, len(r.Spec.Disks)+1)
+	if r.Rescue != nil {
+		s.Disks = append(s.Disks, *r.Rescue)
+	}
+	for _, d := range r.Spec.Disks {
+		d.SizeBytes = max(d.SizeBytes, r.Sizes[d.ID])
+		if r.Imported[d.ID] {
+			d.Base = nil
+		}
+		if r.Rescue != nil && d.BootIndex >= 0 {
+			d.BootIndex++
+		}
+		s.Disks = append(s.Disks, d)
+	}
+	return s
 }
 
 // Run is the guest's last or present power-on: element run of the metadata.
@@ -77,7 +120,7 @@ func WithoutSecrets(s hypervisor.Spec) hypervisor.Spec {
 func (r Record) Element() string {
 	r.Spec = WithoutSecrets(r.Spec)
 	if r.Rescue != nil {
-		rescue := WithoutSecrets(*r.Rescue)
+		rescue := WithoutSecrets(hypervisor.Spec{Disks: []driver.Disk{*r.Rescue}}).Disks[0]
 		r.Rescue = &rescue
 	}
 	data, err := json.Marshal(r)
