@@ -25,6 +25,9 @@ type config struct {
 	region    string
 	database  string
 	drivers   string
+
+	hypervisor, network, volumes, images choices
+
 	hosts     int
 	insecure  bool
 	cert, key string
@@ -36,6 +39,7 @@ type config struct {
 	logJSON   bool
 	trace     string
 	profile   string
+	faults    bool
 
 	origin map[string]string // flag: default, file, environment or flag
 }
@@ -68,6 +72,13 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 	fs.StringVar(&c.region, "region", "RegionOne", "the region's `name`")
 	fs.StringVar(&c.database, "database", "", "the database's `URL`: sqlite:PATH or postgres://… (default a SQLite file in the data directory)")
 	fs.StringVar(&c.drivers, "drivers", "auto", "`which` drivers: real (QEMU and Linux networking), fake, or auto: real when this machine can run them")
+	fs.Var(&c.hypervisor, "hypervisor", "the `driver` that runs guests: qemu, fake or a plugin's path, with its options behind commas\n"+
+		"(for plugins arg=, env=, dir=, root=, sha256=, uid=, gid=, memory=, processes=, files=, cgroup=)")
+	fs.Var(&c.network, "network", "the `driver` that carries networks: linux, fake or a plugin's path")
+	fs.Var(&c.volumes, "volumes", "a `driver` of volumes: file[,dir=][,format=raw|qcow2][,size=GiB] or a plugin's path; each\n"+
+		"further one, told apart by name=, is a pool of its own (default file)")
+	fs.Var(&c.images, "images", "a `driver` of image bytes: file[,dir=], s3,endpoint=,bucket=[,prefix=][,region=][,keys=FILE] or a\n"+
+		"plugin's path; the first is the default, uploads may name another by its name= (default file)")
 	fs.IntVar(&c.hosts, "hosts", 3, "how `many` hosts to simulate with fake drivers")
 	fs.BoolVar(&c.insecure, "insecure", false, "serve without TLS on an address other than loopback")
 	fs.StringVar(&c.cert, "tls-cert", "", "a PEM `file` with the server's certificate")
@@ -80,6 +91,7 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 	fs.BoolVar(&c.logJSON, "log-json", false, "log JSON instead of text")
 	fs.StringVar(&c.trace, "trace", "", "append OpenTelemetry spans to this `file`, one JSON object a line")
 	fs.StringVar(&c.profile, "profile", "", "serve Go's profiles of this program at /debug/pprof/ on this loopback `host:port`")
+	fs.BoolVar(&c.faults, "faults", false, "let admins make the cloud fail on purpose, by the rules of the API at /faults")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -92,8 +104,10 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 	fs.VisitAll(func(f *flag.Flag) {
 		name := "NEPHOS_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if v, ok := env(name); ok && c.origin[f.Name] == "default" {
-			if err := f.Value.Set(v); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			for _, one := range severally(f, v) {
+				if err := f.Value.Set(one); err != nil {
+					errs = append(errs, fmt.Errorf("%s: %w", name, err))
+				}
 			}
 			c.origin[f.Name] = "environment"
 		}
@@ -105,6 +119,15 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 		return nil, err
 	}
 	return c, c.check()
+}
+
+// severally takes apart what an environment variable says of a flag that may be
+// given several times: words between blanks.
+func severally(f *flag.Flag, value string) []string {
+	if _, ok := f.Value.(*choices); ok {
+		return strings.Fields(value)
+	}
+	return []string{value}
 }
 
 func (c *config) readFile(fs *flag.FlagSet, path string) error {
@@ -124,8 +147,14 @@ func (c *config) readFile(fs *flag.FlagSet, path string) error {
 		if c.origin[name] != "default" {
 			continue
 		}
-		if err := f.Value.Set(fmt.Sprint(v)); err != nil {
-			return fmt.Errorf("%s: %s: %w", path, name, err)
+		list, ok := v.([]any)
+		if _, several := f.Value.(*choices); !ok || !several {
+			list = []any{v}
+		}
+		for _, one := range list {
+			if err := f.Value.Set(fmt.Sprint(one)); err != nil {
+				return fmt.Errorf("%s: %s: %w", path, name, err)
+			}
 		}
 		c.origin[name] = "file"
 	}

@@ -11,28 +11,31 @@ import (
 	"path/filepath"
 
 	"github.com/nephos-cloud/nephos/cloud"
-	"github.com/nephos-cloud/nephos/driver/blob"
-	blobfile "github.com/nephos-cloud/nephos/driver/blob/file"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	fakehypervisor "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/qemu"
 	"github.com/nephos-cloud/nephos/driver/network"
 	fakenetwork "github.com/nephos-cloud/nephos/driver/network/fake"
 	"github.com/nephos-cloud/nephos/driver/network/linux"
-	"github.com/nephos-cloud/nephos/driver/volume"
-	volumefile "github.com/nephos-cloud/nephos/driver/volume/file"
+	"github.com/nephos-cloud/nephos/driver/plugin"
 )
 
-// cannotBeReal says why this machine cannot run the real drivers; nil if it can.
-func cannotBeReal() error {
+// cannotQEMU and cannotLinux say why this machine cannot run a real driver; nil
+// if it can.
+func cannotQEMU() error {
 	var errs []error
-	if os.Geteuid() != 0 {
-		errs = append(errs, errors.New("network namespaces need root"))
-	}
 	for _, program := range []string{"qemu-system-x86_64", "qemu-img"} {
 		if _, err := exec.LookPath(program); err != nil {
 			errs = append(errs, fmt.Errorf("%s is not installed (apt-get install qemu-system-x86 qemu-utils)", program))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+func cannotLinux() error {
+	var errs []error
+	if os.Geteuid() != 0 {
+		errs = append(errs, errors.New("network namespaces need root"))
 	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		errs = append(errs, errors.New("there is no /dev/net/tun"))
@@ -40,22 +43,35 @@ func cannotBeReal() error {
 	return errors.Join(errs...)
 }
 
-// chooseDrivers decides between real and fake, and says which and why.
-func chooseDrivers(want string, log *slog.Logger) (real bool, err error) {
-	why := cannotBeReal()
-	switch {
-	case want == "fake":
-		log.Info("using fake drivers", "why", "asked for")
-		return false, nil
-	case why == nil:
-		log.Info("using real drivers: QEMU, Linux networking, files")
-		return true, nil
-	case want == "real":
-		return false, fmt.Errorf("the real drivers cannot run here: %w", why)
-	default:
-		log.Warn("using fake drivers: servers are simulated", "why", why)
-		return false, nil
+// chooseDrivers decides which drivers run guests and networks, and says which
+// and why: what -hypervisor and -network name, and else what -drivers allows and
+// the machine can run.
+func chooseDrivers(c *config, log *slog.Logger) (hv, net choice, err error) {
+	hypervisorName, networkName := "qemu", "linux"
+	var why []error
+	if len(c.hypervisor) == 0 {
+		why = append(why, cannotQEMU())
 	}
+	if len(c.network) == 0 {
+		why = append(why, cannotLinux())
+	}
+	switch why := errors.Join(why...); {
+	case c.drivers == "fake":
+		hypervisorName, networkName = "fake", "fake"
+	case why != nil && c.drivers == "real":
+		return hv, net, fmt.Errorf("the real drivers cannot run here: %w", why)
+	case why != nil:
+		log.Warn("using fake drivers: servers are simulated", "why", why)
+		hypervisorName, networkName = "fake", "fake"
+	}
+	if hv, err = c.hypervisor.single("hypervisor", hypervisorName); err != nil {
+		return hv, net, err
+	}
+	if net, err = c.network.single("network", networkName); err != nil {
+		return hv, net, err
+	}
+	log.Info("using drivers", "hypervisor", hv.text, "network", net.text)
+	return hv, net, nil
 }
 
 // opened are drivers to be closed, in reverse order.
@@ -69,101 +85,126 @@ func (o opened) close() error {
 	return errors.Join(errs...)
 }
 
-// openStores opens the stores of image bytes and volumes, which are files with
-// either kind of driver.
-func openStores(ctx context.Context, c *config, cloudID string, log *slog.Logger) (*blob.Store, *volume.Pool, opened, error) {
-	var done opened
-	fail := func(err error) (*blob.Store, *volume.Pool, opened, error) {
-		return nil, nil, nil, errors.Join(err, done.close())
-	}
-	bd, err := blobfile.Open(blobfile.Config{Dir: filepath.Join(c.data, "images"), Log: log})
-	if err != nil {
-		return fail(err)
-	}
-	done = append(done, bd.Close)
-	blobs, err := blob.NewStore(ctx, bd, blob.StoreOptions{Name: "file", Log: log})
-	if err != nil {
-		return fail(err)
-	}
-	vd, err := volumefile.Open(volumefile.Config{CloudID: cloudID, Dir: filepath.Join(c.data, "volumes"), Log: log})
-	if err != nil {
-		return fail(err)
-	}
-	done = append(done, vd.Close)
-	volumes, err := volume.NewPool(ctx, vd, volume.PoolOptions{Name: "file", Log: log})
-	if err != nil {
-		return fail(err)
-	}
-	return blobs, volumes, done, nil
-}
-
 const physical = "public"
 
-// openReal opens this machine as the one host.
-func openReal(ctx context.Context, c *config, cloudID string, log *slog.Logger) ([]cloud.Host, opened, error) {
-	address, err := netip.ParsePrefix(c.external)
-	if err != nil {
-		return nil, nil, fmt.Errorf("-external: %w", err)
-	}
-	name, err := os.Hostname()
+// openHosts opens this machine as the one host, or simulated ones.
+func openHosts(ctx context.Context, c *config, cloudID string, log *slog.Logger) ([]cloud.Host, opened, error) {
+	hv, net, err := chooseDrivers(c, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	var done opened
-	fail := func(err error) ([]cloud.Host, opened, error) { return nil, nil, errors.Join(err, done.close()) }
-	nd, err := linux.Open(ctx, linux.Config{
-		CloudID: cloudID, Physical: map[string]linux.External{physical: {HostAddress: address}},
-		TapUID: c.qemuUser, TapGID: c.qemuUser, Log: log,
-	})
-	if err != nil {
-		return fail(err)
+	names := []string{}
+	if hv.driver == "fake" {
+		for i := range c.hosts {
+			names = append(names, fmt.Sprintf("host-%d", i+1))
+		}
+	} else {
+		name, err := os.Hostname()
+		if err != nil {
+			return nil, nil, err
+		}
+		names = append(names, name)
 	}
-	done = append(done, nd.Close)
-	networks, err := network.NewNode(ctx, nd, network.NodeOptions{})
-	if err != nil {
-		return fail(err)
+	o := hostOpener{config: c, cloudID: cloudID, hv: hv, net: net, wires: fakenetwork.NewState(nil), log: log}
+	var hosts []cloud.Host
+	for _, name := range names {
+		h, err := o.open(ctx, name)
+		if err != nil {
+			return nil, nil, errors.Join(err, o.done.close())
+		}
+		hosts = append(hosts, h)
 	}
-	hd, err := qemu.Open(ctx, qemu.Config{
-		CloudID: cloudID, Dir: filepath.Join(c.data, "guests"), UID: uint32(c.qemuUser), GID: uint32(c.qemuUser), Log: log,
-	})
-	if err != nil {
-		return fail(err)
-	}
-	done = append(done, hd.Close)
-	guests, err := hypervisor.NewNode(ctx, hd, hypervisor.NodeOptions{Log: log})
-	if err != nil {
-		return fail(err)
-	}
-	return []cloud.Host{{Name: name, Dir: filepath.Join(c.data, "hosts", name), Hypervisor: guests, Network: networks}}, done, nil
+	return hosts, o.done, nil
 }
 
-// openFake opens simulated hosts. What they run is remembered only as long as
-// the process; the next one makes it again from the database.
-func openFake(ctx context.Context, c *config, cloudID string) ([]cloud.Host, opened, error) {
-	var hosts []cloud.Host
-	var done opened
-	wires := fakenetwork.NewState(nil)
-	for i := range c.hosts {
-		name := fmt.Sprintf("host-%d", i+1)
-		hd, err := fakehypervisor.Open(fakehypervisor.Config{
-			CloudID: cloudID, Name: name,
+// hostOpener opens hosts, and remembers what is to be closed.
+type hostOpener struct {
+	config  *config
+	cloudID string
+	hv, net choice
+	wires   *fakenetwork.State
+	log     *slog.Logger
+	done    opened
+}
+
+func (o *hostOpener) open(ctx context.Context, name string) (cloud.Host, error) {
+	nd, err := o.openNetwork(ctx, name)
+	if err != nil {
+		return cloud.Host{}, fmt.Errorf("-network: %w", err)
+	}
+	o.done = append(o.done, nd.Close)
+	networks, err := network.NewNode(ctx, nd, network.NodeOptions{})
+	if err != nil {
+		return cloud.Host{}, fmt.Errorf("-network: %w", err)
+	}
+	hd, err := o.openHypervisor(ctx, name)
+	if err != nil {
+		return cloud.Host{}, fmt.Errorf("-hypervisor: %w", err)
+	}
+	o.done = append(o.done, hd.Close)
+	guests, err := hypervisor.NewNode(ctx, hd, hypervisor.NodeOptions{Log: o.log})
+	if err != nil {
+		return cloud.Host{}, fmt.Errorf("-hypervisor: %w", err)
+	}
+	return cloud.Host{Name: name, Dir: filepath.Join(o.config.data, "hosts", name), Hypervisor: guests, Network: networks}, nil
+}
+
+func (o *hostOpener) openNetwork(ctx context.Context, name string) (network.Driver, error) {
+	switch {
+	case o.net.isPlugin():
+		launch, err := o.net.launch(o.config.data, o.log)
+		if err != nil {
+			return nil, err
+		}
+		return plugin.Launch[network.Driver](ctx, o.net.driver, launch)
+	case o.net.driver == "fake":
+		return fakenetwork.Open(o.wires, fakenetwork.Options{Host: name}), o.net.only()
+	case o.net.driver == "linux":
+		if err := errors.Join(cannotLinux(), o.net.only("tap-uid")); err != nil {
+			return nil, err
+		}
+		address, err := netip.ParsePrefix(o.config.external)
+		if err != nil {
+			return nil, fmt.Errorf("-external: %w", err)
+		}
+		uid, err := o.net.number("tap-uid", uint64(o.config.qemuUser))
+		if err != nil {
+			return nil, err
+		}
+		return linux.Open(ctx, linux.Config{
+			CloudID: o.cloudID, Physical: map[string]linux.External{physical: {HostAddress: address}},
+			TapUID: int(uid), TapGID: int(uid), Log: o.log,
+		})
+	}
+	return nil, unknown(o.net, "linux, fake")
+}
+
+// openHypervisor opens what runs guests. What fakes run is remembered only as
+// long as the process; the next one makes it again from the database.
+func (o *hostOpener) openHypervisor(ctx context.Context, name string) (hypervisor.Driver, error) {
+	switch {
+	case o.hv.isPlugin():
+		launch, err := o.hv.launch(o.config.data, o.log)
+		if err != nil {
+			return nil, err
+		}
+		return plugin.Launch[hypervisor.Driver](ctx, o.hv.driver, launch)
+	case o.hv.driver == "fake":
+		if err := o.hv.only(); err != nil {
+			return nil, err
+		}
+		return fakehypervisor.Open(fakehypervisor.Config{
+			CloudID: o.cloudID, Name: name,
 			Host: hypervisor.Host{Type: "QEMU", Arch: "x86_64", VCPUs: 64, MemoryMiB: 256 << 10, DiskGiB: 10000},
 		})
-		if err != nil {
-			return nil, nil, errors.Join(err, done.close())
+	case o.hv.driver == "qemu":
+		if err := errors.Join(cannotQEMU(), o.hv.only()); err != nil {
+			return nil, err
 		}
-		done = append(done, hd.Close)
-		guests, err := hypervisor.NewNode(ctx, hd, hypervisor.NodeOptions{})
-		if err != nil {
-			return nil, nil, errors.Join(err, done.close())
-		}
-		nd := fakenetwork.Open(wires, fakenetwork.Options{Host: name})
-		done = append(done, nd.Close)
-		networks, err := network.NewNode(ctx, nd, network.NodeOptions{})
-		if err != nil {
-			return nil, nil, errors.Join(err, done.close())
-		}
-		hosts = append(hosts, cloud.Host{Name: name, Dir: filepath.Join(c.data, "hosts", name), Hypervisor: guests, Network: networks})
+		return qemu.Open(ctx, qemu.Config{
+			CloudID: o.cloudID, Dir: filepath.Join(o.config.data, "guests"),
+			UID: uint32(o.config.qemuUser), GID: uint32(o.config.qemuUser), Log: o.log,
+		})
 	}
-	return hosts, done, nil
+	return nil, unknown(o.hv, "qemu, fake")
 }

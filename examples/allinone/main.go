@@ -22,8 +22,6 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/cloud"
-	"github.com/nephos-cloud/nephos/driver/blob"
-	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity"
 	networking "github.com/nephos-cloud/nephos/network"
@@ -98,19 +96,18 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 	}
 	// What is put on disk at the first start takes its time: side by side.
 	var keys *identity.Keys
-	var blobs *blob.Store
-	var volumes *volume.Pool
-	var stores opened
+	var held stores
+	var storesDone opened
 	var keysErr, storesErr error
 	var opening sync.WaitGroup
 	opening.Go(func() { keys, keysErr = identity.OpenKeys(filepath.Join(c.data, "keys"), nil) })
-	opening.Go(func() { blobs, volumes, stores, storesErr = openStores(ctx, c, cloudID, log) })
+	opening.Go(func() { held, storesDone, storesErr = openStores(ctx, c, cloudID, log) })
 	db, err := store.Open(ctx, database, store.Options{Log: log})
 	opening.Wait()
 	if db != nil {
 		defer func() { err = errors.Join(err, db.Close()) }()
 	}
-	defer func() { err = errors.Join(err, stores.close()) }()
+	defer func() { err = errors.Join(err, storesDone.close()) }()
 	if err := errors.Join(err, keysErr, storesErr); err != nil {
 		return err
 	}
@@ -125,12 +122,13 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 		return fmt.Errorf("-external: %w", err)
 	}
 	cl, err := cloud.New(ctx, cloud.Config{
-		Store: db, Blobs: blobs, Volumes: volumes, Hosts: hosts, CloudID: cloudID,
+		Store: db, Blobs: held.images[0], MoreBlobs: held.images[1:], Volumes: held.volumes[0], MoreVolumes: held.volumes[1:],
+		Hosts: hosts, CloudID: cloudID,
 		PublicURL: doors.url, URLs: doors.urls, Region: c.region, Keys: keys,
 		AdminPassword: password, Generated: true, PolicyFile: c.policy,
 		External: cloud.NewExternal("public", physical, address),
 		Physical: []networking.PhysicalNetwork{{Name: physical, Flat: true}}, Flavors: true,
-		Log: log, Tracer: tracer,
+		Log: log, Tracer: tracer, Faults: openFaults(c.faults, log),
 	})
 	if err != nil {
 		return err
@@ -221,15 +219,4 @@ func remember(path string, makeIt func() (string, error)) (string, error) {
 		return "", err
 	}
 	return value, writeFile(path, []byte(value+"\n"))
-}
-
-func openHosts(ctx context.Context, c *config, cloudID string, log *slog.Logger) ([]cloud.Host, opened, error) {
-	real, err := chooseDrivers(c.drivers, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	if real {
-		return openReal(ctx, c, cloudID, log)
-	}
-	return openFake(ctx, c, cloudID)
 }

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/plugin"
+	"github.com/nephos-cloud/nephos/driver/volume"
+)
+
+func TestChoicesOfDrivers(t *testing.T) {
+	one, err := parseChoice(`/usr/lib/acme-pool.py,name=acme,arg=-a,"arg=b,c",uid=7,root=/srv,sha256=ff`)
+	require.NoError(t, err)
+	require.True(t, one.isPlugin())
+	require.Equal(t, "acme", one.name())
+	o, err := one.launch(t.TempDir(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.Equal(t, []string{"-a", "b,c"}, o.Args)
+	require.Equal(t, []string{"/srv"}, o.Roots)
+	require.Equal(t, &plugin.User{UID: 7, GID: 7}, o.User)
+	require.Equal(t, "ff", o.SHA256)
+	require.Empty(t, o.Dir)
+	one, err = parseChoice("./acme-pool.py")
+	require.NoError(t, err)
+	data := t.TempDir()
+	o, err = one.launch(data, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(data, "plugins", "acme-pool"), o.Dir)
+	require.Equal(t, "acme-pool", one.name())
+
+	for text, says := range map[string]string{
+		"":                   "is no driver",
+		",dir=/x":            "is no driver",
+		"file,dir":           "is not KEY=VALUE",
+		"/x,magic=1":         "/x has no option magic; it has arg, cgroup",
+		"/x,uid=root":        "uid is not a number",
+		"/x,memory=1G":       "memory is not a number",
+		"file,endpoint=x":    "file has no option endpoint",
+		"tape":               `there is no built-in driver "tape": use file`,
+		"file,size=enormous": "size is not a number",
+	} {
+		one, err := parseChoice(text)
+		if err == nil {
+			c := &config{data: t.TempDir()}
+			if _, err = one.launch(c.data, slog.Default()); err == nil || !one.isPlugin() {
+				_, err = openVolumes(t.Context(), c, one, "cloud", slog.Default())
+			}
+		}
+		require.ErrorContains(t, err, says, text)
+	}
+}
+
+func TestSeveralPoolsAndStores(t *testing.T) {
+	data := t.TempDir()
+	c, err := parsed(t, map[string]string{"NEPHOS_IMAGES": "file file,name=archive"},
+		"-data", data, "-volumes", "file", "-volumes", "file,name=small,size=1")
+	require.NoError(t, err)
+	s, done, err := openStores(t.Context(), c, "cloud", slog.Default())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, done.close()) }()
+	require.Equal(t, "file", s.volumes[0].Name())
+	require.Equal(t, "small", s.volumes[1].Name())
+	require.Equal(t, "archive", s.images[1].Name())
+	require.DirExists(t, filepath.Join(data, "volumes-small"))
+	require.DirExists(t, filepath.Join(data, "images-archive"))
+	require.Error(t, s.volumes[1].Create(t.Context(), "v", volume.Spec{SizeGiB: 2}))
+
+	file := filepath.Join(data, "nephos.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("volumes:\n  - file\n  - file,name=b\nhypervisor: fake\n"), 0o600))
+	c, err = parsed(t, nil, "-config", file)
+	require.NoError(t, err)
+	require.Len(t, c.volumes, 2)
+	require.Equal(t, "fake", c.hypervisor[0].driver)
+	_, err = parsed(t, nil, "-volumes", "file,oops")
+	require.ErrorContains(t, err, "is not KEY=VALUE")
+}
+
+// A plugin runs the guests of a host whose network is simulated.
+func TestAHypervisorInAPlugin(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "acme")
+	out, err := exec.Command("go", "build", "-o", program, "../plugin-hypervisor").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	c, err := parsed(t, nil, "-data", t.TempDir(), "-drivers", "fake", "-hypervisor", program)
+	require.NoError(t, err)
+	hosts, done, err := openHosts(t.Context(), c, "cloud", slog.Default())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, done.close()) }()
+	require.Len(t, hosts, 1)
+	hv := hosts[0].Hypervisor
+	require.NoError(t, hv.Ensure(t.Context(), "one", hypervisor.Spec{CloudID: "cloud", Name: "one", VCPUs: 1, MemoryMiB: 64}))
+	require.NoError(t, hv.Start(t.Context(), "one"))
+	g, err := hv.Get(t.Context(), "one")
+	require.NoError(t, err)
+	require.Equal(t, hypervisor.Running, g.State)
+
+	c, err = parsed(t, nil, "-data", t.TempDir(), "-drivers", "fake", "-hypervisor", "/nowhere/acme")
+	require.NoError(t, err)
+	_, _, err = openHosts(t.Context(), c, "cloud", slog.Default())
+	require.ErrorContains(t, err, "-hypervisor: launching the plugin /nowhere/acme")
+	c, err = parsed(t, nil, "-data", t.TempDir(), "-hypervisor", "qemu", "-hypervisor", "fake")
+	require.NoError(t, err)
+	_, _, err = openHosts(t.Context(), c, "cloud", slog.Default())
+	require.ErrorContains(t, err, "given more than once")
+}
