@@ -43,9 +43,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Driver runs guests with QEMU. It implements hypervisor.Driver, HotPlugger,
-// Rebooter, Pauser, Suspender, Snapshotter, ConsoleLogger, Consoler, Eventer and
-// Diagnoser.
+// Driver runs guests with QEMU. It implements hypervisor.Driver and most of the
+// optional interfaces.
 type Driver struct {
 	cfg     Config
 	clock   nephos.Clock

@@ -40,6 +40,9 @@ func checkDisk(d driver.Disk) error {
 	case d.Source.Type == "file":
 		return fmt.Errorf("disk %s: path %q is not absolute: %w", d.ID, d.Source.Path, nephos.ErrInvalid)
 	}
+	if r, err := remoteOf(d); r != nil || err != nil {
+		return err
+	}
 	return fmt.Errorf("disk %s: connections of type %q: %w", d.ID, d.Source.Type, errors.ErrUnsupported)
 }
 
@@ -193,7 +196,16 @@ func nodeOf(d driver.Disk, top source, base *source) map[string]any {
 }
 
 // disk adds a disk's data to a command line.
-func (c *command) disk(dir string, d driver.Disk) error {
+func (c *command) disk(owner *Driver, dir string, d driver.Disk) error {
+	d, err := withSecrets(dir, d)
+	if err != nil {
+		return err
+	}
+	if r, err := remoteOf(d); err != nil {
+		return err
+	} else if r != nil {
+		return c.remote(owner, dir, d, r)
+	}
 	top, under, device, err := openDisk(dir, d)
 	if err != nil {
 		return err

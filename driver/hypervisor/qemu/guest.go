@@ -96,9 +96,9 @@ func (g *guest) view() hypervisor.Guest {
 	v := hypervisor.Guest{
 		ID: g.id, CloudID: s.CloudID, Name: s.Name, Revision: s.Revision,
 		State: g.state(), Labels: maps.Clone(s.Labels),
-		Disks: make([]string, 0, len(s.Disks)), NICs: make([]string, 0, len(s.NICs)),
+		Disks: make([]string, 0, len(s.Disks)+1), NICs: make([]string, 0, len(s.NICs)),
 	}
-	for _, disk := range s.Disks {
+	for _, disk := range g.rec.disks() {
 		v.Disks = append(v.Disks, disk.ID)
 	}
 	for _, nic := range s.NICs {

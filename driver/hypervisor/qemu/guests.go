@@ -87,8 +87,10 @@ func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (er
 	}()
 	rec := record{
 		ID: g.id, Spec: withoutSecrets(spec), Made: maps.Clone(old.Made),
-		Slots: assignSlots(old.Slots, spec),
+		Sizes: maps.Clone(old.Sizes), Rescue: old.Rescue,
 	}
+	rec.Slots = assignSlots(old.Slots, rec.running().Spec)
+	maps.DeleteFunc(rec.Sizes, func(id string, _ int64) bool { return !hasDisk(spec.Disks, id) })
 	if rec.Made == nil {
 		rec.Made = make(map[string]madeDisk)
 	}
@@ -96,26 +98,42 @@ func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (er
 		if !ownFile(disk) {
 			continue
 		}
+		if v == nil && imported(g.dir, disk.ID) {
+			rec.Made[disk.ID] = madeDisk{Base: disk.Base, Whole: true}
+			continue
+		}
 		made, known := rec.Made[disk.ID]
 		if known && !sameBase(made.Base, disk.Base) {
 			if v != nil {
 				return fmt.Errorf("disk %s has another base, and the guest is on: %w", disk.ID, nephos.ErrConflict)
 			}
-			if err := os.Remove(diskPath(g.dir, disk.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := removeDisk(g.dir, disk); err != nil {
 				return err
 			}
+			made = madeDisk{}
+			delete(rec.Sizes, disk.ID)
 		}
 		if err := d.makeDisk(ctx, g.dir, disk); err != nil {
 			return err
 		}
-		rec.Made[disk.ID] = madeDisk{Base: disk.Base}
+		rec.Made[disk.ID] = madeDisk{Base: disk.Base, Whole: made.Whole}
+	}
+	if err := writeSecrets(g.dir, spec.Disks); err != nil {
+		return err
 	}
 	if v != nil {
-		if err := v.converge(ctx, g.dir, old.Spec, rec); err != nil {
+		before, after := old.running(), rec.running()
+		if err := v.converge(ctx, g.dir, before.Spec, after); err != nil {
+			return err
+		}
+		if err := v.throttleAll(ctx, before, after); err != nil {
 			return err
 		}
 	}
-	return d.save(g, rec)
+	if err := d.save(g, rec); err != nil {
+		return err
+	}
+	return takeImports(g.dir, rec)
 }
 
 // sameBase reports whether a disk made on one base fits the other: they have

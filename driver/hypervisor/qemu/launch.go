@@ -20,8 +20,11 @@ import (
 // processors.
 func (d *Driver) launch(ctx context.Context, g *guest, incoming bool) (*vm, error) {
 	d.mu.Lock()
-	rec, last := g.rec, g.run
+	rec, last := g.rec.running(), g.run
 	d.mu.Unlock()
+	if err := takeImports(g.dir, rec); err != nil {
+		return nil, err
+	}
 	var c command
 	if incoming {
 		rec.Spec.VCPUs, rec.Spec.MemoryMiB = last.VCPUs, last.MemoryMiB
@@ -90,7 +93,7 @@ func (d *Driver) prepare(c *command, g *guest, rec record) error {
 	order := bootOrder(rec.Spec.Disks)
 	units := make(map[string]int)
 	for _, disk := range rec.Spec.Disks {
-		if err := c.disk(g.dir, disk); err != nil {
+		if err := c.disk(d, g.dir, disk); err != nil {
 			return err
 		}
 		bus := busOf(disk)

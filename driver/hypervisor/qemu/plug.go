@@ -109,6 +109,32 @@ func (v *vm) plugDisk(ctx context.Context, dir string, d driver.Disk, slot int) 
 		return fmt.Errorf("bus %s takes no disk while the guest is on: %w", busOf(d), errors.ErrUnsupported)
 	}
 	_ = v.dropNode(ctx, diskNode(d.ID))
+	if err := v.plugData(ctx, dir, d); err != nil {
+		return err
+	}
+	at := place{pci: slot}
+	if busOf(d) == "scsi" {
+		at.unit = v.freeLUN(ctx)
+	}
+	if err := v.execute(ctx, "device_add", diskDeviceOf(d, at), nil); err != nil {
+		err = errors.Join(err, v.dropNode(context.WithoutCancel(ctx), diskNode(d.ID)))
+		v.dropObjects(ctx, d.ID)
+		return err
+	}
+	return nil
+}
+
+// plugData adds a disk's data, which no device shows yet.
+func (v *vm) plugData(ctx context.Context, dir string, d driver.Disk) error {
+	d, err := withSecrets(dir, d)
+	if err != nil {
+		return err
+	}
+	if r, err := remoteOf(d); err != nil {
+		return err
+	} else if r != nil {
+		return v.plugRemote(ctx, dir, d, r)
+	}
 	top, under, device, err := openDisk(dir, d)
 	if err != nil {
 		return err
@@ -129,17 +155,7 @@ func (v *vm) plugDisk(ctx context.Context, dir string, d driver.Disk, slot int) 
 		return err
 	}
 	defer remove()
-	if err := v.execute(ctx, "blockdev-add", nodeOf(d, source{path, device}, base), nil); err != nil {
-		return err
-	}
-	at := place{pci: slot}
-	if busOf(d) == "scsi" {
-		at.unit = v.freeLUN(ctx)
-	}
-	if err := v.execute(ctx, "device_add", diskDeviceOf(d, at), nil); err != nil {
-		return errors.Join(err, v.dropNode(context.WithoutCancel(ctx), diskNode(d.ID)))
-	}
-	return nil
+	return v.execute(ctx, "blockdev-add", nodeOf(d, source{path, device}, base), nil)
 }
 
 // freeLUN returns a number that no disk on the SCSI bus has.
@@ -223,7 +239,9 @@ func (v *vm) unplug(ctx context.Context, device string) error {
 		}
 	}
 	if id, ok := strings.CutPrefix(device, diskDevice("")); ok {
-		return v.dropNode(ctx, diskNode(id))
+		err := v.dropNode(ctx, diskNode(id))
+		v.dropObjects(ctx, id)
+		return err
 	}
 	id := strings.TrimPrefix(device, nicDevice(""))
 	return v.execute(ctx, "netdev_del", map[string]any{"id": netdev(id)}, nil)

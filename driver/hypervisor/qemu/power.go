@@ -51,9 +51,12 @@ func (d *Driver) start(ctx context.Context, g *guest) error {
 	}
 	if status == "prelaunch" {
 		d.mu.Lock()
-		disks := g.rec.Spec.Disks
+		rec := g.rec.running()
 		d.mu.Unlock()
-		if err := v.grow(ctx, disks); err != nil {
+		if err := v.grow(ctx, rec.Spec.Disks); err != nil {
+			return err
+		}
+		if err := v.throttleAll(ctx, record{}, rec); err != nil {
 			return err
 		}
 	}

@@ -23,11 +23,18 @@ type record struct {
 	Made map[string]madeDisk
 	// Slots are the PCI slots of disks and cards, by device.
 	Slots map[string]int
+	// Sizes are what disks were grown to, in bytes; Limits what ThrottleDisk said
+	// since the last Ensure; Rescue the disk that the guest is rescued with.
+	Sizes  map[string]int64         `json:",omitempty"`
+	Limits map[string]driver.Limits `json:",omitempty"`
+	Rescue *driver.Disk             `json:",omitempty"`
 }
 
 // madeDisk is a local disk's origin.
 type madeDisk struct {
 	Base *driver.Image `json:",omitempty"`
+	// Whole says that the disk was imported: it is for that base, and not on it.
+	Whole bool `json:",omitempty"`
 }
 
 // runRecord is run.json: the guest's last or present power-on.

@@ -35,7 +35,7 @@ func (d *Driver) snapshot(ctx context.Context, id, diskID, path string) error {
 	}
 	d.mu.Lock()
 	v := g.vm
-	disk, err := findDisk(g.rec.Spec.Disks, diskID)
+	disk, err := findDisk(g.rec.disks(), diskID)
 	d.mu.Unlock()
 	if err != nil {
 		return err
@@ -191,7 +191,7 @@ func (d *Driver) copyOff(ctx context.Context, g *guest, disk driver.Disk, path s
 		return err
 	}
 	c.monitor(socket)
-	if err := c.disk(g.dir, disk); err != nil {
+	if err := c.disk(d, g.dir, disk); err != nil {
 		return err
 	}
 	says, err := os.Create(filepath.Join(dir, "qemu.log"))

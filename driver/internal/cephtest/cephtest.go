@@ -190,3 +190,9 @@ func (c *Cluster) daemon(t testing.TB, name, id string) {
 		_ = cmd.Wait()
 	})
 }
+
+// Import makes an image of a file, with the rbd command.
+func (c *Cluster) Import(t testing.TB, path, pool, image string) {
+	t.Helper()
+	c.run(t, "", "rbd", "-c", c.path("ceph.conf"), "import", "--no-progress", path, pool+"/"+image)
+}

@@ -27,8 +27,8 @@ type attachment struct {
 func (d *Driver) MultiAttach() int { return -1 }
 
 // Connect implements volume.Driver. The connection is of type rbd, with the
-// options monitors (separated by commas), pool, namespace, image and user, and
-// the secret key.
+// options hosts (the monitors, separated by commas), pool, namespace, image and
+// user, and the secret key.
 func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (driver.Connection, error) {
 	if err := errors.Join(volume.CheckID("volume ID", id), volume.CheckID("attachment ID", c.AttachmentID)); err != nil {
 		return driver.Connection{}, err
@@ -48,7 +48,7 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (dr
 	return driver.Connection{
 		Type: "rbd",
 		Options: map[string]string{
-			"monitors": strings.Join(d.cfg.Monitors, ","), "pool": d.cfg.Pool, "namespace": d.cfg.Namespace,
+			"hosts": strings.Join(hosts(d.cfg.Monitors), ","), "pool": d.cfg.Pool, "namespace": d.cfg.Namespace,
 			"image": volumePrefix + id, "user": d.cfg.GuestUser,
 		},
 		Secrets: map[string]string{"key": d.cfg.GuestKey},

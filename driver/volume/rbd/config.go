@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nephos-cloud/nephos"
@@ -16,8 +17,7 @@ type Config struct {
 	// used is refused.
 	CloudID string
 	// Monitors are addresses of the cluster's monitors, as in ceph.conf's mon
-	// host. Guests are told them as they are; for those name host, or host:port
-	// with a port of the older protocol.
+	// host: host, host:port, or [v2:host:port,v1:host:port].
 	Monitors []string
 	// ConfFile is a ceph.conf to read before all else; empty is none.
 	ConfFile string
@@ -84,4 +84,21 @@ func (c *Config) check() (ceph.Config, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return cc, nil
+}
+
+// hosts returns the monitors' addresses as hypervisors take them: host or
+// host:port, the first of each monitor's.
+func hosts(monitors []string) []string {
+	var out []string
+	for _, m := range monitors {
+		if !strings.HasPrefix(m, "[v") {
+			out = append(out, m)
+			continue
+		}
+		first, _, _ := strings.Cut(strings.Trim(m, "[]"), ",")
+		_, address, _ := strings.Cut(first, ":")
+		address, _, _ = strings.Cut(address, "/") // a nonce
+		out = append(out, address)
+	}
+	return out
 }

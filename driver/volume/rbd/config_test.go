@@ -32,3 +32,8 @@ func TestConfig(t *testing.T) {
 		require.ErrorIs(t, err, nephos.ErrInvalid, name)
 	}
 }
+
+func TestHosts(t *testing.T) {
+	require.Equal(t, []string{"a", "b:6789", "10.0.0.1:3300", "[::1]:3300"},
+		hosts([]string{"a", "b:6789", "[v2:10.0.0.1:3300/0,v1:10.0.0.1:6789/0]", "[v2:[::1]:3300]"}))
+}
