@@ -45,6 +45,9 @@ type instance struct {
 func (p *Plugin) start(ctx context.Context) (_ *instance, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.opts.StartTimeout, fmt.Errorf("not ready within %v", p.opts.StartTimeout))
 	defer cancel()
+	if len(p.opts.SocketDir) > maxSocketDir {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "the directory for sockets %s is longer than %d bytes: choose a shorter one", p.opts.SocketDir, maxSocketDir)
+	}
 	base, err := os.MkdirTemp(p.opts.SocketDir, "nephos-")
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for its sockets: %w", err)
@@ -98,6 +101,10 @@ func (p *Plugin) start(ctx context.Context) (_ *instance, err error) {
 	}
 	return i, nil
 }
+
+// maxSocketDir leaves room for the names below it: a unix socket's path has at
+// most 107 bytes.
+const maxSocketDir = 50
 
 // lastWords adds what the plugin said to the error of its start.
 func (p *Plugin) lastWords(err error) error {
@@ -344,7 +351,14 @@ func (r *runner) Stderr() io.ReadCloser           { return untilExit{nil, r.inst
 func (r *runner) Name() string                    { return r.plugin.path }
 func (r *runner) Diagnose(context.Context) string { return "" }
 func (r *runner) Wait(context.Context) error      { return r.instance.proc.Wait() }
-func (r *runner) ID() string                      { return strconv.Itoa(r.instance.proc.PID()) }
+
+// ID is empty when nothing was started, and there is nothing to end.
+func (r *runner) ID() string {
+	if r.instance.proc == nil {
+		return ""
+	}
+	return strconv.Itoa(r.instance.proc.PID())
+}
 
 func (r *runner) Kill(context.Context) error {
 	r.instance.proc.Kill()

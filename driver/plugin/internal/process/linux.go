@@ -57,17 +57,23 @@ func (l Limits) apply(pid int) error {
 		if n == 0 {
 			return nil
 		}
-		if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil); err != nil && !errors.Is(err, unix.ESRCH) {
+		err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: n, Max: n}, nil)
+		switch {
+		case err == nil, errors.Is(err, unix.ESRCH): // it has ended already
+			return nil
+		case errors.Is(err, unix.EPERM):
+			return fmt.Errorf("limiting the plugin's %s to %d: %w: to limit another user's takes CAP_SYS_RESOURCE", what, n, err)
+		default:
 			return fmt.Errorf("limiting the plugin's %s to %d: %w", what, n, err)
 		}
-		return nil
 	}
+	// No core dump holds the secrets that it was given. The kernel writes none of
+	// a program that changed its user, so this may fail there.
+	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
 	return errors.Join(
 		set("open files", unix.RLIMIT_NOFILE, l.Files),
 		set("processes", unix.RLIMIT_NPROC, l.Processes),
 		set("memory", unix.RLIMIT_DATA, l.Memory),
-		// No core dump holds the secrets that it was given.
-		unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil),
 	)
 }
 

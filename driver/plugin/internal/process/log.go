@@ -101,7 +101,11 @@ func (l *Log) keep(message string) {
 // line passes one line on.
 func (l *Log) line(line []byte) {
 	level, message, attrs := parse(bytes.TrimRight(line, "\r"), l.plain)
-	l.keep(message)
+	words := message
+	for _, a := range attrs {
+		words += " " + a.String()
+	}
+	l.keep(words)
 	if !l.log.Enabled(context.Background(), level) {
 		return
 	}
