@@ -29,6 +29,7 @@ var (
 	_ hypervisor.DiskImporter   = (*Driver)(nil)
 	_ hypervisor.Rescuer        = (*Driver)(nil)
 	_ hypervisor.PasswordSetter = (*Driver)(nil)
+	_ hypervisor.LiveMigrator   = (*Driver)(nil)
 )
 
 // offered are the abilities that each of libvirt's drivers has the calls for.
@@ -37,7 +38,7 @@ var offered = map[string][]string{
 		hypervisor.CanHotPlug, hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanSnapshot,
 		hypervisor.CanConsoleLog, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose, hypervisor.CanStatistics,
 		hypervisor.CanResizeDisk, hypervisor.CanThrottleDisk, hypervisor.CanDecryptDisk, hypervisor.CanExportDisk,
-		hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanSetPassword,
+		hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanSetPassword, hypervisor.CanLiveMigrate,
 	},
 	"TEST": {
 		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanEvents, hypervisor.CanDiagnose,

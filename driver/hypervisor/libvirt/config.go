@@ -43,6 +43,10 @@ type Config struct {
 	Img string
 	// HostIP is told by Info; 127.0.0.1 if empty.
 	HostIP string
+	// MigrationURI is how libvirtd on other hosts reaches this one's to move guests
+	// here, such as qemu+tls://node2.example/system. Empty: qemu+tls:// and the
+	// address of PrepareOptions.
+	MigrationURI string
 	// SoftReboot bounds how long a soft reboot waits for the guest before the
 	// power is cut; 1 minute if zero.
 	SoftReboot time.Duration

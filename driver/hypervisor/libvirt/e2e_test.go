@@ -109,20 +109,12 @@ func shared(t testing.TB) string {
 	return dir
 }
 
-// capabilityCache is filled by the first daemon of a test run: QEMU takes eight
-// seconds to tell all that it can.
-var capabilityCache string
-
 func newHost(t testing.TB, name string, binds map[string]string) *host {
 	e2e(t)
 	h := &host{t: t, dir: shared(t), name: name, net: fmt.Sprintf("nephos-lv-%d-%s", os.Getpid(), name), binds: binds}
 	ip(t, "netns", "add", h.net)
 	t.Cleanup(func() { ip(t, "netns", "del", h.net) })
 	ip(t, "-n", h.net, "link", "set", "lo", "up")
-	if capabilityCache != "" {
-		require.NoError(t, os.MkdirAll(filepath.Join(h.dir, "cache"), 0o755))
-		require.NoError(t, os.CopyFS(filepath.Join(h.dir, "cache", "qemu"), os.DirFS(capabilityCache)))
-	}
 	h.start()
 	t.Cleanup(func() {
 		h.stop(syscall.SIGTERM)
@@ -209,4 +201,42 @@ func TestSuite(t *testing.T) {
 			require.NoError(t, syscall.Kill(h.qemuOf(t, id), syscall.SIGKILL))
 		},
 	})
+}
+
+// wire joins two hosts, as 172.31.255.1 and .2.
+func wire(t testing.TB, a, b *host) {
+	ip(t, "-n", a.net, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", b.net)
+	for i, h := range []*host{a, b} {
+		ip(t, "-n", h.net, "addr", "add", fmt.Sprintf("172.31.255.%d/30", i+1), "dev", "wire")
+		ip(t, "-n", h.net, "link", "set", "wire", "up")
+	}
+}
+
+// TestTwoHosts runs the suite's migrations between two daemons, each with its
+// own driver and disks.
+func TestTwoHosts(t *testing.T) {
+	a, b := newHost(t, "one", nil), newHost(t, "two", nil)
+	wire(t, a, b)
+	dir := shared(t)
+	base := writeBase(t, dir)
+	open := func(h *host) func(drivertest.T) hypervisor.Driver {
+		return func(t drivertest.T) hypervisor.Driver {
+			d, err := libvirt.Open(t.Context(), libvirt.Config{
+				CloudID: "test", URI: h.daemon.URI(), Dir: filepath.Join(dir, h.name), Accel: "tcg",
+				Namespace: h.netns(), MigrationURI: h.daemon.URI(),
+			})
+			require.NoError(t, err)
+			return d
+		}
+	}
+	for _, test := range hypervisortest.Tests(open(a), hypervisortest.Options{
+		CloudID: "test", Peer: open(b), PeerAddress: "172.31.255.2",
+		Spec: func(_ drivertest.T, s *hypervisor.Spec) {
+			s.Disks[0].Base = &driver.Image{Path: base, Format: "raw", Digest: "1"}
+		},
+	}) {
+		if strings.Contains(test.Name, "Migrat") {
+			t.Run(test.Name, func(t *testing.T) { test.Run(t) })
+		}
+	}
 }

@@ -181,6 +181,11 @@ func (d *Driver) lived(g *guest, n notice) {
 		asked := g.asked
 		d.mu.Unlock()
 		detail := virt.DomainEventStoppedDetailType(n.life.Detail)
+		if detail == virt.DOMAIN_EVENT_STOPPED_MIGRATED {
+			d.become(g, hypervisor.Stopped, false)
+			d.tasks.Go(func() { d.noteLeft(g.id) })
+			return
+		}
 		crashed := detail == virt.DOMAIN_EVENT_STOPPED_CRASHED || detail == virt.DOMAIN_EVENT_STOPPED_FAILED
 		if !crashed || asked {
 			d.become(g, hypervisor.Stopped, !asked && detail == virt.DOMAIN_EVENT_STOPPED_SHUTDOWN)

@@ -223,11 +223,11 @@ func (w *work) now() (virt.DomainState, hypervisor.State, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	return s, stateOf(s, reason, w.run), nil
+	return s, stateOf(s, reason, w.rec, w.run), nil
 }
 
 // stateOf maps libvirt's state.
-func stateOf(s virt.DomainState, reason int, run domain.Run) hypervisor.State {
+func stateOf(s virt.DomainState, reason int, rec domain.Record, run domain.Run) hypervisor.State {
 	switch s {
 	case virt.DOMAIN_RUNNING, virt.DOMAIN_BLOCKED, virt.DOMAIN_SHUTDOWN:
 		return hypervisor.Running
@@ -236,7 +236,15 @@ func stateOf(s virt.DomainState, reason int, run domain.Run) hypervisor.State {
 		case virt.DOMAIN_PAUSED_CRASHED:
 			return hypervisor.Crashed
 		case virt.DOMAIN_PAUSED_STARTING_UP:
+			if rec.Incoming {
+				return hypervisor.Incoming
+			}
 			return hypervisor.Stopped
+		case virt.DOMAIN_PAUSED_MIGRATION:
+			if rec.Incoming {
+				return hypervisor.Incoming
+			}
+			return hypervisor.Running // it is about to run elsewhere
 		}
 		return hypervisor.Paused
 	case virt.DOMAIN_PMSUSPENDED:
@@ -245,6 +253,8 @@ func stateOf(s virt.DomainState, reason int, run domain.Run) hypervisor.State {
 		return hypervisor.Crashed
 	}
 	switch {
+	case rec.Incoming:
+		return hypervisor.Incoming
 	case run.Ended != "":
 		return run.Ended
 	case virt.DomainShutoffReason(reason) == virt.DOMAIN_SHUTOFF_CRASHED:

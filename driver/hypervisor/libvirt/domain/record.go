@@ -45,10 +45,19 @@ type Record struct {
 	// Rescue, if set, is the disk that the guest boots from for now, in front of
 	// those of Spec.
 	Rescue *driver.Disk `json:",omitempty"`
-	// Left says that the guest runs on another host now.
-	Left *Left `json:",omitempty"`
+	// Moving is the last migration to another host that was begun here; Left says
+	// that it was completed, and the guest runs there.
+	Moving *Moving `json:",omitempty"`
+	Left   *Left   `json:",omitempty"`
 	// Incoming says that the guest waits here for its memory.
 	Incoming bool `json:",omitempty"`
+}
+
+// Moving tells of a migration to another host.
+type Moving struct {
+	Target  string // where to
+	Error   string // why it failed; empty while it may be under way
+	Aborted bool   // we ended it
 }
 
 // Left tells of a migration to another host that was completed.
