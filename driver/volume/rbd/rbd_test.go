@@ -3,6 +3,7 @@
 package rbd
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -24,7 +25,16 @@ import (
 func TestCeph(t *testing.T) {
 	c := cephtest.Start(t)
 	c.Pool(t, "volumes")
-	t.Run("Conformance", func(t *testing.T) { testConformance(t, c) })
+	c.Pool(t, "images")
+	for name, test := range map[string]func(*testing.T, *cephtest.Cluster){
+		"Conformance": testConformance,
+		"Images":      testImages,
+		"Ghosts":      testGhosts,
+		"Leftovers":   testLeftovers,
+		"InUse":       testInUse,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, c) })
+	}
 }
 
 func config(c *cephtest.Cluster, namespace string) Config {
@@ -79,7 +89,14 @@ func write(t drivertest.T, d volume.Driver, c driver.Connection, offset int64, c
 }
 
 func testConformance(t *testing.T, c *cephtest.Cluster) {
-	opts := volumetest.Options{Write: write}
+	opts := volumetest.Options{Write: write, Image: func(t drivertest.T, _ volume.Driver, content []byte) volume.ImageLocation {
+		images := openImages(t, c, "conformance")
+		n, err := images.Put(t.Context(), "image", bytes.NewReader(content), -1)
+		require.NoError(t, err)
+		where, err := images.Location(t.Context(), "image")
+		require.NoError(t, err)
+		return volume.ImageLocation{Location: where, Format: volume.FormatRaw, VirtualSize: n}
+	}}
 	opts.QCOW2, opts.QCOW2Raw = qcow2(t)
 	volumetest.Run(t, func(t drivertest.T, dir string) volume.Driver { return openIn(t, config(c, namespace(dir))) }, opts)
 }
