@@ -176,6 +176,9 @@ func (st *stage) part(v *view, i int32) (part float64, failed bool) {
 			return part, why != nil
 		}
 	}
+	if _, known := st.batched[i]; st.batched != nil && !known {
+		return 0, false // another call is too much to find out
+	}
 	vd := st.ask(v, i)
 	switch {
 	case vd.Passed():

@@ -20,6 +20,11 @@ type Check struct {
 	// Host judges one host. It is nil when the request gives the filter nothing
 	// to do.
 	Host func(h HostView) Verdict
+	// Batch judges many hosts at once, where asking for each has a price of its
+	// own, such as a call to another process. It returns a verdict for each host,
+	// in their order. Host is then not needed. The snapshot stays as it is, and
+	// waits with its changes, until Batch returns: bound the time.
+	Batch func(hosts []HostView) []Verdict
 	// Shared says that the verdict depends on nothing of the host but its zone,
 	// traits, supported guests, aggregates, and attributes other than
 	// hypervisor_hostname and host_ip. Hosts that have all these in common get

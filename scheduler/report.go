@@ -128,6 +128,9 @@ func (s *Scheduler) reports(snap *Snapshot, req Request, o ExplainOptions) (out 
 	r.weigh()
 	r.sum()
 	// Weights are normalised over those that pass, and so must be these.
+	for _, st := range r.stages {
+		st.know(r.v, rows)
+	}
 	for _, i := range rows {
 		h := HostReport{Host: r.v.ref(i), Passed: true, Filters: []FilterVerdict{}}
 		for _, st := range r.stages {

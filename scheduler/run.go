@@ -101,7 +101,7 @@ func (r *run) decide() (Decision, error) {
 	e.Filters = r.explainFilters()
 	for _, g := range r.weighs {
 		if g.panics > 0 {
-			e.Notes = append(e.Notes, g.cfg.Weigher.Name()+" panicked and was not counted on some hosts")
+			e.Notes = append(e.Notes, g.cfg.Weigher.Name()+" failed and was not counted on some hosts")
 		}
 	}
 	if len(choices) < count {
@@ -160,9 +160,37 @@ func (r *run) weigh() {
 			c.fill(r.v, r.cand, raw)
 			continue
 		}
+		if b, ok := g.cfg.Weigher.(Batcher); ok {
+			g.all(b, r.v, r.cand, raw)
+			continue
+		}
 		for k := 0; k < n; {
 			k = g.some(r.v, r.cand, raw, k)
 		}
+	}
+}
+
+// all weighs the candidates at once. If that fails, none of them is weighed.
+func (g *weighing) all(b Batcher, v *view, cand []int32, raw []float64) {
+	if len(cand) == 0 {
+		return
+	}
+	var got []float64
+	func() {
+		defer func() { _ = recover() }()
+		views := make([]HostView, len(cand))
+		for k, i := range cand {
+			views[k] = HostView{v, i}
+		}
+		got = b.WeighAll(v.req, views)
+	}()
+	if len(got) == len(cand) {
+		copy(raw, got)
+		return
+	}
+	g.panics++
+	for k := range raw {
+		raw[k] = math.NaN()
 	}
 }
 
@@ -327,6 +355,10 @@ func (r *run) again(picked int32) {
 // reweigh asks the weighers about one candidate.
 func (r *run) reweigh(k int) {
 	for _, g := range r.weighs {
+		if b, ok := g.cfg.Weigher.(Batcher); ok {
+			g.all(b, r.v, r.cand[k:k+1], r.raw[g.slot][k:k+1])
+			continue
+		}
 		g.some(r.v, r.cand[k:k+1], r.raw[g.slot][k:k+1], 0)
 	}
 }

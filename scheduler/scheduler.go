@@ -175,10 +175,17 @@ func (s *Scheduler) Judge(snap *Snapshot, req Request, hostIDs []string) ([]Judg
 	v := newView(snap, &req)
 	stages := newStages(s, v, 0)
 	out := make([]Judgement, 0, len(hostIDs))
+	var rows []int32
 	for _, id := range hostIDs {
 		if i, ok := snap.index[id]; ok {
-			out = append(out, judge(v, stages, i))
+			rows = append(rows, i)
 		}
+	}
+	for _, st := range stages {
+		st.know(v, rows)
+	}
+	for _, i := range rows {
+		out = append(out, judge(v, stages, i))
 	}
 	return out, nil
 }

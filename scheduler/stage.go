@@ -1,6 +1,9 @@
 package scheduler
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // maxReasons bounds the reasons that are counted for one filter.
 const maxReasons = 16
@@ -16,6 +19,8 @@ type stage struct {
 	keep    int // how many samples
 
 	memo []memo // by profile slot, if the check is shared
+
+	batched map[int32]Verdict // by row, if the check judges batches
 }
 
 type memo struct {
@@ -37,11 +42,13 @@ func newStages(s *Scheduler, v *view, samples int) []*stage {
 	out := make([]*stage, 0, len(filters))
 	for _, f := range filters {
 		c := guard(f, v.req)
-		if c.Host == nil {
+		if c.Host == nil && c.Batch == nil {
 			continue
 		}
 		st := &stage{name: f.Name(), check: c, keep: samples}
-		if c.Shared {
+		if c.Batch != nil {
+			st.batched = map[int32]Verdict{}
+		} else if c.Shared {
 			st.memo = make([]memo, len(v.profiles))
 		}
 		out = append(out, st)
@@ -54,6 +61,18 @@ func newStages(s *Scheduler, v *view, samples int) []*stage {
 func (st *stage) sweep(v *view, cand []int32) []int32 {
 	st.in += len(cand)
 	read, write := 0, 0
+	if st.batched != nil {
+		st.judge(v, cand)
+		for _, i := range cand {
+			if vd := st.batched[i]; !vd.Passed() {
+				st.reject(i, vd)
+			} else {
+				cand[write] = i
+				write++
+			}
+		}
+		return cand[:write]
+	}
 	for read < len(cand) {
 		read, write = st.some(v, cand, read, write)
 	}
@@ -104,6 +123,51 @@ func (st *stage) some(v *view, cand []int32, from, to int) (read, write int) {
 	return read, write
 }
 
+// judge asks a stage that judges batches about hosts, all at once.
+func (st *stage) judge(v *view, rows []int32) {
+	if len(rows) == 0 {
+		return
+	}
+	var verdicts []Verdict
+	saw := ""
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				verdicts, saw = nil, panicVerdict(st.name, p).Saw
+			}
+		}()
+		views := make([]HostView, len(rows))
+		for k, i := range rows {
+			views[k] = HostView{v, i}
+		}
+		verdicts = st.check.Batch(views)
+	}()
+	for k, i := range rows {
+		if len(verdicts) == len(rows) {
+			st.batched[i] = verdicts[k]
+			continue
+		}
+		if saw == "" {
+			saw = fmt.Sprintf("%d verdicts on %d hosts", len(verdicts), len(rows))
+		}
+		st.batched[i] = Verdict{Reason: "could not be judged by " + st.name, Saw: saw, Fix: "mend the filter"}
+	}
+}
+
+// know has a stage that judges batches judge the hosts that it has not yet.
+func (st *stage) know(v *view, rows []int32) {
+	if st.batched == nil {
+		return
+	}
+	var unknown []int32
+	for _, i := range rows {
+		if _, ok := st.batched[i]; !ok {
+			unknown = append(unknown, i)
+		}
+	}
+	st.judge(v, unknown)
+}
+
 // shared returns the verdict on the host's profile.
 func (st *stage) shared(v *view, i int32) *Verdict {
 	m := &st.memo[v.rows[i].profile]
@@ -115,6 +179,14 @@ func (st *stage) shared(v *view, i int32) *Verdict {
 
 // ask returns the verdict on one host; a panic turns the host away.
 func (st *stage) ask(v *view, i int32) Verdict {
+	if st.batched != nil {
+		if v.picked > 0 {
+			st.judge(v, []int32{i}) // a pick may have changed it
+		} else {
+			st.know(v, []int32{i})
+		}
+		return st.batched[i]
+	}
 	if st.check.walk != nil { // one of ours, which does not panic
 		return st.check.Host(HostView{v, i})
 	}

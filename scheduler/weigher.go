@@ -30,6 +30,14 @@ type Selective interface {
 	Applies(req *Request) bool
 }
 
+// Batcher is implemented by a weigher that weighs many hosts at once, where
+// asking for each has a price of its own, such as a call to another process. It
+// returns a number for each host, in their order. As with [Check], the snapshot
+// waits meanwhile.
+type Batcher interface {
+	WeighAll(req *Request, hosts []HostView) []float64
+}
+
 // WeigherConfig is a weigher with its multiplier.
 type WeigherConfig struct {
 	Weigher Weigher
