@@ -154,6 +154,9 @@ func (w *answer) end(p any) {
 	defer w.mu.Unlock()
 	if p != nil {
 		w.ended = fmt.Errorf("%w: %v", errBrokeOff, p)
+		if err, ok := p.(error); ok {
+			w.ended = fmt.Errorf("%w: %w", errBrokeOff, err)
+		}
 	}
 	if w.pipe != nil {
 		w.pipe.CloseWithError(w.ended)
@@ -189,7 +192,7 @@ func (w *answer) response(r *http.Request, cancel func()) (*http.Response, error
 		resp.Body = &hijacked{Conn: w.conn, from: from, cancel: cancel}
 		return resp, nil
 	}
-	if w.status == 0 {
+	if w.conn == nil && w.pipe == nil && w.ended != nil { // nothing of the answer was sent
 		cancel()
 		return nil, w.ended
 	}
@@ -206,9 +209,7 @@ func (w *answer) response(r *http.Request, cancel func()) (*http.Response, error
 	case w.pipe == nil: // the handler has ended
 		cancel()
 		body := io.Reader(&w.buf)
-		if w.ended != nil {
-			body = io.MultiReader(body, broken{w.ended})
-		} else if resp.ContentLength < 0 && r.Method != http.MethodHead {
+		if resp.ContentLength < 0 && r.Method != http.MethodHead {
 			resp.ContentLength = int64(w.buf.Len())
 		}
 		if r.Method == http.MethodHead {
@@ -222,10 +223,6 @@ func (w *answer) response(r *http.Request, cancel func()) (*http.Response, error
 	}
 	return resp, nil
 }
-
-type broken struct{ err error }
-
-func (b broken) Read([]byte) (int, error) { return 0, b.err }
 
 type body struct {
 	io.Reader

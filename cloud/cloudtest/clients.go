@@ -78,9 +78,9 @@ func (c *Cloud) clients(auth gophercloud.AuthOptions) *Clients {
 
 const region = "RegionOne"
 
-// Admin is the admin in the project admin, for calls of the services
+// AsAdmin is the admin in the project admin, for calls of the services
 // themselves.
-func (c *Cloud) Admin() context.Context {
+func (c *Cloud) AsAdmin() context.Context {
 	caller := c.Cloud.Admin()
 	caller.RequestID = "req-" + c.config.IDs.New()
 	return nephos.WithCaller(context.Background(), caller)

@@ -114,7 +114,7 @@ func TestADeadHostIsNoticedAndComesBack(t *testing.T) {
 	h := c.HostOf(s.ID)
 	h.Kill()
 	c.Advance(5 * time.Minute)
-	records, err := c.Compute.ListServices(c.Admin(), h.Name, "nova-compute")
+	records, err := c.Compute.ListServices(c.AsAdmin(), h.Name, "nova-compute")
 	require.NoError(t, err)
 	require.Len(t, records, 1)
 	require.False(t, records[0].Up)

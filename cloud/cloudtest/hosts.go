@@ -67,7 +67,7 @@ func (c *Cloud) Host(name string) *Host {
 // HostOf returns the host that the server is on; nil if it is on none.
 func (c *Cloud) HostOf(serverID string) *Host {
 	c.t.Helper()
-	s, err := c.Compute.Server(c.Admin(), serverID)
+	s, err := c.Compute.Server(c.AsAdmin(), serverID)
 	require.NoError(c.t, err)
 	if s.Host == "" {
 		return nil
@@ -194,6 +194,6 @@ func (h *Host) enable(on bool, reason string) {
 	c := h.cloud
 	c.t.Helper()
 	off := !on
-	_, err := c.Compute.UpdateServiceOn(c.Admin(), h.Name, compute.ComputeBinary, compute.ServiceUpdate{Disabled: &off, DisabledReason: reason})
+	_, err := c.Compute.UpdateServiceOn(c.AsAdmin(), h.Name, compute.ComputeBinary, compute.ServiceUpdate{Disabled: &off, DisabledReason: reason})
 	require.NoError(c.t, err)
 }

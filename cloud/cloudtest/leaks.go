@@ -147,6 +147,7 @@ func (c *Cloud) addRows(t testing.TB, all inventory) {
 type table struct {
 	name           string
 	key            []string
+	states         []string // columns that tell how a row's resource is
 	deleted, named bool
 }
 
@@ -175,6 +176,9 @@ func (c *Cloud) tables(t testing.TB) (found []table) {
 		}
 		one.deleted = one.deleted || column == "deleted"
 		one.named = one.named || column == "name"
+		if slices.Contains([]string{"status", "phase", "vm_state", "task_state", "deleted", "state"}, column) {
+			one.states = append(one.states, fmt.Sprintf("coalesce(CAST(%s AS TEXT), '')", column))
+		}
 	}
 	require.NoError(t, rows.Err())
 	for i := range found {

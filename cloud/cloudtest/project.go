@@ -48,7 +48,7 @@ func (c *Cloud) Project() *Project {
 	c.people++
 	p := &Project{Name: fmt.Sprint("project-", c.people), FlavorID: "1", cloud: c}
 	p.MemberName, p.ReaderName, p.KeyName = p.Name+"-member", p.Name+"-reader", p.Name+"-key"
-	admin := c.Admin()
+	admin := c.AsAdmin()
 	made, err := c.Identity.CreateProject(admin, identity.ProjectSpec{Name: p.Name, DomainID: identity.DefaultDomainID})
 	require.NoError(c.t, err)
 	p.ID = made.ID
@@ -67,9 +67,9 @@ func (c *Cloud) Project() *Project {
 func (p *Project) addUser(name, role string) string {
 	c := p.cloud
 	password := AdminPassword
-	user, err := c.Identity.CreateUser(c.Admin(), identity.UserSpec{Name: name, DomainID: identity.DefaultDomainID, Password: &password})
+	user, err := c.Identity.CreateUser(c.AsAdmin(), identity.UserSpec{Name: name, DomainID: identity.DefaultDomainID, Password: &password})
 	require.NoError(c.t, err)
-	require.NoError(c.t, c.Identity.CreateGrant(c.Admin(), identity.Grant{UserID: user.ID, ProjectID: p.ID, RoleID: c.Bootstrapped.Roles[role]}))
+	require.NoError(c.t, c.Identity.CreateGrant(c.AsAdmin(), identity.Grant{UserID: user.ID, ProjectID: p.ID, RoleID: c.Bootstrapped.Roles[role]}))
 	return user.ID
 }
 
@@ -146,19 +146,19 @@ func (p *Project) Reader() *Clients {
 	return p.cloud.clients(p.cloud.auth(p.ReaderName, p.Name))
 }
 
-// Image makes a raw image that everybody may use and returns its id. It is no
+// AddImage makes a raw image that everybody may use and returns its id. It is no
 // leak; see [Cloud.NoLeaks].
-func (c *Cloud) Image(name string, content []byte) string {
+func (c *Cloud) AddImage(name string, content []byte) string {
 	c.t.Helper()
-	id := c.image(c.Admin(), name, content, "public")
+	id := c.image(c.AsAdmin(), name, content, "public")
 	c.Mark()
 	return id
 }
 
 func (c *Cloud) image(ctx context.Context, name string, content []byte, visibility string) string {
 	c.t.Helper()
-	img, err := c.Cloud.Image.CreateImage(ctx, image.Spec{Name: &name, Visibility: visibility, DiskFormat: "raw", ContainerFormat: "bare"})
+	img, err := c.Image.CreateImage(ctx, image.Spec{Name: &name, Visibility: visibility, DiskFormat: "raw", ContainerFormat: "bare"})
 	require.NoError(c.t, err)
-	require.NoError(c.t, c.Cloud.Image.Upload(ctx, img.ID, bytes.NewReader(content), int64(len(content))))
+	require.NoError(c.t, c.Image.Upload(ctx, img.ID, bytes.NewReader(content), int64(len(content))))
 	return img.ID
 }

@@ -32,7 +32,7 @@ func (c *Cloud) Reachable(from, to, protocol string, port int) (ok bool, why str
 
 // portOf is the first port of a server; another id is a port's own.
 func (c *Cloud) portOf(id string) string {
-	ports, _, err := c.Network.ListPorts(c.Admin(), networking.Filter{"device_id": {id}}, nephos.Page{Limit: 1000})
+	ports, _, err := c.Network.ListPorts(c.AsAdmin(), networking.Filter{"device_id": {id}}, nephos.Page{Limit: 1000})
 	if err != nil {
 		c.t.Fatal(err)
 	}

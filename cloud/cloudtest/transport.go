@@ -23,7 +23,7 @@ func (c *Cloud) listen() {
 		c.URL = c.server.URL
 	}
 	c.AuthURL = c.URL + "/identity/v3"
-	c.client = &http.Client{Transport: c.Transport()}
+	c.client = &http.Client{Transport: persistent{c, c.Transport()}}
 }
 
 // Handler serves all APIs, and drives the cloud as its client does.
