@@ -8,6 +8,8 @@ import (
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
@@ -211,8 +213,8 @@ func follow[M, E any](ctx context.Context, p *Plugin, open func(ctx context.Cont
 		for {
 			m, err := stream.Recv()
 			if err != nil {
-				if ctx.Err() == nil {
-					_ = p.Await(ctx)
+				if status.Code(err) == codes.Unavailable { // the plugin is gone
+					_ = p.await(ctx, i)
 				}
 				return
 			}

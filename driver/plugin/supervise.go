@@ -90,12 +90,15 @@ func (p *Plugin) Kill() {
 }
 
 // Await returns once the plugin runs, or has been closed, or ctx ends.
-func (p *Plugin) Await(ctx context.Context) error {
+func (p *Plugin) Await(ctx context.Context) error { return p.await(ctx, nil) }
+
+// await waits for a running instance that is another one.
+func (p *Plugin) await(ctx context.Context, than *instance) error {
 	for {
 		p.mu.Lock()
 		now, why, changed := p.now, p.why, p.changed
 		p.mu.Unlock()
-		if now != nil {
+		if now != nil && now != than {
 			return nil
 		}
 		select {
