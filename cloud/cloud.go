@@ -211,6 +211,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	c.Image, err = image.New(image.Config{
 		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
 		Blobs: append([]*blob.Store{cfg.Blobs}, cfg.MoreBlobs...), InternalURL: internalURL + "/image",
+		Crash: cfg.Crash,
 	})
 	if err != nil {
 		return err
@@ -224,7 +225,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	}
 	c.BlockStorage, err = blockstorage.New(blockstorage.Config{
 		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
-		Pools: append([]*volume.Pool{cfg.Volumes}, cfg.MoreVolumes...), Images: c.Image, Sink: c.Image,
+		Pools: append([]*volume.Pool{cfg.Volumes}, cfg.MoreVolumes...), Images: c.Image, Sink: c.Image, Crash: cfg.Crash,
 	})
 	if err != nil {
 		return err

@@ -273,7 +273,9 @@ func TestACrashAnywhereEndsRightAndLeaksNothing(t *testing.T) {
 	c := cloudtest.New(t)
 	for _, kind := range c.Queue.Kinds() {
 		for _, point := range []string{"before ", "after ", "settled "} {
-			require.True(t, passed[point+kind], "no operation passes %q: add one that does such work", point+kind)
+			if !passed[point+kind] {
+				t.Errorf("no operation passes %q: add one that does such work", point+kind)
+			}
 		}
 	}
 	for where, point := range crashPoints(t) {
@@ -281,7 +283,9 @@ func TestACrashAnywhereEndsRightAndLeaksNothing(t *testing.T) {
 		for p := range passed {
 			some = some || strings.HasPrefix(p, point)
 		}
-		require.True(t, some, "no operation passes the crash point %q, at %s", point, where)
+		if !some {
+			t.Errorf("no operation passes the crash point %q, at %s", point, where)
+		}
 	}
 }
 
