@@ -153,8 +153,10 @@ func Open(s *State, o Options) *Driver {
 
 // Abilities implements [network.Abilitier].
 func (d *Driver) Abilities(context.Context) ([]string, error) {
-	all := []string{network.AbilityRouter, network.AbilityMetadata, network.AbilityEvents, network.AbilityStatistics,
-		network.AbilityQoS, network.AbilityTrunk, network.AbilityDNS}
+	all := []string{
+		network.AbilityRouter, network.AbilityMetadata, network.AbilityEvents, network.AbilityStatistics,
+		network.AbilityQoS, network.AbilityTrunk, network.AbilityDNS,
+	}
 	if d.options.Metadata != nil {
 		all = slices.DeleteFunc(all, func(a string) bool { return a == network.AbilityMetadata })
 	}

@@ -58,9 +58,13 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (dr
 	}
 	want := attachment{Host: c.Host, ReadOnly: c.ReadOnly}
 	path := d.dir("attachments", id, c.AttachmentID+".json")
+	s, err := d.settings(id)
+	if err != nil {
+		return driver.Connection{}, err
+	}
 	if content, err := os.ReadFile(path); err == nil {
 		if have, err := parseAttachment(content); err == nil && have == want {
-			return driver.Connection{Type: "file", Path: k.path}, nil
+			return driver.Connection{Type: "file", Path: k.path, Limits: s.Limits}, nil
 		}
 	}
 	content, err := json.Marshal(want)
@@ -73,7 +77,7 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (dr
 	if err != nil {
 		return driver.Connection{}, fmt.Errorf("connecting volume %s: %w", id, meaning(err))
 	}
-	return driver.Connection{Type: "file", Path: k.path}, nil
+	return driver.Connection{Type: "file", Path: k.path, Limits: s.Limits}, nil
 }
 
 // Disconnect implements volume.Driver.

@@ -8,6 +8,8 @@
 //	volumes/ID.FORMAT               the volumes
 //	snapshots/VOLUME/N@ID.FORMAT    their snapshots, in the order of N
 //	attachments/VOLUME/ID.json      who is connected
+//	settings/ID.json                limits, and what a volume was adopted as
+//	unmanaged/NAME.FORMAT           what can be adopted, and what was released
 //	tmp/                            files on their way to one of these names
 //
 // A file's name records its format (raw or qcow2), and nothing is ever probed.
@@ -77,12 +79,15 @@ type Config struct {
 	ToolTimeout time.Duration
 	// Backend is the volume_backend_name; empty is "file".
 	Backend string
-	Clock   nephos.Clock // nil: the wall clock
-	Log     *slog.Logger // nil: silence
+	// Images are directories, such as the objects of a blob/file store, whose files
+	// may be cloned as volumes.
+	Images []string
+	Clock  nephos.Clock // nil: the wall clock
+	Log    *slog.Logger // nil: silence
 }
 
-// Driver implements volume.Driver and all its optional interfaces. It is safe
-// for concurrent use.
+// Driver implements volume.Driver and most of the optional interfaces. It is
+// safe for concurrent use.
 type Driver struct {
 	cfg   Config
 	locks keyed.Locks // of volumes

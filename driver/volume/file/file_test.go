@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,10 +79,19 @@ func write(format string) func(drivertest.T, volume.Driver, driver.Connection, i
 
 func TestConformanceRaw(t *testing.T) {
 	opts := volumetest.Options{Write: write(volume.FormatRaw)}
+	images := t.TempDir()
+	opts.Peer = func(t drivertest.T, dir string) volume.Driver { return open(t, Config{Dir: dir}) }
+	opts.Image = func(t drivertest.T, _ volume.Driver, content []byte) volume.ImageLocation {
+		path := filepath.Join(images, "image")
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return volume.ImageLocation{Location: "file://" + path, Format: volume.FormatRaw, VirtualSize: int64(len(content))}
+	}
 	if _, err := exec.LookPath("qemu-img"); err == nil {
 		opts.QCOW2, opts.QCOW2Raw = qcow2(t)
 	}
-	volumetest.Run(t, func(t drivertest.T, dir string) volume.Driver { return open(t, Config{Dir: dir}) }, opts)
+	volumetest.Run(t, func(t drivertest.T, dir string) volume.Driver {
+		return open(t, Config{Dir: dir, Images: []string{images}})
+	}, opts)
 }
 
 func TestConformanceQCOW2(t *testing.T) {
@@ -384,4 +394,44 @@ func TestFormatIsOfTheVolume(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []volume.Volume{{ID: "c", SizeGiB: 2, Format: "raw"}, {ID: "q", SizeGiB: 1, Format: "qcow2"}, {ID: "r", SizeGiB: 1, Format: "raw"}}, all)
 	require.ErrorIs(t, d.Extend(t.Context(), "q", 2, volume.ExtendOptions{InUse: true}), nephos.ErrConflict)
+}
+
+func TestFilesOutsideArePartOfNoPool(t *testing.T) {
+	dir := t.TempDir()
+	d := open(t, Config{Dir: dir, CloudID: "one", Images: []string{t.TempDir()}})
+	secret := filepath.Join(t.TempDir(), "secret.raw")
+	require.NoError(t, os.WriteFile(secret, []byte("secret"), 0o600))
+	require.NoError(t, os.Symlink(secret, filepath.Join(d.cfg.Images[0], "link")))
+	for _, location := range []string{
+		"file://" + secret, "file://" + d.cfg.Images[0] + "/../" + filepath.Base(filepath.Dir(secret)) + "/secret.raw",
+		"file://" + d.cfg.Images[0] + "/link", "file://elsewhere" + d.cfg.Images[0] + "/x", "http://localhost/x",
+	} {
+		err := d.CloneImage(t.Context(), "v", volume.Spec{SizeGiB: 1}, volume.ImageLocation{Location: location, Format: volume.FormatRaw, VirtualSize: 6})
+		require.Error(t, err, location)
+	}
+	other := t.TempDir()
+	open(t, Config{Dir: other, CloudID: "two"})
+	for _, from := range []string{other, filepath.Dir(secret), "relative", ""} {
+		l := volume.Location{Type: "file", Name: "secret", Options: map[string]string{"dir": from}}
+		require.ErrorIs(t, d.MigrateIn(t.Context(), "v", volume.Spec{SizeGiB: 1}, l), errors.ErrUnsupported, from)
+	}
+	unmanaged := filepath.Join(dir, "unmanaged")
+	require.NoError(t, os.MkdirAll(unmanaged, 0o755))
+	require.NoError(t, os.Symlink(secret, filepath.Join(unmanaged, "link.raw")))
+	require.NoError(t, os.WriteFile(filepath.Join(unmanaged, "notes.txt"), []byte("x"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(unmanaged, "broken.qcow2"), []byte("x"), 0o600))
+	for _, ref := range []string{"link.raw", "notes.txt", "broken.qcow2"} {
+		_, err := d.Adopt(t.Context(), "v", ref)
+		require.ErrorIs(t, err, nephos.ErrConflict, ref)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(unmanaged, "odd.raw"), []byte("content"), 0o600))
+	v, err := d.Adopt(t.Context(), "v", "odd.raw")
+	require.NoError(t, err)
+	require.Equal(t, 1, v.SizeGiB, "rounded up to whole GiB")
+	list, err := d.ListAdoptable(t.Context())
+	require.NoError(t, err)
+	require.Len(t, list, 4)
+	for _, a := range list {
+		require.NotEmpty(t, a.Reason, a.Reference)
+	}
 }

@@ -61,3 +61,15 @@ func TestNamesComeBack(t *testing.T) {
 		}
 	})
 }
+
+func FuzzParseSettings(f *testing.F) {
+	f.Add([]byte(`{"limits":{"TotalIOPS":5},"reference":"a.raw"}`))
+	f.Add([]byte(`{"limits":{"TotalIOPS":-5}}`))
+	f.Add([]byte("[]"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		s, err := parseSettings(in)
+		if err == nil && s.Limits != nil && s.Limits.Validate() != nil {
+			t.Errorf("%+v passes", s.Limits)
+		}
+	})
+}

@@ -141,6 +141,9 @@ func (d *Driver) make(ctx context.Context, id string, spec volume.Spec, fill fun
 	if err := spec.Check(); err != nil {
 		return err
 	}
+	if spec.Encryption != nil {
+		return fmt.Errorf("encryption: %w", errors.ErrUnsupported)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -169,6 +172,9 @@ func (d *Driver) make(ctx context.Context, id string, spec volume.Spec, fill fun
 	defer unlock()
 	if there, err := d.existing(id, spec.SizeGiB); there || err != nil {
 		return err // another call was faster
+	}
+	if err := d.set(id, settings{Limits: spec.Limits}); err != nil {
+		return err
 	}
 	if err := t.Commit(d.dir("volumes", id+"."+format)); err != nil {
 		return err
@@ -226,6 +232,9 @@ func (d *Driver) Delete(ctx context.Context, id string) error {
 		return fmt.Errorf("deleting volume %s: %w", id, err)
 	}
 	d.release(k.sizeGiB())
+	if err := d.set(id, settings{}); err != nil {
+		return fmt.Errorf("deleting volume %s: %w", id, err)
+	}
 	return nil
 }
 
