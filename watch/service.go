@@ -103,3 +103,13 @@ func (s *Service) generation(ctx context.Context) (uint64, error) {
 	s.epoch = uint64(epoch)
 	return s.epoch, nil
 }
+
+// Renew makes all tokens that were given for the database expire: it is for
+// whoever sets a database back to an earlier state, where numbers of events come
+// a second time. Services on the database are made anew after it.
+func Renew(ctx context.Context, db *store.DB) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.NewRaw("DELETE FROM event_cursors WHERE name = ?", epochCursor).Exec(ctx)
+		return err
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -242,4 +243,12 @@ func fill(r io.Reader, p []byte) (int, error) {
 		}
 	}
 	return n, nil
+}
+
+// Clone returns a state of its own with the same objects, whose bytes the two
+// share. Parts of uploads that have not ended are left out.
+func (s *State) Clone() *State {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return &State{objects: maps.Clone(s.objects), used: s.used}
 }

@@ -3,6 +3,7 @@ package fake
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -157,4 +158,18 @@ func (s *State) Write(volumeID string, offset int64, content []byte) error {
 	copy(changed[offset:], content)
 	v.content = changed
 	return nil
+}
+
+// Clone returns a state of its own with the same volumes, snapshots and
+// attachments, and without faults to come.
+func (s *State) Clone() *State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &State{volumes: make(map[string]*vol, len(s.volumes)), lying: maps.Clone(s.lying), attached: maps.Clone(s.attached)}
+	for id, v := range s.volumes {
+		one := *v // contents are never changed in place
+		one.snapshots, one.attachments = slices.Clone(v.snapshots), maps.Clone(v.attachments)
+		c.volumes[id] = &one
+	}
+	return c
 }
