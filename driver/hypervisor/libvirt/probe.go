@@ -18,7 +18,7 @@ import (
 )
 
 // probeTime is how long the probe's guest may take.
-const probeTime = 10 * time.Second
+const probeTime = 5 * time.Second
 
 // probeSector is the probe's guest: mov dx,0x604; mov ax,0x2000; out dx,ax; hlt.
 // That is the power button of a PC's chip set.

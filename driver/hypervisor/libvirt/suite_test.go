@@ -14,6 +14,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/hypervisortest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt"
+	"github.com/nephos-cloud/nephos/driver/plugin"
 )
 
 // TestImaginedHost runs the suite on libvirt's test driver, which keeps its
@@ -41,4 +42,22 @@ func TestImaginedHost(t *testing.T) {
 		require.Equal(t, "test", name, "only the driver's own guest is left")
 		require.NoError(t, doms[i].Free())
 	}
+}
+
+// TestImaginedHostOverTheWire runs the same through the plugin's protocol.
+func TestImaginedHostOverTheWire(t *testing.T) {
+	if _, err := exec.LookPath("qemu-img"); err != nil {
+		t.Skip("qemu-img is not installed (Debian: qemu-utils)")
+	}
+	held, err := virt.NewConnect("test:///default")
+	require.NoError(t, err)
+	defer held.Close()
+	dir := t.TempDir()
+	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
+		d, err := libvirt.Open(t.Context(), libvirt.Config{CloudID: "test", URI: "test:///default", Dir: dir})
+		require.NoError(t, err)
+		over, err := plugin.Loop[hypervisor.Driver](t.Context(), d, plugin.LoopOptions{})
+		require.NoError(t, err)
+		return over
+	}, hypervisortest.Options{CloudID: "test", Guests: 4})
 }

@@ -89,7 +89,8 @@ func SameLimits(has *libvirtxml.DomainDiskIOTune, want *driver.Limits) bool {
 
 // networkSource describes a disk that a server has. The options are
 //
-//	nbd  host, port, socket, export (the export's name), tls (yes or no)
+//	nbd  host and port, or socket; export (the export's name); tls (yes or no)
+//	     and tls_hostname, with the certificates that qemu.conf names (nbd_tls)
 //	rbd  pool, image, hosts ("a:6789,[::1]:6789"), user, config (a ceph.conf);
 //	     secret key: the user's key, in base64 as Ceph prints it
 func networkSource(d driver.Disk) (*libvirtxml.DomainDiskSourceNetwork, error) {
@@ -100,7 +101,7 @@ func networkSource(d driver.Disk) (*libvirtxml.DomainDiskSourceNetwork, error) {
 	switch d.Source.Type {
 	case "nbd":
 		n := &libvirtxml.DomainDiskSourceNetwork{Protocol: "nbd", Name: o["export"]}
-		socket := cmp.Or(o["socket"], d.Source.Path)
+		socket := o["socket"]
 		switch {
 		case socket != "" && filepath.IsAbs(socket):
 			n.Hosts = []libvirtxml.DomainDiskSourceHost{{Transport: "unix", Socket: socket}}
@@ -111,8 +112,8 @@ func networkSource(d driver.Disk) (*libvirtxml.DomainDiskSourceNetwork, error) {
 		default:
 			n.Hosts = []libvirtxml.DomainDiskSourceHost{{Name: o["host"], Port: cmp.Or(o["port"], "10809")}}
 		}
-		if o["tls"] == "yes" || o["tls"] == "true" {
-			n.TLS = "yes"
+		if tls := o["tls"]; tls != "" && tls != "no" {
+			n.TLS, n.TLSHostname = "yes", o["tls_hostname"]
 		}
 		n.Reconnect = &libvirtxml.DomainDiskSourceNetworkReconnect{Delay: "30"}
 		return n, nil
@@ -125,14 +126,14 @@ func networkSource(d driver.Disk) (*libvirtxml.DomainDiskSourceNetwork, error) {
 			name = o["pool"] + "/" + o["namespace"] + "/" + o["image"]
 		}
 		n := &libvirtxml.DomainDiskSourceNetwork{Protocol: "rbd", Name: name}
-		for _, host := range strings.FieldsFunc(cmp.Or(o["hosts"], o["mon_host"]), func(r rune) bool { return r == ',' || r == ' ' }) {
+		for _, host := range strings.FieldsFunc(o["hosts"], func(r rune) bool { return r == ',' || r == ' ' }) {
 			at := libvirtxml.DomainDiskSourceHost{Name: host}
 			if name, port, err := net.SplitHostPort(host); err == nil {
 				at.Name, at.Port = name, port
 			}
 			n.Hosts = append(n.Hosts, at)
 		}
-		if conf := cmp.Or(o["config"], o["conf"]); conf != "" {
+		if conf := o["config"]; conf != "" {
 			if !filepath.IsAbs(conf) {
 				return nil, bad("option config %q is not absolute", conf)
 			}

@@ -1,0 +1,67 @@
+//go:build libvirt
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt/libvirtd"
+	"github.com/nephos-cloud/nephos/driver/plugin"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "plugin-libvirt:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("plugin-libvirt", flag.ContinueOnError)
+	config := libvirt.Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	flags.StringVar(&config.CloudID, "cloud", os.Getenv("NEPHOS_CLOUD_ID"), "the cloud's `id`; empty takes every cloud's guests")
+	flags.StringVar(&config.URI, "uri", "qemu:///system", "the connection to libvirt")
+	flags.StringVar(&config.Dir, "dir", os.Getenv("NEPHOS_PLUGIN_DIR"), "the `directory` of guests' files; libvirtd sees it at the same path")
+	flags.StringVar(&config.Accel, "accel", "auto", "auto, kvm or tcg")
+	flags.StringVar(&config.OS, "os", "", "what guests are, of what the connection offers: hvm, xen or exe")
+	flags.StringVar(&config.Arch, "arch", "", "their architecture")
+	flags.StringVar(&config.Machine, "machine", "", "the machine of new guests, such as pc or q35")
+	flags.StringVar(&config.HostIP, "host-ip", "", "this host's `address`, as the API tells it")
+	flags.StringVar(&config.MigrationURI, "migration-uri", "", "how other hosts' libvirtd reaches this host's")
+	flags.StringVar(&config.Namespace, "netns", "", "the `path` of the network namespace of the guests' taps, in which libvirtd runs")
+	own := flags.String("libvirtd", "", "start a libvirtd in this `directory`, unless it runs, and use it instead of -uri")
+	name := flags.String("libvirtd-name", "", "the host's `name` for that libvirtd; empty: this host's")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q", flags.Arg(0))
+	}
+	if config.Dir == "" {
+		return fmt.Errorf("say where guests' files go with -dir")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if *own != "" {
+		host, _ := os.Hostname()
+		d, err := libvirtd.Start(ctx, libvirtd.Config{Dir: *own, Name: cmp.Or(*name, host), Network: config.Namespace})
+		if err != nil {
+			return err
+		}
+		config.URI = d.URI()
+	}
+	config.Dir = filepath.Join(config.Dir, "libvirt")
+	d, err := libvirt.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	return plugin.Serve(d)
+}
