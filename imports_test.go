@@ -31,7 +31,7 @@ func services(more ...string) []string {
 var layers = []layer{
 	{[]string{"."}, nil},
 	{[]string{"driver"}, []string{"."}},
-	{[]string{"driver/plugin/..."}, append([]string{".", "driver/plugin/...", "driver/drivertest", "driver/hypervisor/hypervisortest", "driver/network/networktest", "driver/volume/volumetest", "driver/blob/blobtest"}, kinds...)},
+	{[]string{"driver/plugin/..."}, append([]string{".", "scheduler", "scheduler/extension", "driver/plugin/...", "driver/drivertest", "driver/hypervisor/hypervisortest", "driver/network/networktest", "driver/volume/volumetest", "driver/blob/blobtest"}, kinds...)},
 	{kinds[1:], []string{".", "driver"}},
 	{[]string{"driver/internal/..."}, []string{"."}},
 	{[]string{"driver/drivertest"}, nil},
@@ -48,6 +48,7 @@ var layers = []layer{
 	{[]string{"scheduler"}, []string{"."}},
 	{[]string{"scheduler/config"}, []string{".", "scheduler", "scheduler/cel"}},
 	{[]string{"scheduler/explain"}, []string{".", "scheduler", "scheduler/heatmap", "scheduler/sqlstore", "httpapi", "identity/policy"}},
+	{[]string{"scheduler/extension"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/heatmap"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/cel"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/sqlstore"}, []string{".", "store", "scheduler"}},

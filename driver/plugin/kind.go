@@ -13,8 +13,10 @@ import (
 	blobv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/blob/v1"
 	hypervisorv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/hypervisor/v1"
 	networkv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/network/v1"
+	schedulerv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/scheduler/v1"
 	volumev1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/volume/v1"
 	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/scheduler/extension"
 )
 
 // kind is what the bridge must know of a kind of driver.
@@ -42,6 +44,7 @@ const (
 	NetworkController = "network-controller"
 	Volume            = "volume"
 	Blob              = "blob"
+	Scheduler         = "scheduler"
 )
 
 func kinds() []*kind {
@@ -67,6 +70,11 @@ func kinds() []*kind {
 		newKind(Blob, blob.AbilitiesOf,
 			func(p *Plugin) any { return &remoteBlob{p} },
 			func(s *grpc.Server, d blob.Driver) { blobv1.RegisterBlobServer(s, &blobServer{d: d}) }),
+		newKind(Scheduler, extension.AbilitiesOf,
+			func(p *Plugin) any { return &remoteExtension{p} },
+			func(s *grpc.Server, d extension.Extension) {
+				schedulerv1.RegisterExtensionServer(s, &schedulerServer{d: d})
+			}),
 	}
 }
 
@@ -104,6 +112,8 @@ func kindOf(d any) (*kind, error) {
 		return kindNamed(Volume)
 	case *blob.Driver:
 		return kindNamed(Blob)
+	case *extension.Extension:
+		return kindNamed(Scheduler)
 	default:
 		return nil, fmt.Errorf("%T is no kind of driver", d)
 	}

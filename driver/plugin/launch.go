@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -58,6 +59,9 @@ type LaunchOptions struct {
 	// Observe, if set, is told of each end and start, one at a time. It must not
 	// block.
 	Observe func(Change)
+	// KillOnClose has Close end the process as kill -9 does, instead of asking it:
+	// for tests of what survives.
+	KillOnClose bool
 	// SocketDir is where the directory of the plugin's sockets is made; empty is
 	// the system's for temporary files. Its path must be short: a unix socket's
 	// has at most 107 bytes.
@@ -96,8 +100,8 @@ type Change struct {
 //
 //	d, err := plugin.Launch[volume.Driver](ctx, "/usr/lib/nephos/acme", plugin.LaunchOptions{})
 //
-// D is hypervisor.Driver, network.Driver, network.Controller, volume.Driver or
-// blob.Driver.
+// D is hypervisor.Driver, network.Driver, network.Controller, volume.Driver,
+// blob.Driver or extension.Extension of the scheduler.
 //
 // The driver offers what the plugin offers, by its Abilities. A plugin that dies
 // or hangs is started again; meanwhile calls fail with nephos.ErrUnavailable.
@@ -118,6 +122,17 @@ func Launch[D any](ctx context.Context, path string, opts LaunchOptions) (D, err
 		return d, fmt.Errorf("launching the plugin %s: %w", path, err)
 	}
 	return k.remote(p).(D), nil
+}
+
+// Inspect starts the program, whatever the kind of its driver, asks it what it
+// is, and ends it.
+func Inspect(ctx context.Context, path string, opts LaunchOptions) (Description, error) {
+	p, err := launch(ctx, nil, path, opts)
+	if err != nil {
+		return Description{}, fmt.Errorf("launching the plugin %s: %w", path, err)
+	}
+	d, err := p.Describe()
+	return d, errors.Join(err, p.Close())
 }
 
 // Of returns the handle of a driver that is a plugin.
@@ -147,7 +162,7 @@ func launch(ctx context.Context, k *kind, path string, o LaunchOptions) (_ *Plug
 	}
 	p := &Plugin{
 		kind: k, path: path, opts: o, roots: may, program: prog,
-		log:    o.Log.With("plugin", filepath.Base(path), "kind", k.name),
+		log:    o.Log.With("plugin", filepath.Base(path)),
 		closed: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.words = process.NewLog(p.log, o.Clock, slog.LevelInfo)

@@ -62,9 +62,10 @@ var roles = map[string]func() error{
 		}
 		return Serve(d)
 	},
-	"network": func() error { return Serve(fakenetwork.Open(fakenetwork.NewState(nil), fakenetwork.Options{})) },
-	"odd":     func() error { return Serve(&odd{}) },
-	"none":    func() error { return Serve("a driver") },
+	"network":   func() error { return Serve(fakenetwork.Open(fakenetwork.NewState(nil), fakenetwork.Options{})) },
+	"scheduler": func() error { return Serve(evenHosts{}) },
+	"odd":       func() error { return Serve(&odd{}) },
+	"none":      func() error { return Serve("a driver") },
 
 	// Programs that are no plugins, or unfit ones.
 	"silent": func() error { select {} },

@@ -36,7 +36,8 @@ const (
 
 // Serve runs the driver as a plugin until the host ends it or is gone, then
 // closes it. It is the last call of an author's main. The driver is one of the
-// four kinds; what else it implements is what it offers.
+// four kinds, or an extension of the scheduler; what else it implements is what
+// it offers.
 //
 // A driver that implements Describer says its name and version.
 func Serve(d any) error {
@@ -98,7 +99,7 @@ func kindServed(d any) (*kind, error) {
 		found = k
 	}
 	if found == nil {
-		return nil, nephos.Errorf(nephos.ErrInvalid, "serving a plugin: %T is no driver: it lacks methods of hypervisor.Driver, network.Driver, volume.Driver and blob.Driver", d)
+		return nil, nephos.Errorf(nephos.ErrInvalid, "serving a plugin: %T is no driver: it lacks methods of hypervisor.Driver, network.Driver, volume.Driver, blob.Driver and extension.Extension", d)
 	}
 	return found, nil
 }
