@@ -33,6 +33,7 @@ type config struct {
 	cert, key string
 	ports     bool
 	policy    string
+	scheduler string
 	external  string
 	qemuUser  int
 	logLevel  string
@@ -85,6 +86,7 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 	fs.StringVar(&c.key, "tls-key", "", "a PEM `file` with its key")
 	fs.BoolVar(&c.ports, "separate-ports", false, "listen on OpenStack's own ports too: 5000, 8774, 8776, 8778, 9292, 9696")
 	fs.StringVar(&c.policy, "policy", "", "an oslo.policy `file` whose rules override the defaults; it is read again when it changes")
+	fs.StringVar(&c.scheduler, "scheduler", "", "a JSON `file` of filters and weighers that choose hosts (default Nova's); see package scheduler/config")
 	fs.StringVar(&c.external, "external", "172.24.4.1/24", "this machine's `address` on the external network \"public\", with real drivers")
 	fs.IntVar(&c.qemuUser, "qemu-uid", 64055, "the `uid` that guests run under, with real drivers")
 	fs.StringVar(&c.logLevel, "log", "info", "`level`: debug, info, warn or error")

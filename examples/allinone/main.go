@@ -121,6 +121,10 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("-external: %w", err)
 	}
+	chooser, err := openScheduler(c.scheduler)
+	if err != nil {
+		return err
+	}
 	cl, err := cloud.New(ctx, cloud.Config{
 		Store: db, Blobs: held.images[0], MoreBlobs: held.images[1:], Volumes: held.volumes[0], MoreVolumes: held.volumes[1:],
 		Hosts: hosts, CloudID: cloudID,
@@ -128,7 +132,7 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 		AdminPassword: password, Generated: true, PolicyFile: c.policy,
 		External: cloud.NewExternal("public", physical, address),
 		Physical: []networking.PhysicalNetwork{{Name: physical, Flat: true}}, Flavors: true,
-		Log: log, Tracer: tracer, Faults: openFaults(c.faults, log),
+		Log: log, Tracer: tracer, Faults: openFaults(c.faults, log), Scheduler: chooser,
 	})
 	if err != nil {
 		return err
