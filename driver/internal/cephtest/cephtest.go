@@ -108,6 +108,7 @@ osd crush chooseleaf type = 0
 osd max object name len = 256
 osd max object namespace len = 64
 osd scrub load threshold = 0
+osd client watch timeout = 3
 ms bind ipv6 = false
 
 [osd]

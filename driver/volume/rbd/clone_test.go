@@ -146,7 +146,9 @@ func testLeftovers(t *testing.T, c *cephtest.Cluster) {
 
 // testInUse tells of a volume that a client has open: librbd, as a guest's QEMU.
 func testInUse(t *testing.T, c *cephtest.Cluster) {
-	d := openIn(t, config(c, "in-use"))
+	cfg := config(c, "in-use")
+	cfg.Linger = -1
+	d := openIn(t, cfg)
 	require.NoError(t, d.Create(t.Context(), "v", volume.Spec{SizeGiB: 1}))
 	im, err := d.image("v", rbd.NoSnapshot)
 	require.NoError(t, err)

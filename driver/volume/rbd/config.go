@@ -36,6 +36,10 @@ type Config struct {
 	CloneDepth int
 	// Timeout bounds how long the library waits for the cluster; 0 is 30 seconds.
 	Timeout time.Duration
+	// Linger is how long Delete waits for clients that have the image open though
+	// nobody is connected: the cluster forgets one that died after half a minute. 0
+	// is 40 seconds, negative waits for none.
+	Linger time.Duration
 	// Scratch is a directory for images on their way that are not raw; empty is
 	// one below the system's for temporary files.
 	Scratch string
@@ -70,6 +74,9 @@ func (c *Config) check() (ceph.Config, error) {
 	}
 	if c.ToolTimeout == 0 {
 		c.ToolTimeout = time.Hour
+	}
+	if c.Linger == 0 {
+		c.Linger = 40 * time.Second
 	}
 	if c.Scratch == "" {
 		c.Scratch = filepath.Join(os.TempDir(), "nephos-rbd")

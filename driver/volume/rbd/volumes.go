@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ceph/go-ceph/rbd"
 	"golang.org/x/sync/errgroup"
@@ -48,7 +49,7 @@ func (d *Driver) Delete(ctx context.Context, id string) error {
 		if err != nil && !errors.Is(err, nephos.ErrNotFound) {
 			return err
 		}
-		if err := d.pool.Remove(volumePrefix + id); err != nil {
+		if err := d.remove(ctx, volumePrefix+id); err != nil {
 			return err
 		}
 		d.remember(id, 0)
@@ -58,6 +59,24 @@ func (d *Driver) Delete(ctx context.Context, id string) error {
 		return fmt.Errorf("deleting volume %s: %w", id, err)
 	}
 	return nil
+}
+
+// lingerStep is how often a dead client is looked for.
+const lingerStep = time.Second
+
+// remove removes an image, and waits for clients that died.
+func (d *Driver) remove(ctx context.Context, name string) error {
+	for waited := time.Duration(0); ; waited += lingerStep {
+		err := d.pool.Remove(name)
+		if !ceph.Is(err, ceph.EBUSY) || waited >= d.cfg.Linger {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-d.cfg.Clock.After(lingerStep):
+		}
+	}
 }
 
 // Get implements volume.Driver.
