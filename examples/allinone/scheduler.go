@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"github.com/nephos-cloud/nephos/scheduler"
-	"github.com/nephos-cloud/nephos/scheduler/config"
+	schedconfig "github.com/nephos-cloud/nephos/scheduler/config"
 )
 
 // openScheduler makes the scheduler of a file; nil, which decides as Nova does,
@@ -18,7 +18,7 @@ func openScheduler(path string) (*scheduler.Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-scheduler: %w", err)
 	}
-	s, err := config.Load(text)
+	s, err := schedconfig.Load(text)
 	if err != nil {
 		return nil, fmt.Errorf("-scheduler: %s: %w", path, err)
 	}
