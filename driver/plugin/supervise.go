@@ -179,7 +179,11 @@ func (p *Plugin) supervise(i *instance) {
 		err := p.watch(i)
 		if err == nil { // closed
 			p.set(nil, nephos.Errorf(nephos.ErrUnavailable, "the plugin %s was closed", p.path))
-			i.stop()
+			if p.opts.KillOnClose {
+				i.kill()
+			} else {
+				i.stop()
+			}
 			p.words.Flush()
 			return
 		}
@@ -276,7 +280,13 @@ func (p *Plugin) describe(ctx context.Context, i *instance) error {
 	if err != nil {
 		return describeError(err)
 	}
-	return i.learn(p.kind, r)
+	k := p.kind
+	if k == nil { // any will do
+		if k, err = kindNamed(r.GetKind()); err != nil {
+			return nephos.Errorf(nephos.ErrInvalid, "it says that it is a %.40q driver, of which this version knows nothing", r.GetKind())
+		}
+	}
+	return i.learn(k, r)
 }
 
 // stopWithin is how long a stop may take before the process is killed.

@@ -59,7 +59,7 @@ func (v *volumeLiar) Connect(context.Context, string, volume.Connector) (driver.
 func (v *volumeLiar) Attach(context.Context, string, driver.Connection) (driver.Connection, error) {
 	return v.l.conn, nil
 }
-func (v *volumeLiar) Detach(context.Context, string) error { return nil }
+func (v *volumeLiar) Detach(context.Context, string) error       { return nil }
 func (v *volumeLiar) Attached(context.Context) ([]string, error) { return []string{"a", "../b"}, nil }
 
 func (v *volumeLiar) Abilities(context.Context) ([]string, error) {
