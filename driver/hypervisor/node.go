@@ -88,26 +88,21 @@ func (n *Node) Abilities() []string { return slices.Clone(n.abilities) }
 // Close closes the driver. Guests go on running.
 func (n *Node) Close() error { return n.driver.Close() }
 
-// call runs one call of the driver under a deadline, logs and observes it.
-func (n *Node) call(ctx context.Context, name, id string, limit time.Duration, f func(context.Context) error) error {
-	nephos.OutsideTx(ctx, "hypervisor."+name)
-	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
+// call runs one call of the driver under a deadline, if there is one, and logs
+// its failure.
+func (n *Node) call(ctx context.Context, name, id string, limit time.Duration, f func(context.Context) error) (err error) {
+	calls := driver.Calls{
+		Kind: "hypervisor", Type: "Node", Timeout: limit, Clock: n.opts.Clock,
+		Log: slog.New(slog.DiscardHandler), Observe: n.opts.Observe, Intercept: n.intercept,
 	}
-	start := n.opts.Clock.Now()
-	ctx, end := driver.Span(ctx, "hypervisor."+name)
-	err := n.intercepted(ctx, name, id, f)
-	end(err)
-	took := n.opts.Clock.Now().Sub(start)
-	if n.opts.Observe != nil {
-		n.opts.Observe(name, took, err)
+	ctx, end := calls.Begin(ctx, name, limit > 0, id)
+	if err = ctx.Err(); err == nil {
+		err = f(ctx)
 	}
+	end(&err)
 	if err != nil && !errors.Is(err, nephos.ErrNotFound) {
 		n.opts.Log.LogAttrs(ctx, slog.LevelWarn, "hypervisor call failed",
-			slog.String("call", name), slog.String("guest", id),
-			slog.Duration("took", took), slog.String("error", err.Error()))
+			slog.String("call", name), slog.String("guest", id), slog.String("error", err.Error()))
 	}
 	return err
 }
@@ -115,21 +110,6 @@ func (n *Node) call(ctx context.Context, name, id string, limit time.Duration, f
 // Intercept has f asked about every call from now on. It is for whoever composes
 // the node, before it is used.
 func (n *Node) Intercept(f driver.Intercept) { n.intercept = f }
-
-// intercepted makes a call, unless somebody decides otherwise.
-func (n *Node) intercepted(ctx context.Context, name, id string, f func(context.Context) error) error {
-	if n.intercept == nil {
-		return f(ctx)
-	}
-	after, err := n.intercept(ctx, driver.Call{Kind: "hypervisor", Method: name, ID: id})
-	if err == nil {
-		return f(ctx)
-	}
-	if after {
-		_ = f(ctx)
-	}
-	return fmt.Errorf("%s of guest %s: %w", name, id, err)
-}
 
 // change is call for what changes a guest: one at a time for each ID. The
 // deadline starts when it is the call's turn.

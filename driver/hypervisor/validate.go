@@ -147,11 +147,11 @@ func validateDisk(d driver.Disk) error {
 func (i DiskImage) Validate() error {
 	switch {
 	case i.Format != "raw" && i.Format != "qcow2":
-		return fmt.Errorf("Format is %.40q, want raw or qcow2: %w", i.Format, nephos.ErrInvalid)
+		return fmt.Errorf("field Format is %.40q, want raw or qcow2: %w", i.Format, nephos.ErrInvalid)
 	case i.Size < -1:
-		return fmt.Errorf("Size is %d: %w", i.Size, nephos.ErrInvalid)
+		return fmt.Errorf("field Size is %d: %w", i.Size, nephos.ErrInvalid)
 	case i.VirtualSize < 0:
-		return fmt.Errorf("VirtualSize is %d: %w", i.VirtualSize, nephos.ErrInvalid)
+		return fmt.Errorf("field VirtualSize is %d: %w", i.VirtualSize, nephos.ErrInvalid)
 	}
 	return nil
 }
@@ -160,13 +160,13 @@ func (i DiskImage) Validate() error {
 // driver could cache the image.
 func (i ImageSpec) Validate() error {
 	if b, err := hex.DecodeString(i.Digest); err != nil || len(b) != sha512.Size || strings.ToLower(i.Digest) != i.Digest {
-		return fmt.Errorf("Digest %.140q is no SHA-512 in lower-case hex: %w", i.Digest, nephos.ErrInvalid)
+		return fmt.Errorf("field Digest %.140q is no SHA-512 in lower-case hex: %w", i.Digest, nephos.ErrInvalid)
 	}
 	if i.Format != "raw" && i.Format != "qcow2" {
-		return fmt.Errorf("Format is %.40q, want raw or qcow2: %w", i.Format, nephos.ErrInvalid)
+		return fmt.Errorf("field Format is %.40q, want raw or qcow2: %w", i.Format, nephos.ErrInvalid)
 	}
 	if i.Size < -1 {
-		return fmt.Errorf("Size is %d: %w", i.Size, nephos.ErrInvalid)
+		return fmt.Errorf("field Size is %d: %w", i.Size, nephos.ErrInvalid)
 	}
 	return nil
 }

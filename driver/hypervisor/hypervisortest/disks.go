@@ -101,13 +101,12 @@ func (s *suite) export(id, diskID string) (hypervisor.DiskImage, []byte) {
 
 func (s *suite) testExportDisk() {
 	id := s.guest()
-	x := s.d.(hypervisor.DiskExporter)
 	image, data := s.export(id, "root")
 	require.GreaterOrEqual(s.t, image.VirtualSize, s.spec().Disks[0].SizeBytes)
 	_, err := beginning(image, data, 512)
 	require.NoError(s.t, err, "what is exported is whole")
 	s.reopen()
-	x = s.d.(hypervisor.DiskExporter)
+	x := s.d.(hypervisor.DiskExporter)
 	again, _ := s.export(id, "root")
 	require.Equal(s.t, image.VirtualSize, again.VirtualSize)
 
