@@ -10,7 +10,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
-	"github.com/nephos-cloud/nephos/driver/hypervisor/qemu/qmp"
+	"github.com/nephos-cloud/nephos/driver/internal/qmp"
 )
 
 // HotPlug implements hypervisor.HotPlugger.

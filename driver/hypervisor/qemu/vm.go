@@ -9,7 +9,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
-	"github.com/nephos-cloud/nephos/driver/hypervisor/qemu/qmp"
+	"github.com/nephos-cloud/nephos/driver/internal/qmp"
 )
 
 // vm is a guest's process and the connection to it.
