@@ -31,6 +31,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/network"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/faults"
+	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/image"
@@ -94,6 +95,8 @@ type Host struct {
 	Dir        string // for the agent
 	Hypervisor *hypervisor.Node
 	Network    *network.Node
+	// Volumes are the host halves of the pools that have one; see agent.Config.
+	Volumes map[string]*volume.Pool
 }
 
 // External is the external network that a new cloud begins with.
@@ -261,7 +264,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 func (c *Cloud) makeHosts(context.Context) error {
 	for _, h := range c.cfg.Hosts {
 		a, err := agent.New(agent.Config{
-			Host: h.Name, Zone: h.Zone, CloudID: c.cfg.CloudID, Dir: h.Dir, Bus: c.cfg.Bus, Hypervisor: h.Hypervisor, Network: h.Network,
+			Host: h.Name, Zone: h.Zone, CloudID: c.cfg.CloudID, Dir: h.Dir, Bus: c.cfg.Bus, Hypervisor: h.Hypervisor, Network: h.Network, Volumes: h.Volumes,
 			HTTP: &http.Client{Transport: c.Transport()}, Clock: c.cfg.Clock, IDs: c.cfg.IDs,
 			Log: c.cfg.Log.With("host", h.Name), Tracer: c.cfg.Tracer, Crash: c.cfg.Crash,
 		})

@@ -81,6 +81,9 @@ func (c *Cloud) makeHandler(context.Context) error {
 		if c.cfg.Faults != nil {
 			cfg.Around = c.cfg.Faults.Around(name)
 		}
+		if observe := c.cfg.Observe; observe != nil {
+			cfg.Observe = func(r *httpapi.Request, status int) { observe(name, r, status) }
+		}
 		return cfg
 	}
 	apis := map[string]*httpapi.API{

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -92,7 +91,7 @@ func (r *Rule) matchesRequest(service string, req *httpapi.Request) bool {
 	if r.Resource != "" && !slices.Contains(segments, r.Resource) {
 		return false
 	}
-	return r.Action == "" || r.Action == action(req)
+	return r.Action == "" || r.Action == req.Action()
 }
 
 // called is the path of a request as references write it: without version and
@@ -133,23 +132,4 @@ func samePath(pattern, path []string) bool {
 		}
 	}
 	return true
-}
-
-// action is the action that a POST …/action asks for: the body's first name.
-func action(req *httpapi.Request) string {
-	if req.Method != http.MethodPost || !strings.HasSuffix(req.Route(), "/action") {
-		return ""
-	}
-	body, err := req.Raw()
-	if err != nil {
-		return ""
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields) != nil {
-		return ""
-	}
-	for name := range fields {
-		return name
-	}
-	return ""
 }

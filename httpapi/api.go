@@ -55,6 +55,9 @@ type Config struct {
 	// Around, where set, is called in place of every route's handler and calls it as
 	// next. It sees requests whose token, microversion and path are good.
 	Around func(r *Request, next Handler) (*Response, error)
+	// Observe, where set, is told of every request when it has been answered. It
+	// must not block, and not keep the request.
+	Observe func(r *Request, status int)
 	// MaxBody bounds request bodies in bytes; 0 means 1 MiB. Stream routes bound
 	// themselves.
 	MaxBody int64
@@ -439,6 +442,9 @@ func (a *API) finish(r *Request, pattern string, m *routeMetrics, start time.Tim
 	}
 	took := a.cfg.Clock.Now().Sub(start)
 	m.observe(r.Method, r.status, took)
+	if a.cfg.Observe != nil {
+		a.cfg.Observe(r, r.status)
+	}
 	level := slog.LevelInfo
 	if r.status < 400 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		level = slog.LevelDebug

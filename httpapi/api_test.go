@@ -327,3 +327,15 @@ func TestBodyIsBounded(t *testing.T) {
 	a.ServeHTTP(w, r)
 	require.Equal(t, 413, w.Code)
 }
+
+func TestObserveIsToldOfEveryAnswer(t *testing.T) {
+	var seen []string
+	a := New(Config{Service: "compute", Verifier: someTokens, Observe: func(r *Request, status int) {
+		seen = append(seen, fmt.Sprint(r.Route(), " ", r.Action(), " ", status))
+	}})
+	a.Add(Route{Pattern: "POST /things/{id}/action", Handler: echo("act")}, Route{Pattern: "GET /things", Handler: echo("list")})
+	do(a, "GET /things", "")
+	do(a, "POST /things/1/action", `{"os-stop": null}`)
+	do(a, "GET /nothing", "")
+	require.Equal(t, []string{"GET /things  200", "POST /things/{id}/action os-stop 200", "  404"}, seen)
+}

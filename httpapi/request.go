@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -60,8 +61,33 @@ func (r *Request) RequestID() string { return r.requestID }
 // Service returns the API's service type.
 func (r *Request) Service() string { return r.api.cfg.Service }
 
-// Route returns the pattern of the request's route.
-func (r *Request) Route() string { return r.route.Pattern }
+// Route returns the pattern of the request's route; "" where no route takes it.
+func (r *Request) Route() string {
+	if r.route == nil {
+		return ""
+	}
+	return r.route.Pattern
+}
+
+// Action returns the action that a POST to a path ending in /action asks for,
+// which is the first name in its body; "" where there is none.
+func (r *Request) Action() string {
+	if r.Method != http.MethodPost || !strings.HasSuffix(r.Route(), "/action") {
+		return ""
+	}
+	body, err := r.Raw()
+	if err != nil {
+		return ""
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil || len(fields) != 1 {
+		return ""
+	}
+	for name := range fields {
+		return name
+	}
+	return ""
+}
 
 // PathValue returns the value of a wildcard of the route's pattern, "" if it has
 // none of that name.
