@@ -3,7 +3,9 @@ package scheduler_test
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/nephos-cloud/nephos/scheduler"
 )
@@ -111,5 +113,39 @@ func BenchmarkMemory(b *testing.B) {
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/host")
 		runtime.KeepAlive(snap)
+	}
+}
+
+// BenchmarkLatency reports the median and the 99th percentile of single
+// decisions, with the default filters and weighers, while claims go on.
+func BenchmarkLatency(b *testing.B) {
+	for _, n := range []int{1_000, 10_000, 100_000} {
+		snap := fleet(b, n)
+		s, err := scheduler.New(scheduler.Config{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for name, req := range map[string]scheduler.Request{"plain": {ID: "s", Resources: benchRequest().Resources}, "picky": benchRequest()} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				var took []time.Duration
+				for i := 0; b.Loop(); i++ {
+					start := time.Now()
+					d, err := s.Select(snap, req, scheduler.Options{Seed: uint64(i), Alternates: 2})
+					took = append(took, time.Since(start))
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := snap.Claim(d.Choices[0].Host.ID, req.Resources); err != nil {
+						b.Fatal(err)
+					}
+					if err := snap.Release(d.Choices[0].Host.ID, req.Resources); err != nil {
+						b.Fatal(err)
+					}
+				}
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+			})
+		}
 	}
 }

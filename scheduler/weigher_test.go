@@ -176,3 +176,24 @@ func TestCloneIsApart(t *testing.T) {
 	got, _ := c.Get("c")
 	require.Equal(t, "az9", got.Zone)
 }
+
+// Ratios of hosts and aggregates hold from the moment that they are put.
+func TestRatiosChangeLive(t *testing.T) {
+	snap := snapshot(t, host("h"))
+	s := newScheduler(t, scheduler.Config{})
+	fits := func(vcpus int64) bool {
+		_, err := s.Select(snap, scheduler.Request{Resources: scheduler.Resources{scheduler.VCPU: vcpus}}, scheduler.Options{})
+		return err == nil
+	}
+	require.True(t, fits(128))
+	require.NoError(t, snap.Put(host("h", func(h *scheduler.Host) { h.Inventory[scheduler.VCPU] = scheduler.Inventory{Total: 8, Ratio: 2} })))
+	require.True(t, fits(16))
+	require.False(t, fits(17))
+	require.NoError(t, snap.Put(host("h", func(h *scheduler.Host) {
+		h.Aggregates = []scheduler.Aggregate{meta("cpu_allocation_ratio", "4"), meta("cpu_allocation_ratio", "1")}
+	})))
+	require.True(t, fits(8))
+	require.False(t, fits(9))
+	require.NoError(t, snap.Put(host("h")))
+	require.True(t, fits(128))
+}
