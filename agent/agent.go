@@ -32,6 +32,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/network"
+	"github.com/nephos-cloud/nephos/driver/volume"
 )
 
 const askTimeout = 10 * time.Second
@@ -46,7 +47,11 @@ type Config struct {
 	Bus        bus.Bus
 	Hypervisor *hypervisor.Node
 	Network    *network.Node
-	HTTP       *http.Client // fetches images; nil: http.DefaultClient
+	// Volumes are the host halves of storage pools, by the type of the connections
+	// that they make usable on this host; connections of other types are left to
+	// the hypervisor.
+	Volumes map[string]*volume.Pool
+	HTTP    *http.Client // fetches images; nil: http.DefaultClient
 
 	Clock   nephos.Clock
 	IDs     nephos.IDs

@@ -26,6 +26,7 @@ import (
 	fakehv "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
 	"github.com/nephos-cloud/nephos/driver/network"
 	fakenet "github.com/nephos-cloud/nephos/driver/network/fake"
+	"github.com/nephos-cloud/nephos/driver/volume"
 )
 
 // host is one host under test, whose agent can be killed and started again.
@@ -41,6 +42,7 @@ type host struct {
 	dir   string
 	agent *agent.Agent
 	http  *http.Client
+	pools map[string]*volume.Pool
 	crash nephos.CrashPoint
 }
 
@@ -106,7 +108,7 @@ func (h *host) start() {
 	netNode, err := network.NewNode(h.t.Context(), nd, network.NodeOptions{})
 	require.NoError(h.t, err)
 	h.agent, err = agent.New(agent.Config{
-		Host: "host-1", CloudID: "cloud", Dir: h.dir, Bus: h.bus, Hypervisor: node, Network: netNode, HTTP: h.http, Crash: h.crash,
+		Host: "host-1", CloudID: "cloud", Dir: h.dir, Bus: h.bus, Hypervisor: node, Network: netNode, HTTP: h.http, Volumes: h.pools, Crash: h.crash,
 	})
 	require.NoError(h.t, err)
 	h.settle()

@@ -144,6 +144,9 @@ func (a *Agent) carryServer(ctx context.Context, d driver.Object, o *object) (st
 		if err := a.cfg.Hypervisor.Destroy(ctx, d.ID); err != nil {
 			return "", err
 		}
+		if err := a.detachVolumes(ctx, d.ID, nil); err != nil {
+			return "", err
+		}
 		return "", os.RemoveAll(a.serverDir(d.ID))
 	}
 	s, err := a.decodeServer(d, o)
@@ -166,6 +169,9 @@ func (a *Agent) carryServer(ctx context.Context, d driver.Object, o *object) (st
 	if err := a.prepareDisks(ctx, d.ID, &s, &spec, o); err != nil {
 		return "", err
 	}
+	if err := a.attachVolumes(ctx, d.ID, spec.Disks); err != nil {
+		return "", err
+	}
 	if spec.NICs, err = a.cards(s.Ports); err != nil {
 		return "", err
 	}
@@ -182,6 +188,9 @@ func (a *Agent) carryServer(ctx context.Context, d driver.Object, o *object) (st
 		return "", err
 	}
 	a.reach(o, "defined")
+	if err := a.detachVolumes(ctx, d.ID, spec.Disks); err != nil {
+		return "", err
+	}
 	boot := a.bootID(ctx)
 	if done < s.Generation || rebooted(guest, boot) {
 		if err := a.power(ctx, d.ID, s, done); err != nil {
