@@ -86,7 +86,7 @@ func (s *Service) request(ctx context.Context, row *serverRow) (scheduler.Reques
 	req := scheduler.Request{
 		ID: row.ID, ProjectID: row.ProjectID, Resources: resources, Count: 1, Zone: w.Zone, ForcedHost: w.ForcedHost,
 		ForcedNode: w.ForcedNode, RequestedHost: w.RequestedHost, RequestedNode: w.RequestedNode, IgnoreHosts: row.Tried,
-		FlavorName: row.Flavor.Name, ExtraSpecs: row.Flavor.ExtraSpecs, ImageProperties: row.Image.Properties, Hints: w.Hints,
+		FlavorName: row.Flavor.Name, ExtraSpecs: row.Flavor.ExtraSpecs, ImageID: row.ImageID, ImageProperties: row.Image.Properties, Hints: w.Hints,
 	}
 	var others []string
 	for _, hint := range []string{"same_host", "different_host"} {
