@@ -85,7 +85,10 @@ type Config struct {
 	Crash   nephos.CrashPoint
 	// Faults, where set, makes the cloud fail on purpose, as its rules say, and
 	// mounts their API for admins at /faults.
-	Faults  *faults.Set
+	Faults *faults.Set
+	// Observe, where set, is told of every request to an API, by its mount's name,
+	// when it has been answered. It must not block, and not keep the request.
+	Observe func(api string, r *httpapi.Request, status int)
 	Workers int // of the queue; 0: reconcile's default
 }
 

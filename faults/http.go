@@ -91,7 +91,7 @@ func (r *Rule) matchesRequest(service string, req *httpapi.Request) bool {
 	if r.Resource != "" && !slices.Contains(segments, r.Resource) {
 		return false
 	}
-	return r.Action == "" || r.Action == req.Action()
+	return r.Action == "" || r.Action == req.ActionName()
 }
 
 // called is the path of a request as references write it: without version and

@@ -331,7 +331,7 @@ func TestBodyIsBounded(t *testing.T) {
 func TestObserveIsToldOfEveryAnswer(t *testing.T) {
 	var seen []string
 	a := New(Config{Service: "compute", Verifier: someTokens, Observe: func(r *Request, status int) {
-		seen = append(seen, fmt.Sprint(r.Route(), " ", r.Action(), " ", status))
+		seen = append(seen, fmt.Sprint(r.Route(), " ", r.ActionName(), " ", status))
 	}})
 	a.Add(Route{Pattern: "POST /things/{id}/action", Handler: echo("act")}, Route{Pattern: "GET /things", Handler: echo("list")})
 	do(a, "GET /things", "")

@@ -69,9 +69,9 @@ func (r *Request) Route() string {
 	return r.route.Pattern
 }
 
-// Action returns the action that a POST to a path ending in /action asks for,
+// ActionName returns the action that a POST to a path ending in /action asks for,
 // which is the first name in its body; "" where there is none.
-func (r *Request) Action() string {
+func (r *Request) ActionName() string {
 	if r.Method != http.MethodPost || !strings.HasSuffix(r.Route(), "/action") {
 		return ""
 	}
