@@ -13,18 +13,21 @@
 //	    {"name": "CoolWeigher", "cel": "-host.metrics['temperature']", "multiplier": 2}
 //	  ],
 //	  "host_subset_size": 3,
-//	  "pci_aliases": [{"name": "gpu", "devices": [{"vendor_id": "10de", "product_id": "1eb8"}]}]
+//	  "pci_aliases": [{"name": "gpu", "devices": [{"vendor_id": "10de", "product_id": "1eb8"}]}],
+//	  "extensions": [{"name": "AcmeFilter", "path": "/usr/lib/nephos/acme", "sha256": "…", "timeout": "500ms"}]
 //	}
 //
 // All is optional. Filters and weighers that are given replace those of the
 // preset; the names are Nova's, and [scheduler.FilterNames] and
 // [scheduler.WeigherNames] list them. An entry with "cel" is an expression; see
-// package scheduler/cel. A file with anything wrong is refused whole, with an
-// error that names the entry.
+// package scheduler/cel. An extension is a program; see package
+// scheduler/extension: it is the last filter, the last weigher, or both. A file
+// with anything wrong is refused whole, with an error that names the entry.
 package config
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,10 +35,12 @@ import (
 	"math"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/cel"
+	"github.com/nephos-cloud/nephos/scheduler/extension"
 )
 
 // maxBytes bounds a configuration.
@@ -48,7 +53,26 @@ type File struct {
 	Weighers       []Weigher  `json:"weighers"`
 	HostSubsetSize int        `json:"host_subset_size"`
 	PCIAliases     []PCIAlias `json:"pci_aliases"`
+
+	Extensions []Extension `json:"extensions"`
 }
+
+// Extension is a program that filters or weighs.
+type Extension struct {
+	Name   string   `json:"name"`
+	Path   string   `json:"path"`
+	Args   []string `json:"args"`
+	Env    []string `json:"env"`
+	SHA256 string   `json:"sha256"`
+	// Timeout bounds its part of one decision, as "500ms"; empty means 2 seconds.
+	Timeout string `json:"timeout"`
+	// Multiplier is its influence as a weigher; nil means 1.
+	Multiplier *float64 `json:"multiplier"`
+}
+
+// Opener starts an extension. It outlives the context, and whoever gave the
+// Opener ends it.
+type Opener func(ctx context.Context, e Extension) (extension.Extension, error)
 
 // Filter is one filter: a name alone, or an object.
 type Filter struct {
@@ -128,30 +152,105 @@ func strict(b []byte, into any) error {
 	return nil
 }
 
-// Parse reads a configuration. It fails with nephos.ErrInvalid, saying what is
-// wrong where.
+// Parse reads a configuration without extensions. It fails with
+// nephos.ErrInvalid, saying what is wrong where.
 func Parse(text []byte) (scheduler.Config, error) {
-	var f File
-	if len(text) > maxBytes {
-		return scheduler.Config{}, nephos.Errorf(nephos.ErrInvalid, "reading the scheduler's configuration: it is larger than %d bytes", maxBytes)
-	}
-	if err := strict(text, &f); err != nil {
-		return scheduler.Config{}, nephos.Errorf(nephos.ErrInvalid, "reading the scheduler's configuration: %v", err)
+	f, err := read(text)
+	if err != nil {
+		return scheduler.Config{}, err
 	}
 	return f.Config()
 }
 
-// Load reads a configuration and makes the scheduler.
+func read(text []byte) (File, error) {
+	var f File
+	if len(text) > maxBytes {
+		return File{}, nephos.Errorf(nephos.ErrInvalid, "reading the scheduler's configuration: it is larger than %d bytes", maxBytes)
+	}
+	if err := strict(text, &f); err != nil {
+		return File{}, nephos.Errorf(nephos.ErrInvalid, "reading the scheduler's configuration: %v", err)
+	}
+	return f, nil
+}
+
+// Load reads a configuration without extensions and makes the scheduler.
 func Load(text []byte) (*scheduler.Scheduler, error) {
-	c, err := Parse(text)
+	return Open(context.Background(), text, nil)
+}
+
+// Open reads a configuration, starts its extensions through open, and makes the
+// scheduler. It fails as Parse does, and if an extension does not start. What was
+// started by then is left to whoever gave open.
+func Open(ctx context.Context, text []byte, open Opener) (*scheduler.Scheduler, error) {
+	f, err := read(text)
 	if err != nil {
 		return nil, err
 	}
-	return scheduler.New(c)
+	extensions := f.Extensions
+	f.Extensions = nil
+	c, err := f.Config() // what is wrong with the rest is found before anything starts
+	if err != nil {
+		return nil, err
+	}
+	for i, e := range extensions {
+		if err := e.add(ctx, &c, open); err != nil {
+			return nil, fmt.Errorf("reading the scheduler's configuration: extensions[%d]: %w", i, err)
+		}
+	}
+	s, err := scheduler.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("reading the scheduler's configuration: %w", err)
+	}
+	return s, nil
 }
 
-// Config makes the parts of a scheduler.
+// add starts the extension and adds it to the parts.
+func (e Extension) add(ctx context.Context, c *scheduler.Config, open Opener) error {
+	o := extension.Options{Name: e.Name}
+	if e.Timeout != "" {
+		var err error
+		if o.Timeout, err = time.ParseDuration(e.Timeout); err != nil || o.Timeout <= 0 || o.Timeout > time.Minute {
+			return nephos.Errorf(nephos.ErrInvalid, "timeout %.40q is no duration of up to a minute, such as 500ms", e.Timeout).WithField("timeout")
+		}
+	}
+	multiplier := 1.0
+	if e.Multiplier != nil {
+		multiplier = *e.Multiplier
+	}
+	switch {
+	case e.Name == "" || e.Path == "":
+		return nephos.Errorf(nephos.ErrInvalid, "it needs a name and a path").WithField("name")
+	case open == nil:
+		return nephos.Errorf(nephos.ErrInvalid, "%s: no programs can be started here", e.Name).WithField("extensions")
+	}
+	ext, err := open(ctx, e)
+	if err != nil {
+		return err
+	}
+	p, err := extension.Open(ctx, ext, o)
+	if err != nil {
+		return err
+	}
+	if p.Filter != nil {
+		if c.Filters == nil {
+			c.Filters = scheduler.DefaultFilters()
+		}
+		c.Filters = append(c.Filters, p.Filter)
+	}
+	if p.Weigher != nil {
+		if c.Weighers == nil {
+			c.Weighers = scheduler.DefaultWeighers()
+		}
+		c.Weighers = append(c.Weighers, scheduler.WeigherConfig{Weigher: p.Weigher, Multiplier: multiplier})
+	}
+	return nil
+}
+
+// Config makes the parts of a scheduler. Extensions take [Open].
 func (f File) Config() (scheduler.Config, error) {
+	if len(f.Extensions) > 0 {
+		return scheduler.Config{}, nephos.Errorf(nephos.ErrInvalid, "reading the scheduler's configuration: extensions are programs, and none can be started here").WithField("extensions")
+	}
 	if f.Preset == "" {
 		f.Preset = scheduler.PresetFilter
 	}

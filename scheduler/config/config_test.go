@@ -1,7 +1,10 @@
 package config_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +12,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/config"
+	"github.com/nephos-cloud/nephos/scheduler/extension"
 )
 
 func names(c scheduler.Config) (filters []string, weighers map[string]float64) {
@@ -75,6 +79,43 @@ func TestWhatIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, nephos.ErrInvalid, text)
 		require.ErrorContains(t, err, "reading the scheduler's configuration: ", text)
 		require.ErrorContains(t, err, why, text)
+	}
+}
+
+// picky lets no host pass.
+type picky struct{}
+
+func (picky) Ready(context.Context) error { return nil }
+
+func (picky) Judge(_ context.Context, _ extension.Request, hosts []extension.Host) ([]scheduler.Verdict, error) {
+	return slices.Repeat([]scheduler.Verdict{{Reason: "unloved"}}, len(hosts)), nil
+}
+
+func TestExtensions(t *testing.T) {
+	const text = `{"filters": ["AvailabilityZoneFilter"], "extensions": [{"name": "Picky", "path": "/usr/lib/picky", "args": ["-x"], "timeout": "500ms"}]}`
+	s, err := config.Open(t.Context(), []byte(text), func(_ context.Context, e config.Extension) (extension.Extension, error) {
+		require.Equal(t, "/usr/lib/picky", e.Path)
+		require.Equal(t, []string{"-x"}, e.Args)
+		return picky{}, nil
+	})
+	require.NoError(t, err)
+	snap := scheduler.NewSnapshot(scheduler.SnapshotConfig{})
+	require.NoError(t, snap.Put(scheduler.Host{ID: "h", Up: true, Enabled: true}))
+	_, err = s.Select(snap, scheduler.Request{}, scheduler.Options{})
+	require.ErrorContains(t, err, "1 unloved")
+
+	_, err = config.Load([]byte(text))
+	require.ErrorIs(t, err, nephos.ErrInvalid)
+	_, err = config.Parse([]byte(text))
+	require.ErrorIs(t, err, nephos.ErrInvalid)
+	fails := func(context.Context, config.Extension) (extension.Extension, error) {
+		return nil, errors.New("no such program")
+	}
+	_, err = config.Open(t.Context(), []byte(text), fails)
+	require.ErrorContains(t, err, "extensions[0]: no such program")
+	for _, bad := range []string{`{"name": "X"}`, `{"path": "/x"}`, `{"name": "X", "path": "/x", "timeout": "long"}`, `{"name": "X", "path": "/x", "timeout": "2h"}`} {
+		_, err = config.Open(t.Context(), []byte(`{"extensions": [`+bad+`]}`), fails)
+		require.ErrorIs(t, err, nephos.ErrInvalid, bad)
 	}
 }
 
