@@ -106,6 +106,9 @@ func Console(ctx context.Context, conn net.Conn) *Stream {
 
 // Read implements io.Reader.
 func (s *Stream) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil { // though all of it may have come already
+		return 0, err
+	}
 	n, err := s.r.Read(p)
 	if err != nil && err != io.EOF && s.ctx.Err() != nil {
 		err = s.ctx.Err()
