@@ -71,7 +71,7 @@ func (s *Store) Schedule(ctx context.Context, req scheduler.Request, o Options, 
 			return scheduler.Decision{}, err
 		}
 		before := s.roomGiven()
-		d, err := s.sched.Select(s.snap, j.request(), scheduler.Options{Seed: o.Seed, Alternates: o.Alternates, Samples: samples})
+		d, err := s.choose(j.request(), scheduler.Options{Seed: o.Seed, Alternates: o.Alternates, Samples: samples})
 		if errors.Is(err, nephos.ErrNoCapacity) && !reread {
 			s.reread()
 			reread = true

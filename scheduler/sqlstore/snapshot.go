@@ -93,7 +93,7 @@ func (s *Store) settle(h *host) {
 	if h.waiting > 0 {
 		used = used.Add(h.pending)
 	}
-	err := s.snap.SetUsage(h.ref.ID, scheduler.Usage{
+	err := s.changes.SetUsage(h.ref.ID, scheduler.Usage{
 		Used: used, NumInstances: h.consumers + h.waiting, NumIOOps: h.numIOOps, FailedBuilds: h.failed,
 	})
 	if err != nil {
@@ -107,7 +107,7 @@ func (s *Store) reserve(id string, want scheduler.Resources) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.hosts[id]
-	if h == nil || s.snap.Claim(id, want) != nil {
+	if h == nil || s.changes.Claim(id, want) != nil {
 		return false
 	}
 	h.pending, h.waiting = h.pending.Add(want), h.waiting+1
@@ -430,16 +430,16 @@ func (s *Store) putSnapshot(h scheduler.Host, text string, f found) {
 		known = &host{uuid: f.ProviderUUID, generation: -1, created: f.CreatedAt}
 	}
 	if !known.created.Equal(f.CreatedAt) { // removed and put again
-		s.snap.Remove(h.ID)
+		s.changes.Remove(h.ID)
 		known.created, known.put, known.generation = f.CreatedAt, 0, -1
 	}
 	if h.Generation < known.put {
 		return
 	}
-	err := s.snap.Put(h)
+	err := s.changes.Put(h)
 	if known.unfit = err != nil; known.unfit {
 		s.cfg.Log.Error("nothing is scheduled to a host that is out of bounds", "host", h.ID, "error", err)
-		s.snap.Remove(h.ID)
+		s.changes.Remove(h.ID)
 	}
 	s.hosts[h.ID], s.byUUID[f.ProviderUUID] = known, h.ID
 	known.put, known.text, known.revision, known.shape = h.Generation, text, f.Revision, f.Shape
@@ -489,7 +489,7 @@ func (s *Store) forget(ctx context.Context, db bun.IDB) error {
 	defer s.mu.Unlock()
 	for id, h := range s.hosts {
 		if !there[id] {
-			s.snap.Remove(id)
+			s.changes.Remove(id)
 			delete(s.hosts, id)
 			delete(s.byUUID, h.uuid)
 		}

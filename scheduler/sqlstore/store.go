@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"embed"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/scheduler/trace"
 	"github.com/nephos-cloud/nephos/store"
 )
 
@@ -29,6 +31,11 @@ type Config struct {
 	// Ratios are the allocation ratios of classes for which a host gives none;
 	// nil means [scheduler.DefaultRatios].
 	Ratios map[string]float64
+	// Record, where set, gets what the scheduler sees and decides, as lines of the
+	// format of package trace that scheduler/lab can replay. Each is one call of
+	// Write; an error ends the recording and nothing else. Decisions fall one
+	// after the other meanwhile.
+	Record io.Writer
 	// Explanations is how many explanations of decisions are kept; 0 means
 	// 10,000, negative none.
 	Explanations int
@@ -40,6 +47,9 @@ type Store struct {
 	cfg   Config
 	sched *scheduler.Scheduler
 	snap  *scheduler.Snapshot
+	// changes is the snapshot, or what records its changes too.
+	changes  changes
+	recorder *trace.Recorder // nil: nothing is recorded
 
 	wake <-chan struct{}
 	stop func()
@@ -65,6 +75,22 @@ type Store struct {
 	canopy canopy // the providers, as allocation candidates see them
 
 	claims [64]sync.Mutex // PostgreSQL: queues for hosts
+}
+
+// changes are the ways to change a snapshot.
+type changes interface {
+	Put(h scheduler.Host) error
+	Remove(id string) bool
+	Claim(id string, want scheduler.Resources) error
+	SetUsage(id string, u scheduler.Usage) error
+}
+
+// choose decides on the snapshot.
+func (s *Store) choose(req scheduler.Request, o scheduler.Options) (scheduler.Decision, error) {
+	if s.recorder != nil {
+		return s.recorder.Select(s.sched, req, o)
+	}
+	return s.sched.Select(s.snap, req, o)
 }
 
 // New returns a store of claims.
@@ -99,6 +125,11 @@ func New(cfg Config) (*Store, error) {
 		hosts:  map[string]*host{},
 		byUUID: map[string]string{},
 		canopy: canopy{dirty: map[string]bool{}, use: map[string][]useChange{}},
+	}
+	s.changes = s.snap
+	if cfg.Record != nil {
+		s.recorder = trace.NewRecorder(cfg.Record, s.snap, cfg.Ratios, cfg.Clock)
+		s.changes = s.recorder
 	}
 	s.wake, s.stop = cfg.Store.Watch(Topic)
 	return s, nil
