@@ -121,10 +121,11 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("-external: %w", err)
 	}
-	chooser, err := openScheduler(c.scheduler)
+	chooser, programs, err := openScheduler(ctx, c.scheduler, log)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, programs.close()) }()
 	cl, err := cloud.New(ctx, cloud.Config{
 		Store: db, Blobs: held.images[0], MoreBlobs: held.images[1:], Volumes: held.volumes[0], MoreVolumes: held.volumes[1:],
 		Hosts: hosts, CloudID: cloudID,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,17 +10,20 @@ import (
 )
 
 func TestASchedulerOfAFile(t *testing.T) {
-	s, err := openScheduler("")
+	s, _, err := openScheduler(t.Context(), "", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.Nil(t, s)
 	file := filepath.Join(t.TempDir(), "scheduler.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"filters": [{"name": "Idle", "cel": "host.num_io_ops < 3"}]}`), 0o600))
-	s, err = openScheduler(file)
+	s, _, err = openScheduler(t.Context(), file, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.NotNil(t, s)
 	require.NoError(t, os.WriteFile(file, []byte(`{"filters": ["NoSuchFilter"]}`), 0o600))
-	_, err = openScheduler(file)
+	_, _, err = openScheduler(t.Context(), file, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "NoSuchFilter")
-	_, err = openScheduler("/nowhere")
+	require.NoError(t, os.WriteFile(file, []byte(`{"extensions": [{"name": "Acme", "path": "/no/such/program"}]}`), 0o600))
+	_, _, err = openScheduler(t.Context(), file, slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "extensions[0]")
+	_, _, err = openScheduler(t.Context(), "/nowhere", slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "-scheduler")
 }
