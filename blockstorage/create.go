@@ -77,6 +77,9 @@ func (s *Service) createVolume(ctx context.Context, spec VolumeSpec, ownerKey *s
 		if t.ExtraSpecs["multiattach"] == "<is> True" {
 			return nephos.Errorf(nephos.ErrInvalid, "Invalid volume type: %s has multiattach set, which the pool does not offer", t.Name).WithField("volume_type")
 		}
+		if err := refuseEncrypted(ctx, tx, t); err != nil {
+			return err
+		}
 		if row.Zone = cmp.Or(row.Zone, s.cfg.Zone); row.Zone != s.cfg.Zone {
 			return nephos.Errorf(nephos.ErrInvalid, "Availability zone '%s' is invalid.", clip(row.Zone)).WithField("availability_zone")
 		}

@@ -352,7 +352,7 @@ func (s *Service) DeleteType(ctx context.Context, id string) error {
 			}
 			return err
 		}
-		for _, q := range []string{"DELETE FROM blockstorage_type_access WHERE type_id = ?", "DELETE FROM blockstorage_types WHERE id = ?"} {
+		for _, q := range []string{"DELETE FROM blockstorage_type_access WHERE type_id = ?", "DELETE FROM blockstorage_type_encryption WHERE type_id = ?", "DELETE FROM blockstorage_types WHERE id = ?"} {
 			if _, err := tx.NewRaw(q, id).Exec(ctx); err != nil {
 				return err
 			}

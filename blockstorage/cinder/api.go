@@ -17,6 +17,7 @@ type Config struct {
 	Snapshots   blockstorage.Snapshots
 	Attachments blockstorage.Attachments
 	Types       blockstorage.Types
+	Encryption  blockstorage.TypeEncryptions
 	Quotas      blockstorage.Quotas
 	Backends    blockstorage.Backends
 
@@ -40,6 +41,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[blockstorage.Snapshots](&cfg.Snapshots, s)
 		orElse[blockstorage.Attachments](&cfg.Attachments, s)
 		orElse[blockstorage.Types](&cfg.Types, s)
+		orElse[blockstorage.TypeEncryptions](&cfg.Encryption, s)
 		orElse[blockstorage.Quotas](&cfg.Quotas, s)
 		orElse[blockstorage.Backends](&cfg.Backends, s)
 	}
@@ -49,7 +51,7 @@ func New(cfg Config) *httpapi.API {
 	h := httpapi.New(cfg.HTTP)
 	for _, routes := range [][]httpapi.Route{
 		a.versionRoutes(), a.volumeRoutes(), a.actionRoutes(), a.metadataRoutes(), a.snapshotRoutes(), a.attachmentRoutes(),
-		a.typeRoutes(), a.quotaRoutes(), a.backendRoutes(), a.extensionRoutes(),
+		a.typeRoutes(), a.typeEncryptionRoutes(), a.quotaRoutes(), a.backendRoutes(), a.extensionRoutes(),
 	} {
 		h.Add(routes...)
 	}

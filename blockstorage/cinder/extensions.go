@@ -11,6 +11,7 @@ func extensions() []object {
 	for _, e := range [][4]string{
 		{"os-admin-actions", "AdminActions", "Enable admin actions.", "2012-08-25T00:00:00+00:00"},
 		{"os-availability-zone", "AvailabilityZones", "Describe Availability Zones.", "2013-06-27T00:00:00+00:00"},
+		{"encryption", "VolumeTypeEncryption", "Encryption support for volume types.", "2013-07-01T00:00:00+00:00"},
 		{"os-extended-services", "ExtendedServices", "Extended services support.", "2014-01-10T00:00:00-00:00"},
 		{"os-extended-snapshot-attributes", "ExtendedSnapshotAttributes", "Extended SnapshotAttributes support.", "2012-06-19T00:00:00+00:00"},
 		{"os-hosts", "Hosts", "Admin-only host administration.", "2011-06-29T00:00:00+00:00"},
