@@ -20,7 +20,8 @@ import (
 // At every moment exactly one side may run the guest. Before completion it is
 // the source's, and whatever fails, or is aborted, leaves it running there.
 // After completion it is the destination's: an ordinary guest with the spec that
-// it was prepared with, running, or paused if it was. The source then holds a
+// it was prepared with, running, or paused if it was; it may be told as Incoming
+// for a moment more, while it unpacks. The source then holds a
 // stopped guest that remembers that it has left: Start and Reboot on it are
 // ErrConflict, its disks of other connections are let go, and only Destroy ends
 // it (or a new PrepareMigration, when the guest comes back).

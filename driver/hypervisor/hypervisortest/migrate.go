@@ -109,8 +109,13 @@ func (s *suite) testLiveMigrate() {
 	require.NoError(s.t, src().Migrate(s.ctx(), id, target, hypervisor.MigrateOptions{}), "it is done")
 	require.ErrorIs(s.t, src().AbortMigration(s.ctx(), id), nephos.ErrConflict)
 
-	after, err := dest.Get(s.ctx(), id)
-	require.NoError(s.t, err)
+	var after hypervisor.Guest
+	require.Eventually(s.t, func() bool { // it is there, and may still unpack
+		var err error
+		after, err = dest.Get(s.ctx(), id)
+		require.NoError(s.t, err)
+		return after.State != hypervisor.Incoming
+	}, s.o.Wait, 20*time.Millisecond, "guest %s does not arrive", id)
 	require.Equal(s.t, hypervisor.Running, after.State)
 	require.Equal(s.t, before.Labels, after.Labels)
 	require.Equal(s.t, hypervisor.Stopped, s.get(id).State, "it runs on one side only")
@@ -118,7 +123,7 @@ func (s *suite) testLiveMigrate() {
 	s.reopen()
 	require.ErrorIs(s.t, s.d.Start(s.ctx(), id), nephos.ErrConflict, "it has left, and the driver remembers")
 	require.NoError(s.t, s.d.Destroy(s.ctx(), id))
-	_, err = src().Migration(s.ctx(), id)
+	_, err := src().Migration(s.ctx(), id)
 	require.ErrorIs(s.t, err, nephos.ErrNotFound)
 
 	after, err = dest.Get(s.ctx(), id)

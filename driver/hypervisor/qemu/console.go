@@ -15,6 +15,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/internal/qmp"
 )
 
 // A console log is cut when it has grown past maxLog; the last keepLog bytes
@@ -153,7 +154,7 @@ func (d *Driver) console(ctx context.Context, id string, kind hypervisor.Console
 	}
 	switch kind {
 	case hypervisor.Serial:
-		conn, err := dial(ctx, g.dir, "vm.ser")
+		conn, err := qmp.Dial(ctx, g.dir, "vm.ser")
 		if err != nil {
 			return nil, err
 		}

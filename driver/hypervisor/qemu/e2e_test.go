@@ -140,3 +140,28 @@ func TestSuite(t *testing.T) {
 		},
 	})
 }
+
+func TestLiveMigration(t *testing.T) {
+	e2e(t)
+	t.Cleanup(func() { goleak.VerifyNone(t, goleak.IgnoreCurrent()) })
+	disk := filepath.Join(t.TempDir(), "shared.raw")
+	require.NoError(t, os.WriteFile(disk, append(serialSector(), make([]byte, 1<<20-512)...), 0o666))
+	host := func(dir string) func(t drivertest.T) hypervisor.Driver {
+		return func(t drivertest.T) hypervisor.Driver {
+			d, err := qemu.Open(t.Context(), qemu.Config{CloudID: "test", Dir: dir, UID: 65534, GID: 65534, Accel: "tcg"})
+			require.NoError(t, err)
+			return d
+		}
+	}
+	source, dest := filepath.Join(t.TempDir(), "source"), filepath.Join(t.TempDir(), "dest")
+	for _, test := range hypervisortest.Tests(host(source), hypervisortest.Options{
+		CloudID: "test", Peer: host(dest), PeerAddress: "127.0.0.1",
+		Spec: func(_ drivertest.T, s *hypervisor.Spec) {
+			s.Disks[0] = driver.Disk{ID: "root", Source: driver.Connection{Type: "file", Path: disk}, Format: "raw"}
+		},
+	}) {
+		if test.Name == "LiveMigrate" || test.Name == "AbortMigration" {
+			t.Run(test.Name, func(t *testing.T) { test.Run(t) })
+		}
+	}
+}

@@ -81,6 +81,9 @@ func (d *Driver) alone(ctx context.Context, g *guest, f func(*guest) error) erro
 
 // state tells what a guest is doing. The caller holds Driver.mu.
 func (g *guest) state() hypervisor.State {
+	if m := g.rec.Move; m != nil && m.Incoming && (g.vm == nil || g.vm.status == "inmigrate" || g.vm.status == "") {
+		return hypervisor.Incoming
+	}
 	if g.vm != nil {
 		return g.vm.state()
 	}

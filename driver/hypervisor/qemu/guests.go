@@ -68,6 +68,12 @@ func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (er
 	if err != nil {
 		return err
 	}
+	if m := old.Move; m != nil && m.Incoming {
+		if v == nil || status == "inmigrate" {
+			return fmt.Errorf("it waits for its memory from another host: %w", nephos.ErrConflict)
+		}
+		old.Move = nil // it has arrived
+	}
 	fresh := old.ID == ""
 	if !fresh && old.Spec.CloudID != spec.CloudID {
 		return fmt.Errorf("it belongs to another cloud: %w", nephos.ErrConflict)
@@ -87,7 +93,7 @@ func (d *Driver) ensure(ctx context.Context, g *guest, spec hypervisor.Spec) (er
 	}()
 	rec := record{
 		ID: g.id, Spec: withoutSecrets(spec), Made: maps.Clone(old.Made),
-		Sizes: maps.Clone(old.Sizes), Rescue: old.Rescue,
+		Sizes: maps.Clone(old.Sizes), Rescue: old.Rescue, Move: old.Move,
 	}
 	rec.Slots = assignSlots(old.Slots, rec.running().Spec)
 	maps.DeleteFunc(rec.Sizes, func(id string, _ int64) bool { return !hasDisk(spec.Disks, id) })

@@ -34,6 +34,9 @@ func (d *Driver) launch(ctx context.Context, g *guest, incoming bool) (*vm, erro
 	if err := d.prepare(&c, g, rec); err != nil {
 		return nil, err
 	}
+	if rec.Move != nil && rec.Move.Incoming { // it goes on by itself once it is here
+		c.args = slices.DeleteFunc(c.args, func(arg string) bool { return arg == "-S" })
+	}
 	says, err := os.OpenFile(filepath.Join(g.dir, "qemu.log"), os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,9 @@ func (d *Driver) Start(ctx context.Context, id string) error {
 }
 
 func (d *Driver) start(ctx context.Context, g *guest) error {
+	if err := d.stays(ctx, g); err != nil {
+		return err
+	}
 	v, status := d.now(g)
 	switch {
 	case v == nil:

@@ -28,6 +28,7 @@ type record struct {
 	Sizes  map[string]int64         `json:",omitempty"`
 	Limits map[string]driver.Limits `json:",omitempty"`
 	Rescue *driver.Disk             `json:",omitempty"`
+	Move   *move                    `json:",omitempty"`
 }
 
 // madeDisk is a local disk's origin.

@@ -1,7 +1,6 @@
 package qemu
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -36,21 +35,6 @@ func listen(dir, name string) (*os.File, error) {
 		return nil, fmt.Errorf("listen on %s: %w", name, err)
 	}
 	return f, nil
-}
-
-// dial connects to a unix socket in a directory of any length.
-func dial(ctx context.Context, dir, name string) (*net.UnixConn, error) {
-	at, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer at.Close()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", short(at, name))
-	if err != nil {
-		return nil, err
-	}
-	return conn.(*net.UnixConn), nil
 }
 
 // short names a file by its directory's descriptor: addresses of unix sockets

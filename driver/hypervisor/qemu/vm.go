@@ -78,7 +78,7 @@ func (d *Driver) adopt(ctx context.Context, g *guest, p *process, starting bool)
 func (v *vm) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, err := dial(ctx, v.g.dir, "vm.qmp")
+	conn, err := qmp.Dial(ctx, v.g.dir, "vm.qmp")
 	if err != nil {
 		return err
 	}
