@@ -103,6 +103,7 @@ type Cloud struct {
 	mu     sync.Mutex // held by whoever drives the cloud
 	baseMu sync.Mutex
 	base   inventory
+	schema []table
 
 	fails   int
 	cancel  context.CancelFunc // not nil while the cloud is live

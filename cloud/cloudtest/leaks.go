@@ -151,8 +151,17 @@ type table struct {
 	deleted, named bool
 }
 
-// tables reads the schema.
-func (c *Cloud) tables(t testing.TB) (found []table) {
+// tables reads the schema, once.
+func (c *Cloud) tables(t testing.TB) []table {
+	c.baseMu.Lock()
+	defer c.baseMu.Unlock()
+	if c.schema == nil {
+		c.schema = c.readSchema(t)
+	}
+	return c.schema
+}
+
+func (c *Cloud) readSchema(t testing.TB) (found []table) {
 	query := "SELECT m.name, p.name, p.pk FROM sqlite_master AS m, pragma_table_info(m.name) AS p WHERE m.type = 'table' ORDER BY m.name, p.cid"
 	if c.Store.Postgres() {
 		query = `SELECT c.table_name, c.column_name, (SELECT count(*) FROM information_schema.key_column_usage k JOIN information_schema.table_constraints n
