@@ -65,7 +65,7 @@ func (p *Plugin) start(ctx context.Context) (_ *instance, err error) {
 		return nil, err
 	}
 	r := &runner{plugin: p, instance: i, ctx: ctx}
-	i.client = goplugin.NewClient(&goplugin.ClientConfig{
+	r.config = &goplugin.ClientConfig{
 		HandshakeConfig:  handshake,
 		VersionedPlugins: map[int]goplugin.PluginSet{ContractVersion: {pluginName: &glue{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC}, AutoMTLS: true, SkipHostEnv: true,
@@ -79,7 +79,8 @@ func (p *Plugin) start(ctx context.Context) (_ *instance, err error) {
 		SyncStdout: process.NewLog(p.log, p.opts.Clock, slog.LevelInfo),
 		SyncStderr: p.words,
 		Logger:     hclog.NewNullLogger(),
-	})
+	}
+	i.client = goplugin.NewClient(r.config)
 	// A plugin that hangs anywhere on the way is ended with the context.
 	stop := context.AfterFunc(ctx, func() {
 		if proc := r.running.Load(); proc != nil {
@@ -255,6 +256,7 @@ type runner struct {
 	plugin   *Plugin
 	instance *instance
 	ctx      context.Context
+	config   *goplugin.ClientConfig
 	running  atomicProcess
 	cmd      *exec.Cmd
 	dir      string // of the plugin's socket
@@ -266,6 +268,9 @@ type runner struct {
 // adopt is go-plugin's RunnerFunc.
 func (r *runner) adopt(_ hclog.Logger, cmd *exec.Cmd, dir string) (gorunner.Runner, error) {
 	r.cmd, r.dir = cmd, dir
+	if cmd.Env, r.err = hostCertificate(r.config.TLSConfig, cmd.Env); r.err != nil {
+		return nil, r.err
+	}
 	if u := r.plugin.opts.User; u != nil {
 		if err := os.Lchown(dir, int(u.UID), int(u.GID)); err != nil {
 			r.err = fmt.Errorf("giving the directory of its socket to user %d: %w: only root can run a plugin as another user", u.UID, err)
@@ -284,7 +289,9 @@ func (r *runner) Start(context.Context) error {
 func (r *runner) start() error {
 	p := r.plugin
 	env := append(slices.Clone(p.opts.Env), r.cmd.Env...)
-	env = append(env, "NEPHOS_PLUGIN_PATH="+p.path)
+	if path, err := filepath.Abs(p.path); err == nil {
+		env = append(env, "NEPHOS_PLUGIN_PATH="+path)
+	}
 	if p.opts.Dir != "" {
 		env = append(env, "NEPHOS_PLUGIN_DIR="+p.opts.Dir)
 	}
