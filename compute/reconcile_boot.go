@@ -159,6 +159,7 @@ func (s *Service) resend(ctx context.Context, it *reconcile.Item, row *serverRow
 // booted records that the server runs.
 func (s *Service) booted(ctx context.Context, tx *store.Tx, row *serverRow, moments []ActionEvent) error {
 	now := tx.Now()
+	s.buildEnded(tx, row, true)
 	row.VMState, row.TaskState, row.Phase, row.LaunchedAt, row.Fault = vmStateOf(row.PowerState), "", phaseLive, &now, nil
 	row.CheckAt, row.Deadline, row.Failures = nil, nil, 0
 	if row.VMState != Active {

@@ -27,7 +27,7 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 	}
 	o := sqlstore.Options{
 		Consumer: sqlstore.Consumer{ID: row.ID, ProjectID: row.ProjectID, UserID: row.UserID, Type: "INSTANCE"},
-		Seed:     seedOf(row.ID), Alternates: 3,
+		Seed:     seedOf(row.ID), Alternates: 3, Building: true,
 	}
 	before := *row // the transaction may run again
 	_, err = s.cfg.Claims.Schedule(ctx, req, o, func(ctx context.Context, tx *store.Tx, host scheduler.HostRef) error {

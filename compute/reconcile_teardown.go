@@ -130,6 +130,7 @@ func (s *Service) tryNext(ctx context.Context, tx *store.Tx, row *serverRow, dis
 	if err := saveDisks(ctx, tx, disks); err != nil {
 		return err
 	}
+	s.buildEnded(tx, row, false)
 	row.Tried = append(row.Tried, row.Host)
 	row.Host, row.Node, row.Phase, row.TaskState, row.CheckAt, row.Failures = "", "", phaseSchedule, TaskScheduling, nil, 0
 	row.Revision++
@@ -141,6 +142,7 @@ func (s *Service) failed(ctx context.Context, tx *store.Tx, row *serverRow, disk
 	if err := saveDisks(ctx, tx, disks); err != nil {
 		return err
 	}
+	s.buildEnded(tx, row, false)
 	row.Host, row.Node, row.Phase, row.CheckAt, row.Deadline, row.PowerState = "", "", phaseFailed, nil, nil, PowerNone
 	for i := range row.NICs {
 		row.NICs[i].PortID, row.NICs[i].Addresses = "", []Address{}

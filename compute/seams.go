@@ -22,6 +22,19 @@ type ImageSource interface {
 	SignedURL(ctx context.Context, id string, life time.Duration) (string, error)
 }
 
+// ImageSink takes images that are made of servers. The image service satisfies
+// it.
+type ImageSink interface {
+	// EnsureImage returns the image of an owner key, which it makes at the first
+	// call; ErrGone when somebody has deleted it since.
+	EnsureImage(ctx context.Context, ownerKey string, spec image.Spec) (image.Image, error)
+	// SignedUploadURL returns a URL to which a host may send the image's bytes,
+	// without a token.
+	SignedUploadURL(ctx context.Context, id string, life time.Duration) (string, error)
+	// DeleteOwned deletes the image of an owner key; one that is gone is success.
+	DeleteOwned(ctx context.Context, ownerKey string) error
+}
+
 // PortRequest asks for a card: a port, a network, or the one network there is.
 type PortRequest = network.PortRequest
 
@@ -80,6 +93,20 @@ type Claims interface {
 	Schedule(ctx context.Context, req scheduler.Request, o sqlstore.Options,
 		commit func(ctx context.Context, tx *store.Tx, host scheduler.HostRef) error) (scheduler.Decision, error)
 	Release(ctx context.Context, tx *store.Tx, consumerID string) error
+}
+
+// BuildWatcher is implemented by Claims that count builds, to avoid hosts that
+// are busy or where nothing will run.
+type BuildWatcher interface {
+	// BuildEnded says, when the transaction is committed, how the build that a
+	// Schedule with Options.Building began has ended.
+	BuildEnded(tx *store.Tx, consumerID, hostID string, ok bool)
+}
+
+func (s *Service) buildEnded(tx *store.Tx, row *serverRow, ok bool) {
+	if w, is := s.cfg.Claims.(BuildWatcher); is && row.Host != "" {
+		w.BuildEnded(tx, row.ID, row.Host, ok)
+	}
 }
 
 // connectionCopy is how a host reaches a volume, with its secrets. It is

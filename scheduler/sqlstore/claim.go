@@ -115,6 +115,11 @@ func (s *Store) Release(ctx context.Context, tx *store.Tx, consumerID string) er
 			return err
 		}
 	}
+	tx.AfterCommit(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.drop(consumerID)
+	})
 	_, err = tx.NewRaw("DELETE FROM placement_consumers WHERE uuid = ?", consumerID).Exec(ctx)
 	return err
 }

@@ -21,6 +21,8 @@ type Options struct {
 	// Alternates is how many further hosts are tried in the same transaction if
 	// the winner turns out to be full; 0 means 3.
 	Alternates int
+	// Building says that the claim begins a build, whose end BuildEnded tells.
+	Building bool
 }
 
 const (
@@ -103,6 +105,9 @@ func (s *Store) Schedule(ctx context.Context, req scheduler.Request, o Options, 
 		err = j.claim(ctx, &d)
 		s.unreserve(d.Choices[0].Host.ID, best, err != nil || !j.claimed || j.got.ID != d.Choices[0].Host.ID)
 		if err == nil {
+			if o.Building && j.claimed {
+				s.began(o.Consumer.ID, j.got.ID)
+			}
 			return j.result(d), nil
 		}
 		if !j.full(err) {

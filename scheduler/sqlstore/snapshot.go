@@ -29,6 +29,8 @@ type host struct {
 
 	pending scheduler.Resources
 	waiting int
+
+	building, broken int // builds under way, and those that failed since one did not
 }
 
 const (
@@ -94,7 +96,7 @@ func (s *Store) settle(h *host) {
 		used = used.Add(h.pending)
 	}
 	err := s.changes.SetUsage(h.ref.ID, scheduler.Usage{
-		Used: used, NumInstances: h.consumers + h.waiting, NumIOOps: h.numIOOps, FailedBuilds: h.failed,
+		Used: used, NumInstances: h.consumers + h.waiting, NumIOOps: h.numIOOps + h.building, FailedBuilds: h.failed + h.broken,
 	})
 	if err != nil {
 		s.cfg.Log.Error("telling the scheduler a host's use", "host", h.ref.ID, "error", err)

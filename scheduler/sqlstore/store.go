@@ -66,6 +66,7 @@ type Store struct {
 	read    time.Time       // when rows were read last
 	hosts   map[string]*host
 	byUUID  map[string]string // provider to host id
+	builds  map[string]build  // by consumer
 	// given counts what may have given room. onTheWay is how many reservations
 	// stand; ended is closed when the next of them ends, if anybody waits for it.
 	given    uint64
@@ -124,6 +125,7 @@ func New(cfg Config) (*Store, error) {
 		dirty:  map[string]bool{},
 		hosts:  map[string]*host{},
 		byUUID: map[string]string{},
+		builds: map[string]build{},
 		canopy: canopy{dirty: map[string]bool{}, use: map[string][]useChange{}},
 	}
 	s.changes = s.snap
