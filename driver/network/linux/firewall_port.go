@@ -68,8 +68,11 @@ func (f *firewall) ensurePort(id string, t *tap) error {
 
 func (f *firewall) securedPort(b *batch, id string, t *tap) {
 	mark := uint32(t.index) //nolint:gosec // an interface's index
-	b.chain(bridgeTable, "s-"+id, senderRules(t.spec, mark)...)
-	var toRules [][]expr.Any
+	var fromRules, toRules [][]expr.Any
+	if q := t.spec.QoS; q != nil {
+		fromRules, toRules = limitRules(q.Egress), limitRules(q.Ingress)
+	}
+	b.chain(bridgeTable, "s-"+id, append(fromRules, senderRules(t.spec, mark)...)...)
 	for _, e := range []uint16{etherIPv4, etherARP, etherIPv6} {
 		toRules = append(toRules, match(etherType(e), setMark(mark), accept))
 	}

@@ -26,8 +26,11 @@ type tap struct {
 
 // EnsurePort implements [network.Driver].
 func (d *Driver) EnsurePort(ctx context.Context, id string, p network.Port) (network.Binding, error) {
-	if err := errors.Join(network.CheckID(id), p.Validate()); err != nil {
+	if err := errors.Join(network.CheckID(id), p.Validate(), checkQoS(p)); err != nil {
 		return network.Binding{}, err
+	}
+	if p.Parent != nil {
+		return network.Binding{}, fmt.Errorf("sub-port: %w", errors.ErrUnsupported)
 	}
 	for _, g := range p.SecurityGroups {
 		if err := network.CheckID(g); err != nil {
