@@ -4,6 +4,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -191,6 +192,12 @@ func (d *Driver) lived(g *guest, n notice) {
 			d.become(g, hypervisor.Stopped, !asked && detail == virt.DOMAIN_EVENT_STOPPED_SHUTDOWN)
 			return
 		}
+		// First as it is, so that the note is there when the end is told; then in
+		// the guest's turn, lest somebody who was changing it has overwritten that.
+		if w, done, err := d.work(context.Background(), g.id); err == nil {
+			_ = w.noteEnd(hypervisor.Crashed)
+			done()
+		}
 		d.become(g, hypervisor.Crashed, true)
 		d.tasks.Go(func() { d.noteEnd(g.id, hypervisor.Crashed) })
 	case virt.DOMAIN_EVENT_CRASHED:
@@ -199,19 +206,20 @@ func (d *Driver) lived(g *guest, n notice) {
 }
 
 // noteEnd writes into the domain how it ended, which libvirtd forgets when it
-// ends itself. It waits for no turn: a guest that somebody starts meanwhile has
-// a newer note.
+// ends itself.
+func (w *work) noteEnd(how hypervisor.State) error {
+	if err := w.load(); err != nil {
+		return err
+	}
+	if s, _, err := w.now(); err != nil || s != virt.DOMAIN_SHUTOFF || w.run.Ended == how {
+		return err
+	}
+	return w.writeRun(domain.Run{Started: w.run.Started, Ended: how})
+}
+
 func (d *Driver) noteEnd(id string, how hypervisor.State) {
-	err := d.alone(context.Background(), id, func(w *work) error {
-		if err := w.load(); err != nil {
-			return err
-		}
-		if s, _, err := w.now(); err != nil || s != virt.DOMAIN_SHUTOFF {
-			return err
-		}
-		return w.writeRun(domain.Run{Started: w.run.Started, Ended: how})
-	})
-	if err != nil {
+	err := d.alone(context.Background(), id, func(w *work) error { return w.noteEnd(how) })
+	if err != nil && !errors.Is(err, nephos.ErrNotFound) {
 		d.log.Warn("cannot note how a guest ended", "guest", id, "error", err)
 	}
 }
