@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,19 +24,78 @@ type testImages struct {
 	url   string
 	body  []byte
 	image image.Image
+
+	mu   sync.Mutex
+	made map[string]*image.Image // by owner key
+	sent map[string][]byte       // what hosts sent, by image
+	full bool                    // uploads are refused
 }
 
 func newImages(t testing.TB) *testImages {
 	body := []byte(strings.Repeat("boot", 1024))
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+	i := &testImages{made: map[string]*image.Image{}, sent: map[string][]byte{}}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			i.take(w, r)
+			return
+		}
+		_, _ = w.Write(body)
+	}))
 	t.Cleanup(srv.Close)
 	sum := sha512.Sum512(body)
 	size := int64(len(body))
 	id := "33333333-3333-4333-8333-333333333333"
-	return &testImages{id: id, url: srv.URL, body: body, image: image.Image{
+	i.id, i.url, i.body, i.image = id, srv.URL, body, image.Image{
 		ID: id, Status: image.Active, DiskFormat: "raw", ContainerFormat: "bare", Size: &size, HashAlgo: "sha512",
 		HashValue: hex.EncodeToString(sum[:]), Properties: map[string]string{},
-	}}
+	}
+	return i
+}
+
+// take is an upload.
+func (i *testImages) take(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.full {
+		http.Error(w, "full", http.StatusRequestEntityTooLarge)
+		return
+	}
+	b, err := io.ReadAll(r.Body)
+	id := strings.TrimPrefix(r.URL.Path, "/")
+	for _, img := range i.made {
+		if img.ID == id && err == nil {
+			img.Status, i.sent[id] = image.Active, b
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+	}
+	http.Error(w, "no such image", http.StatusNotFound)
+}
+
+// EnsureImage implements compute.ImageSink.
+func (i *testImages) EnsureImage(_ context.Context, key string, spec image.Spec) (image.Image, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.made[key] == nil {
+		i.made[key] = &image.Image{
+			ID: spec.ID, Name: spec.Name, Status: image.Queued, Visibility: spec.Visibility, Owner: *spec.Owner, DiskFormat: spec.DiskFormat,
+			ContainerFormat: spec.ContainerFormat, MinDisk: spec.MinDisk, Properties: spec.Properties,
+		}
+	}
+	return *i.made[key], nil
+}
+
+// SignedUploadURL implements compute.ImageSink.
+func (i *testImages) SignedUploadURL(_ context.Context, id string, _ time.Duration) (string, error) {
+	return i.url + "/" + id, nil
+}
+
+// DeleteOwned implements compute.ImageSink.
+func (i *testImages) DeleteOwned(_ context.Context, key string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.made, key)
+	return nil
 }
 
 func (i *testImages) Image(_ context.Context, id string) (image.Image, error) {

@@ -119,7 +119,7 @@ func (s *Service) settleLive(ctx context.Context, tx *store.Tx, row *serverRow, 
 func (s *Service) calm(ctx context.Context, tx *store.Tx, row *serverRow) error {
 	before := row.VMState
 	task := row.TaskState
-	if row.VMState != Errored || task != "" {
+	if row.VMState != Errored || task != "" && task != TaskImage {
 		row.VMState = vmStateOf(row.PowerState)
 	}
 	if row.Deadline == nil && row.VMState != before {
@@ -128,11 +128,14 @@ func (s *Service) calm(ctx context.Context, tx *store.Tx, row *serverRow) error 
 	if row.VMState == Active && before == Errored {
 		row.Fault = nil
 	}
-	row.TaskState, row.CheckAt, row.Deadline, row.Failures = "", nil, nil, 0
+	row.CheckAt, row.Deadline, row.Failures = nil, nil, 0
+	if task != TaskImage { // its end is told by the image
+		row.TaskState = ""
+	}
 	if err := row.finish(ctx, tx, "", "", nil); err != nil {
 		return err
 	}
-	if row.VMState != before || task != "" {
+	if row.VMState != before || task != row.TaskState {
 		if err := row.emit(ctx, tx, "update"); err != nil {
 			return err
 		}
@@ -185,7 +188,8 @@ func (s *Service) observeError(ctx context.Context, tx *store.Tx, row *serverRow
 
 // abandon takes back a wish that the host cannot fulfil.
 func (s *Service) abandon(ctx context.Context, tx *store.Tx, row *serverRow, message, details string) error {
-	if row.TaskState != "" { // about power: wish for what is
+	imaging := row.TaskState == TaskImage
+	if row.TaskState != "" && !imaging { // about power: wish for what is
 		row.Power, row.Reboot = powerFor(row.VMState), ""
 		row.Generation++
 	}
@@ -198,7 +202,9 @@ func (s *Service) abandon(ctx context.Context, tx *store.Tx, row *serverRow, mes
 	if err != nil {
 		return err
 	}
-	row.TaskState, row.CheckAt = "", nil
+	if row.CheckAt = nil; !imaging {
+		row.TaskState = ""
+	}
 	if err := row.finish(ctx, tx, message, details, nil); err != nil {
 		return err
 	}

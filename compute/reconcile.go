@@ -17,6 +17,7 @@ import (
 func (s *Service) Kinds() []reconcile.Kind {
 	return []reconcile.Kind{
 		{Name: kindServer, Handle: s.stepServer, GiveUp: s.giveUpServer},
+		{Name: kindSnapshot, Handle: s.stepSnapshot, GiveUp: s.giveUpSnapshot, Deadline: s.cfg.SnapshotDeadline},
 		{Name: kindSweep, Handle: s.sweep, Standing: true},
 	}
 }

@@ -30,6 +30,7 @@ type Config struct {
 	// Claims is where capacity is given out.
 	Claims  Claims
 	Images  ImageSource
+	Sink    ImageSink    // nil: no images are made of servers
 	Ports   Ports        // nil: servers have no cards
 	Volumes BlockDevices // nil: there are no volumes
 	// Projects tells which projects exist; nil: nobody knows, and all may.
@@ -51,6 +52,9 @@ type Config struct {
 	// ActionDeadline is how long a host may take to carry out anything else; 0
 	// means two minutes.
 	ActionDeadline time.Duration
+	// SnapshotDeadline is how long making an image of a server may go on; 0 means
+	// two hours.
+	SnapshotDeadline time.Duration
 	// Resend is how long a host may be silent before it is sent a server again; 0
 	// means ten seconds.
 	Resend time.Duration
@@ -99,6 +103,7 @@ func New(cfg Config) (*Service, error) {
 	orElse(&cfg.HostTimeout, 75*time.Second)
 	orElse(&cfg.BootDeadline, 10*time.Minute)
 	orElse(&cfg.ActionDeadline, 2*time.Minute)
+	orElse(&cfg.SnapshotDeadline, 2*time.Hour)
 	orElse(&cfg.Resend, 10*time.Second)
 	orElse(&cfg.Attempts, 3)
 	orElse(&cfg.Grace, time.Minute)

@@ -22,7 +22,11 @@ type Config struct {
 	Attachments compute.VolumeAttachments
 	Groups      compute.ServerSecurityGroups
 	Consoles    compute.Consoles
+	Images      compute.ServerImages
 	Catalog     compute.Catalog
+	// ImageURL is the public URL of the Image API, for the place of an image that
+	// is made of a server.
+	ImageURL string
 
 	// HTTP carries the verifier, the public URL, logs, metrics and traces. Its
 	// Service, Faults and Versions are set here.
@@ -49,6 +53,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[compute.VolumeAttachments](&cfg.Attachments, s)
 		orElse[compute.ServerSecurityGroups](&cfg.Groups, s)
 		orElse[compute.Consoles](&cfg.Consoles, s)
+		orElse[compute.ServerImages](&cfg.Images, s)
 		orElse[compute.Catalog](&cfg.Catalog, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults, cfg.HTTP.Versions = "compute", httpapi.NovaFault, &versions

@@ -60,3 +60,24 @@ func TestWireSecurityGroupsOfAServer(t *testing.T) {
 	}
 	require.ErrorContains(t, w.service.AddServerSecurityGroup(w.stranger(), id, "web"), "could not be found")
 }
+
+func TestWireAnImageOfAServer(t *testing.T) {
+	w := newWire(t, 1, nil)
+	id := w.bootWire("2.90", "")
+	w.settle()
+	act := func(version, body string) answer {
+		return w.call("user", version, "POST", "/v2.1/servers/"+id+"/action", body)
+	}
+	a := act("2.45", `{"createImage": {"name": "copy", "metadata": {"a": "b"}}}`)
+	require.Equal(t, 202, a.status, a.text)
+	require.NotEmpty(t, a.body["image_id"])
+	require.Equal(t, 409, act("2.45", `{"createImage": {"name": "again"}}`).status)
+	w.settle()
+	a = act("", `{"createImage": {"name": "copy"}}`)
+	require.Equal(t, 202, a.status)
+	require.Contains(t, a.header.Get("Location"), "/images/")
+	w.settle()
+	for _, body := range []string{`{"createImage": {}}`, `{"createImage": {"name": ""}}`, `{"createImage": {"name": "x", "metadata": {"a": 1}}}`, `{"createImage": {"name": "x", "size": 1}}`, `{"createImage": null}`} {
+		require.Equal(t, 400, act("", body).status, body)
+	}
+}

@@ -1,0 +1,39 @@
+package nova
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/nephos-cloud/nephos/httpapi"
+)
+
+// createImage has an image made of a server.
+func (a *api) createImage(r *httpapi.Request, id string, body json.RawMessage) (*httpapi.Response, error) {
+	var in struct {
+		Name     *string           `json:"name"`
+		Metadata map[string]string `json:"metadata"`
+	}
+	if err := required("createImage", body, "name"); err != nil {
+		return nil, err
+	}
+	if err := r.DecodeValue(body, "createImage", &in); err != nil {
+		return nil, err
+	}
+	if in.Name == nil {
+		return nil, badField("name", "None", "None is not of type 'string'")
+	}
+	if err := checkLength("name", *in.Name, 1, 255); err != nil {
+		return nil, err
+	}
+	if err := checkMetadata("metadata", in.Metadata); err != nil {
+		return nil, err
+	}
+	image, err := a.Images.CreateServerImage(r.Context(), id, strings.TrimSpace(*in.Name), in.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	if atLeast(r, 45) {
+		return httpapi.Accepted(map[string]string{"image_id": image}), nil
+	}
+	return httpapi.Accepted(nil).Set("Location", strings.TrimRight(a.ImageURL, "/")+"/images/"+image), nil
+}
