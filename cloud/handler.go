@@ -91,7 +91,7 @@ func (c *Cloud) makeHandler(context.Context) error {
 		"image":     glance.New(glance.Config{Service: c.Image, HTTP: common("image")}),
 		"network":   neutron.New(neutron.Config{Service: c.Network, HTTP: common("network")}),
 		"volume":    cinder.New(cinder.Config{Service: c.BlockStorage, HTTP: common("volume")}),
-		"compute":   nova.New(nova.Config{Service: c.Compute, Policy: c.Policy, HTTP: common("compute")}),
+		"compute":   nova.New(nova.Config{Service: c.Compute, Policy: c.Policy, ImageURL: c.url("image"), HTTP: common("compute")}),
 		"placement": placement.New(placement.Config{Store: c.Claims, Policy: c.Policy, HTTP: common("placement")}),
 		"scheduler": explain.New(explain.Config{Store: c.Claims, Policy: c.Policy, HTTP: common("scheduler")}),
 		"watch":     sse.New(sse.Config{Service: c.Watch, HTTP: common("watch")}),
