@@ -146,7 +146,7 @@ func (s Spec) servers() []Event {
 		at := round(end * r.Float64())
 		events = append(events, Event{At: at, Boot: &req})
 		// Most that go at all go soon: lifetimes over many orders of magnitude.
-		if gone := round(at + 60*math.Exp(r.Float64()*math.Log(end/30))); gone < end {
+		if gone := round(at + 60*math.Exp(r.Float64()*math.Log(end/30))); gone < end && r.IntN(5) < 3 {
 			events = append(events, Event{At: gone, Delete: req.ID})
 		}
 	}

@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"encoding/json"
 	"io"
 	"sync"
 	"time"
@@ -19,7 +18,7 @@ type Recorder struct {
 	began time.Time
 
 	mu  sync.Mutex
-	enc *json.Encoder
+	enc encoder
 	err error
 }
 
@@ -27,8 +26,7 @@ type Recorder struct {
 // that it was made with. It writes each event with one call, so w may be a file
 // that is opened for appending.
 func NewRecorder(w io.Writer, snap *scheduler.Snapshot, ratios map[string]float64, clock nephos.Clock) *Recorder {
-	r := &Recorder{snap: snap, clock: clock, began: clock.Now(), enc: json.NewEncoder(w)}
-	r.enc.SetEscapeHTML(false)
+	r := &Recorder{snap: snap, clock: clock, began: clock.Now(), enc: encoder{w: w}}
 	if ratios != nil {
 		r.write(Event{Ratios: ratios})
 	}
@@ -41,7 +39,7 @@ func (r *Recorder) write(e Event) {
 		return
 	}
 	e.At = r.clock.Now().Sub(r.began).Seconds()
-	r.err = r.enc.Encode(e)
+	r.err = r.enc.encode(e)
 }
 
 // Err is the first error of writing. Nothing was written after it; the snapshot

@@ -143,10 +143,9 @@ func ReadAll(r io.Reader) ([]Event, error) {
 // Write writes events, one a line.
 func Write(w io.Writer, events iter.Seq[Event]) error {
 	b := bufio.NewWriter(w)
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
+	enc := encoder{w: b}
 	for e := range events {
-		if err := enc.Encode(e); err != nil {
+		if err := enc.encode(e); err != nil {
 			return err
 		}
 	}
