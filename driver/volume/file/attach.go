@@ -19,6 +19,7 @@ import (
 type attachment struct {
 	Host     string `json:"host"`
 	ReadOnly bool   `json:"read_only,omitempty"`
+	NBD      bool   `json:"nbd,omitempty"` // it is served, not opened
 }
 
 func parseAttachment(content []byte) (attachment, error) {
@@ -27,22 +28,29 @@ func parseAttachment(content []byte) (attachment, error) {
 	return a, err
 }
 
-// connected tells whether anybody is connected to the volume.
-func (d *Driver) connected(volumeID string) (bool, error) {
+// attachmentIDs returns who is connected to the volume.
+func (d *Driver) attachmentIDs(volumeID string) ([]string, error) {
 	entries, err := os.ReadDir(d.dir("attachments", volumeID))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("listing attachments of volume %s: %w", volumeID, err)
+		return nil, fmt.Errorf("listing attachments of volume %s: %w", volumeID, err)
 	}
+	var ids []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".json") {
-			return true, nil
+		if id, ok := strings.CutSuffix(e.Name(), ".json"); ok {
+			ids = append(ids, id)
 		}
 	}
-	return false, nil
+	return ids, nil
+}
+
+// connected tells whether anybody is connected to the volume.
+func (d *Driver) connected(volumeID string) (bool, error) {
+	ids, err := d.attachmentIDs(volumeID)
+	return len(ids) > 0, err
 }
 
 // Connect implements volume.Driver: the connection is of type "file", with the
-// volume's path.
+// volume's path, or for another host, if [Config.NBD] is set, of type "nbd".
 func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (driver.Connection, error) {
 	if err := errors.Join(volume.CheckID("volume ID", id), volume.CheckID("attachment ID", c.AttachmentID)); err != nil {
 		return driver.Connection{}, err
@@ -56,28 +64,45 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (dr
 	if err != nil {
 		return driver.Connection{}, err
 	}
-	want := attachment{Host: c.Host, ReadOnly: c.ReadOnly}
+	want := attachment{Host: c.Host, ReadOnly: c.ReadOnly, NBD: d.remote(c.Host)}
 	path := d.dir("attachments", id, c.AttachmentID+".json")
 	s, err := d.settings(id)
 	if err != nil {
 		return driver.Connection{}, err
 	}
+	known := false
 	if content, err := os.ReadFile(path); err == nil {
-		if have, err := parseAttachment(content); err == nil && have == want {
-			return driver.Connection{Type: "file", Path: k.path, Limits: s.Limits}, nil
+		have, err := parseAttachment(content)
+		known = err == nil && have == want
+	}
+	if !known {
+		content, err := json.Marshal(want)
+		if err == nil {
+			err = durable.MkdirAll(d.dir("attachments", id), 0o700)
+		}
+		if err == nil {
+			err = durable.WriteFile(d.dir("tmp"), path, content, 0o600)
+		}
+		if err != nil {
+			return driver.Connection{}, fmt.Errorf("connecting volume %s: %w", id, meaning(err))
 		}
 	}
-	content, err := json.Marshal(want)
-	if err == nil {
-		err = durable.MkdirAll(d.dir("attachments", id), 0o700)
+	if !want.NBD {
+		return driver.Connection{Type: "file", Path: k.path, Limits: s.Limits}, nil
 	}
+	err = d.nbd.ensure(ctx, exportKey(id, c.AttachmentID))
+	conn := driver.Connection{}
 	if err == nil {
-		err = durable.WriteFile(d.dir("tmp"), path, content, 0o600)
+		conn, err = d.served(id, c.AttachmentID)
 	}
 	if err != nil {
-		return driver.Connection{}, fmt.Errorf("connecting volume %s: %w", id, meaning(err))
+		if !known {
+			_ = durable.Remove(path)
+		}
+		return driver.Connection{}, fmt.Errorf("connecting volume %s: %w", id, err)
 	}
-	return driver.Connection{Type: "file", Path: k.path, Limits: s.Limits}, nil
+	conn.Limits = s.Limits
+	return conn, nil
 }
 
 // Disconnect implements volume.Driver.
@@ -94,5 +119,10 @@ func (d *Driver) Disconnect(ctx context.Context, id string, c volume.Connector) 
 		return fmt.Errorf("disconnecting volume %s: %w", id, err)
 	}
 	_ = os.Remove(d.dir("attachments", id)) // if it is empty
+	if d.nbd != nil {
+		if err := d.nbd.ensure(ctx, exportKey(id, c.AttachmentID)); err != nil {
+			return fmt.Errorf("disconnecting volume %s: %w", id, err)
+		}
+	}
 	return nil
 }

@@ -8,6 +8,7 @@
 //	volumes/ID.FORMAT               the volumes
 //	snapshots/VOLUME/N@ID.FORMAT    their snapshots, in the order of N
 //	attachments/VOLUME/ID.json      who is connected
+//	nbd/                            the daemon that serves other hosts
 //	settings/ID.json                limits, and what a volume was adopted as
 //	unmanaged/NAME.FORMAT           what can be adopted, and what was released
 //	tmp/                            files on their way to one of these names
@@ -32,6 +33,15 @@
 // stops writing this fails, with ErrUnavailable, rather than give a torn
 // snapshot. Pause such a guest. Clones and images of volumes in use are made the
 // same way.
+//
+// # Other hosts
+//
+// With [Config.NBD] hosts that do not see the directory get volumes over the
+// network, from a qemu-storage-daemon that the driver starts, watches, and leaves
+// running when it is closed or dies: the next one takes it over. It ends with the
+// last attachment. While a volume is served its file is locked, so that no guest
+// here has it at the same time (ErrConflict); a volume that grows meanwhile shows
+// its new size when it is attached again.
 //
 // # One owner
 //
@@ -77,6 +87,12 @@ type Config struct {
 	QEMUImg string
 	// ToolTimeout bounds one run of qemu-img; 0 is one hour.
 	ToolTimeout time.Duration
+	// Host is the name of the host that the directory is on, as connectors name it.
+	// With NBD set, other hosts are served; empty, or without NBD, every host is
+	// taken to see the directory.
+	Host string
+	// NBD, if set, serves volumes to other hosts.
+	NBD *NBD
 	// Backend is the volume_backend_name; empty is "file".
 	Backend string
 	// Images are directories, such as the objects of a blob/file store, whose files
@@ -92,6 +108,7 @@ type Driver struct {
 	cfg   Config
 	locks keyed.Locks // of volumes
 	tool  convert.Tool
+	nbd   *daemon // nil without NBD
 
 	mu        sync.Mutex
 	allocated int // GiB, of volumes and of those being made
@@ -130,6 +147,10 @@ func Open(cfg Config) (*Driver, error) {
 		return nil, fmt.Errorf("opening volume directory: %w", err)
 	}
 	cfg.Dir = dir
+	if cfg.NBD != nil {
+		nbd := *cfg.NBD
+		cfg.NBD = &nbd
+	}
 	d := &Driver{cfg: cfg, tool: convert.Tool{Path: cfg.QEMUImg, UID: cfg.UID, GID: cfg.GID, Timeout: cfg.ToolTimeout, Log: cfg.Log}}
 	if err := d.open(); err != nil {
 		return nil, fmt.Errorf("opening volume directory %s: %w", dir, err)
@@ -159,6 +180,9 @@ func (d *Driver) open() error {
 	}
 	for _, v := range vs {
 		d.allocated += v.SizeGiB
+	}
+	if d.cfg.NBD != nil {
+		return d.openNBD()
 	}
 	return nil
 }
@@ -209,8 +233,13 @@ func parseMarker(content []byte) (marker, error) {
 	return m, nil
 }
 
-// Close implements volume.Driver.
-func (d *Driver) Close() error { return nil }
+// Close implements volume.Driver. What is served by NBD goes on.
+func (d *Driver) Close() error {
+	if d.nbd != nil {
+		return d.nbd.close()
+	}
+	return nil
+}
 
 // reserve takes room for a volume. The function that it returns gives the room
 // back unless keep is true.

@@ -244,6 +244,18 @@ type busy struct {
 
 func (b *busy) Now() time.Time { return time.Unix(b.n.Add(60), 0) }
 
+// restless is a context that writes to a file whenever it is asked whether it has
+// ended, which a copy does all the while.
+type restless struct {
+	context.Context
+	f *os.File
+}
+
+func (r restless) Err() error {
+	_, _ = r.f.WriteAt([]byte{1}, 0)
+	return r.Context.Err()
+}
+
 // TestCopyGivesUp: against a writer that never rests there is no snapshot.
 func TestCopyGivesUp(t *testing.T) {
 	d := open(t, Config{Dir: t.TempDir(), Clock: &busy{}})
@@ -260,17 +272,8 @@ func TestCopyGivesUp(t *testing.T) {
 	if shares {
 		t.Skip("this file system shares blocks, so that a copy takes but a moment")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			_, _ = src.WriteAt([]byte{1}, 0)
-		}
-	}()
-	require.ErrorIs(t, d.CreateSnapshot(t.Context(), "v", "s"), nephos.ErrUnavailable)
-	cancel()
-	<-done
+	ctx := restless{t.Context(), src}
+	require.ErrorIs(t, d.CreateSnapshot(ctx, "v", "s"), nephos.ErrUnavailable)
 	v, err := d.Get(t.Context(), "v")
 	require.NoError(t, err)
 	require.Empty(t, v.Snapshots)

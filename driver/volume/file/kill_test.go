@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(killDir); dir != "" {
 		victim(dir)
 	}
+	if dir := os.Getenv(nbdVictim); dir != "" {
+		playNBDVictim(dir)
+	}
 	os.Exit(m.Run())
 }
 
