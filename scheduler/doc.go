@@ -19,7 +19,24 @@
 //
 // Every [Decision], also one without a host, carries an [Explanation]: how many
 // hosts each filter turned away and why, the numbers it saw, the weights of the
-// best hosts, and what the nearest miss lacked.
+// best hosts, and what the nearest miss lacked. [Scheduler.Explain] tells all
+// about every host, and claims as little.
+//
+// # Which filters and weighers
+//
+// The zero [Config] decides as Nova does. [FilterNamed] and [WeigherNamed] know
+// the others by Nova's names, [Preset] the ways to choose by one word, and
+// package scheduler/config makes a scheduler of a file. Package scheduler/cel
+// makes filters and weighers of expressions, package scheduler/extension of
+// programs.
+//
+// [NUMATopologyFilter] and [PciPassthroughFilter] find room in the NUMA cells and
+// among the devices of a host; [Choice.Claim] then says what is claimed there.
+//
+// # Pools of storage
+//
+// [NewPools] and [Scheduler.SelectPool] choose pools of storage for volumes by
+// the same steps, with filters and weighers for what pools are about.
 //
 // # Writing a filter
 //
