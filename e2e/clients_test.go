@@ -9,24 +9,32 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	nephoscloud "github.com/nephos-cloud/nephos/cloud"
+	"github.com/nephos-cloud/nephos/cloud/cloudtest"
+	"github.com/nephos-cloud/nephos/e2e/compat"
 )
 
 // cli runs OpenStack's own command against a cloud, as one user. One process
 // runs many commands, for it takes seconds to start.
 type cli struct {
 	t   *testing.T
+	rec *compat.Recorder // learns which command uses what
 	env map[string]string
 	in  *json.Encoder
 	out *json.Decoder
 }
 
 // newCLI starts a command in the environment.
-func newCLI(t *testing.T, env map[string]string) *cli {
+func newCLI(t *testing.T, rec *compat.Recorder, env map[string]string) *cli {
 	t.Helper()
 	cmd := exec.Command("/usr/bin/python3", "commands.py")
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "PYTHONWARNINGS=ignore")
@@ -43,7 +51,7 @@ func newCLI(t *testing.T, env map[string]string) *cli {
 			t.Errorf("the command ended: %v: %s", err, stderr.String())
 		}
 	})
-	return &cli{t, env, json.NewEncoder(in), json.NewDecoder(out)}
+	return &cli{t, rec, env, json.NewEncoder(in), json.NewDecoder(out)}
 }
 
 // try runs a command and returns what it wrote to its standard output.
@@ -52,12 +60,26 @@ func (c *cli) try(args ...string) (string, error) {
 		Code     int
 		Out, Err string
 	}
+	c.rec.During(command(args))
+	defer c.rec.During("")
 	require.NoError(c.t, c.in.Encode([]any{args, c.env}))
 	require.NoError(c.t, c.out.Decode(&answer), "openstack %v", args)
 	if answer.Code != 0 {
 		return "", fmt.Errorf("openstack %s: %s", strings.Join(args, " "), answer.Err)
 	}
 	return strings.TrimSpace(answer.Out), nil
+}
+
+// word is one of a command's own, such as "server" and "create"; the first that
+// is none begins its arguments.
+var word = regexp.MustCompile(`^[a-z]+$`)
+
+func command(args []string) string {
+	n := slices.IndexFunc(args, func(a string) bool { return !word.MatchString(a) })
+	if n < 0 {
+		n = len(args)
+	}
+	return "openstack " + strings.Join(args[:n], " ")
 }
 
 func (c *cli) run(args ...string) string {
@@ -119,21 +141,41 @@ func TestOpenStackCommand(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	newCloud(t, dir, "-drivers", "fake")
 	file := filepath.Join(dir, "clouds.yaml")
-	// As a process of its own, as it is used.
-	cmd := exec.Command("/usr/bin/openstack", "token", "issue", "-f", "value", "-c", "id")
-	cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+file, "OS_CLOUD=nephos")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	// As processes of their own, as they are used.
+	for _, args := range []string{"token issue -f value -c id", "catalog list", "server list --all-projects"} {
+		cmd := exec.Command("/usr/bin/openstack", strings.Fields(args)...)
+		cmd.Env = append(os.Environ(), "OS_CLIENT_CONFIG_FILE="+file, "OS_CLOUD=nephos")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	// Each walk has a cloud of its own, which notes which command uses what.
+	evidence, mu := compat.Evidence{}, sync.Mutex{}
 	t.Run("walks", func(t *testing.T) {
 		for name, walk := range map[string]func(*cli){
 			"identity": walkIdentity, "image": walkImage, "network": walkNetwork, "volume": walkVolume, "compute": walkCompute,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				walk(newCLI(t, map[string]string{"OS_CLIENT_CONFIG_FILE": file, "OS_CLOUD": "nephos"}))
+				rec := compat.NewRecorder()
+				c := cloudtest.New(t, cloudtest.Options{Live: true, Listen: true, Compose: func(cfg *nephoscloud.Config) { cfg.Observe = rec.Observe }})
+				walk(newCLI(t, rec, map[string]string{
+					"OS_AUTH_URL": c.AuthURL, "OS_USERNAME": "admin", "OS_PASSWORD": cloudtest.AdminPassword, "OS_PROJECT_NAME": "admin",
+					"OS_USER_DOMAIN_NAME": "Default", "OS_PROJECT_DOMAIN_NAME": "Default", "OS_IDENTITY_API_VERSION": "3",
+				}))
+				mu.Lock()
+				defer mu.Unlock()
+				evidence.Merge(rec.Evidence())
 			})
 		}
 	})
+	if t.Failed() {
+		return
+	}
+	wrong, err := compat.Check(compat.OpenStack, evidence)
+	require.NoError(t, err)
+	for _, w := range wrong {
+		t.Error(w)
+	}
 }
 
 func walkIdentity(c *cli) {
@@ -158,7 +200,7 @@ func walkIdentity(c *cli) {
 		c.list("Role", "role", "assignment", "list", "--names", "--user", "cli-user", "--project", "cli-project"))
 	url := c.list("URL", "endpoint", "list", "--service", "identity", "--interface", "public")[0]
 	as := func(password string) *cli {
-		return newCLI(c.t, map[string]string{
+		return newCLI(c.t, c.rec, map[string]string{
 			"OS_AUTH_URL": fmt.Sprint(url) + "/v3", "OS_USERNAME": "cli-user", "OS_PASSWORD": password, "OS_PROJECT_NAME": "cli-project",
 			"OS_USER_DOMAIN_NAME": "Default", "OS_PROJECT_DOMAIN_NAME": "Default", "OS_IDENTITY_API_VERSION": "3",
 		})

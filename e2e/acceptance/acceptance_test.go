@@ -1,13 +1,12 @@
 package acceptance
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"io"
+	"cmp"
+	"context"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,8 +16,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos/cloud"
 	"github.com/nephos-cloud/nephos/cloud/cloudtest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/fake"
+	"github.com/nephos-cloud/nephos/e2e/compat"
 )
 
 const (
@@ -46,29 +47,39 @@ func TestGophercloud(t *testing.T) {
 	}
 	expected := readExpected(t)
 	only := os.Getenv("NEPHOS_ACCEPTANCE_ONLY")
-	got := map[test]outcome{}
+	got, evidence := map[test]outcome{}, compat.Evidence{}
 	var mu sync.Mutex
 	t.Run("lanes", func(t *testing.T) {
 		for _, l := range lanes {
-			suites := slices.DeleteFunc(findSuites(t, l.services), func(s string) bool {
-				return absentSuites(expected)[s] || only != "" && s != only
+			suites := slices.DeleteFunc(findSuites(t, l.services), func(s suite) bool {
+				return absentSuites(expected)[s.name] || only != "" && s.name != only
 			})
 			if len(suites) == 0 {
 				continue
 			}
 			t.Run(l.user+" "+l.services[0], func(t *testing.T) {
 				t.Parallel()
-				c := cloudtest.New(t, cloudtest.Options{Hosts: 1, Live: true, Listen: true}) // some ask the first host about the only server
+				rec := compat.NewRecorder()
+				c := cloudtest.New(t, cloudtest.Options{
+					Hosts: 1, // some ask the first host about the only server
+					Live:  true, Listen: true, Compose: func(cfg *cloud.Config) { cfg.Observe = rec.Observe },
+				})
 				// Some look for the status in between, as it takes a guest a while.
 				c.Faults.Add(fake.Fault{Method: "Reboot", Delay: time.Second / 2, Count: -1})
-				results := runSuites(t, prepare(t, c, l.user), suites, l.run)
+				env := prepare(t, c, l.user)
+				for _, s := range suites {
+					results := runSuite(t, s, env, l.run, rec)
+					mu.Lock()
+					for k, o := range results {
+						if was, ok := got[k]; !ok || was.verdict == "skip" {
+							got[k] = o
+						}
+					}
+					mu.Unlock()
+				}
 				mu.Lock()
 				defer mu.Unlock()
-				for k, o := range results {
-					if was, ok := got[k]; !ok || was.verdict == "skip" {
-						got[k] = o
-					}
-				}
+				evidence.Merge(rec.Evidence())
 			})
 		}
 	})
@@ -76,94 +87,92 @@ func TestGophercloud(t *testing.T) {
 		maps.DeleteFunc(expected, func(k test, _ outcome) bool { return k.suite != only })
 	} else if updating() {
 		require.NoError(t, update(expected, got))
-		return
+		expected = got
 	}
 	for _, d := range differences(expected, got) {
 		t.Error(d)
 	}
+	if only == "" {
+		wrong, err := compat.Check(compat.Gophercloud, evidence)
+		require.NoError(t, err)
+		for _, w := range wrong {
+			t.Error(w)
+		}
+	}
 }
 
+// suite is one package of tests, compiled.
+type suite struct{ name, dir, program string }
+
 // findSuites lists the suites of services, by their path below suites.
-func findSuites(t *testing.T, services []string) []string {
-	args := []string{"list", "-tags", "acceptance", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"}
+func findSuites(t *testing.T, services []string) []suite {
+	args := []string{"list", "-tags", "acceptance", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}"}
 	for _, s := range services {
 		args = append(args, suites+s+"/...")
 	}
 	out, err := exec.CommandContext(t.Context(), "go", args...).Output()
 	require.NoError(t, err)
-	var found []string
-	for p := range strings.FieldsSeq(string(out)) {
-		found = append(found, strings.TrimPrefix(p, suites))
+	var found []suite
+	for line := range strings.Lines(string(out)) {
+		name, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
+		found = append(found, suite{name: strings.TrimPrefix(name, suites), dir: dir})
 	}
 	return found
 }
 
-// event is one line of go test -json.
-type event struct {
-	Action, Package, Test, Output string
-	Elapsed                       float64
-}
+// patience bounds one test.
+const patience = 5 * time.Minute
 
-// runSuites runs suites, one after the other, and returns what became of their
-// tests.
-func runSuites(t *testing.T, env, names []string, run string) map[test]outcome {
-	args := []string{"test", "-json", "-tags", "acceptance", "-count=1", "-vet=off", "-p=1", "-timeout=5m"}
-	if run != "" {
-		args = append(args, "-run", run)
-	}
-	for _, n := range names {
-		args = append(args, suites+n)
-	}
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Env = env
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
+// runSuite compiles a suite and runs its tests one after the other, each as a
+// process of its own, so that the cloud can tell whose request is whose. It
+// returns what became of them.
+func runSuite(t *testing.T, s suite, env []string, run string, rec *compat.Recorder) map[test]outcome {
+	s.program = filepath.Join(t.TempDir(), "suite.test")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "acceptance", "-vet=off", "-o", s.program, suites+s.name)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	out, err = s.command(t.Context(), env, "-test.list", cmp.Or(run, ".")).Output()
 	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	got := readResults(t, stdout)
-	err = cmd.Wait() // that tests failed is no news
-	require.NotEmpty(t, got, "%v: %s", err, stderr.String())
+	got := map[test]outcome{}
+	begin := time.Now()
+	for name := range strings.FieldsSeq(string(out)) {
+		if !strings.HasPrefix(name, "Test") {
+			continue
+		}
+		proof := s.name + " " + name
+		rec.During(proof)
+		got[test{s.name, name}] = s.run(t, env, name)
+		rec.During("")
+		if got[test{s.name, name}].verdict != "pass" {
+			rec.Forget(proof)
+		}
+	}
+	t.Logf("%s: %d tests in %s", s.name, len(got), time.Since(begin).Round(100*time.Millisecond))
 	return got
 }
 
-// readResults reads what go test -json says.
-func readResults(t *testing.T, r io.Reader) map[test]outcome {
-	got := map[test]outcome{}
-	output := map[test][]string{}
-	lines := bufio.NewReader(r)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			return got
+func (s suite) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.program, args...)
+	cmd.Dir, cmd.Env = s.dir, env
+	return cmd
+}
+
+// run runs one test.
+func (s suite) run(t *testing.T, env []string, name string) outcome {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := s.command(ctx, env, "-test.v", "-test.run", "^"+name+"$").CombinedOutput()
+	lines := slices.Collect(strings.Lines(string(out)))
+	switch {
+	case err != nil:
+		if testing.Verbose() {
+			t.Logf("%s %s\n%s", s.name, name, out)
 		}
-		var e event
-		require.NoError(t, json.Unmarshal(line, &e))
-		name, _, sub := strings.Cut(e.Test, "/")
-		k := test{strings.TrimPrefix(e.Package, suites), name}
-		switch e.Action {
-		case "output":
-			output[k] = append(output[k], e.Output)
-		case "pass", "fail", "skip":
-			if name == "" {
-				t.Logf("%s: %s in %.1fs", k.suite, e.Action, e.Elapsed)
-			}
-			if sub || name == "" {
-				if e.Action == "fail" && name == "" {
-					t.Logf("%s: %s", k.suite, strings.Join(output[k], ""))
-				}
-				continue
-			}
-			o := outcome{verdict: e.Action}
-			if e.Action != "pass" {
-				o.reason = reason(output[k])
-			}
-			if testing.Verbose() && e.Action == "fail" {
-				t.Logf("%s %s\n%s", k.suite, name, strings.Join(output[k], ""))
-			}
-			got[k] = o
-		}
+		return outcome{"fail", reason(lines)}
+	case slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "--- SKIP: "+name+" ") }):
+		return outcome{"skip", reason(lines)}
 	}
+	return outcome{verdict: "pass"}
 }
 
 var (
