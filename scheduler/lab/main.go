@@ -121,22 +121,28 @@ func misused(format string, args ...any) error {
 	return fmt.Errorf("%s%w", fmt.Sprintf(format, args...), errUsage)
 }
 
-// flags returns a command's flags, which -h explains.
-func (l *lab) flags(name, arguments, about string) *flag.FlagSet {
+// flagSet are a command's flags, and what -h says.
+type flagSet struct {
+	*flag.FlagSet
+	help func()
+}
+
+// flags returns a command's flags.
+func (l *lab) flags(name, arguments, about string) flagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.Usage = func() {
+	f.Usage = func() {}
+	return flagSet{f, func() {
 		fmt.Fprintf(l.out, "Usage: lab %s [flags] %s\n\n%s\n\nFlags:\n", name, arguments, about)
 		f.SetOutput(l.out)
 		f.PrintDefaults()
-		f.SetOutput(io.Discard)
-	}
-	return f
+	}}
 }
 
 // parse reads flags and returns exactly as many arguments as there should be.
-func parse(f *flag.FlagSet, args []string, n int) ([]string, error) {
+func parse(f flagSet, args []string, n int) ([]string, error) {
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		f.help()
 		return nil, err
 	} else if err != nil {
 		return nil, misused("%v", err)

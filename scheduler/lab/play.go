@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -20,7 +19,7 @@ import (
 )
 
 // probeFlags are those of the server that fragmentation is measured with.
-func probeFlags(f *flag.FlagSet) *flavor {
+func probeFlags(f flagSet) *flavor {
 	v := &flavor{}
 	f.Int64Var(&v.vcpus, "probe-vcpus", 2, "`VCPUs` of the server that fragmentation is measured with")
 	f.Int64Var(&v.memory, "probe-memory", 8192, "its memory in `MiB`")
