@@ -354,6 +354,8 @@ var changes = map[string][]string{
 	"volume PUT /v3/types/{id}":                    {`{"volume_type":{"name":"x"}}`},
 	"volume POST /v3/types/{id}/extra_specs":       {`{"extra_specs":{"k":"v"}}`},
 	"volume PUT /v3/types/{id}/extra_specs/{key}":  {`{"k":"v"}`},
+	"volume POST /v3/types/{id}/encryption":        {`{"encryption":{"provider":"luks","control_location":"front-end"}}`},
+	"volume PUT /v3/types/{id}/encryption/{key}":   {`{"encryption":{"key_size":64}}`},
 	"volume POST /v3/types/{id}/action":            {`{"addProjectAccess":{"project":"<os-quota-sets>"}}`, `{"removeProjectAccess":{"project":"<os-quota-sets>"}}`},
 	"volume PUT /v3/default-types/{project}":       {`{"default_type":{"volume_type":"<types>"}}`},
 	"volume PUT /v3/os-quota-sets/{project}":       {`{"quota_set":{"volumes":1}}`},
