@@ -7,10 +7,17 @@ import (
 	"github.com/nephos-cloud/nephos/store"
 )
 
+// SecurityGroup is a security group of the network service, and SecurityGroupRule
+// one of its rules.
+type (
+	SecurityGroup     = network.SecurityGroup
+	SecurityGroupRule = network.SecurityGroupRule
+)
+
 // ServerSecurityGroups is what the Compute API's security groups of a server
 // need. They are those of its ports.
 type ServerSecurityGroups interface {
-	ListServerSecurityGroups(ctx context.Context, serverID string) ([]network.SecurityGroup, error)
+	ListServerSecurityGroups(ctx context.Context, serverID string) ([]SecurityGroup, error)
 	// AddServerSecurityGroup puts all cards of a server into a group, by its name
 	// or ID.
 	AddServerSecurityGroup(ctx context.Context, serverID, group string) error
@@ -21,7 +28,7 @@ type ServerSecurityGroups interface {
 var _ ServerSecurityGroups = (*Service)(nil)
 
 // ListServerSecurityGroups implements [ServerSecurityGroups].
-func (s *Service) ListServerSecurityGroups(ctx context.Context, serverID string) ([]network.SecurityGroup, error) {
+func (s *Service) ListServerSecurityGroups(ctx context.Context, serverID string) ([]SecurityGroup, error) {
 	row, err := s.find(ctx, serverID, false)
 	if err != nil {
 		return nil, err

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
-	"github.com/nephos-cloud/nephos/network"
 )
 
 // securityGroupBody is a security group as the Compute API writes it.
@@ -29,7 +29,7 @@ type securityRuleBody struct {
 
 // securityGroupView shows a group with its rules for what comes in: the Compute API
 // knows no others.
-func securityGroupView(g network.SecurityGroup, names map[string]network.SecurityGroup) securityGroupBody {
+func securityGroupView(g compute.SecurityGroup, names map[string]compute.SecurityGroup) securityGroupBody {
 	b := securityGroupBody{ID: g.ID, Name: g.Name, Description: g.Description, ProjectID: g.ProjectID, Rules: []securityRuleBody{}}
 	for _, r := range g.Rules {
 		if r.Direction != "ingress" {
@@ -65,7 +65,7 @@ func (a *api) listServerGroups(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]network.SecurityGroup{}
+	names := map[string]compute.SecurityGroup{}
 	for _, g := range groups {
 		names[g.ID] = g
 	}
