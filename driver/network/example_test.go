@@ -45,3 +45,21 @@ func ExampleNode() {
 	// true port two
 	// false no ingress rule of port two lets it in
 }
+
+// A back end that is told once for all hosts: the network service says where the
+// port's guest runs.
+func ExampleControl() {
+	ctx := context.Background()
+	control, err := network.NewControl(ctx, fake.OpenController(fake.NewState(nil), fake.ControllerOptions{}), network.NodeOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer control.Close()
+	_ = control.EnsureNetwork(ctx, "net", network.Network{})
+	_ = control.EnsurePort(ctx, "port", network.Port{NetworkID: "net", MAC: "fa:16:3e:00:00:01", AdminUp: true})
+	_, err = control.Bind(ctx, "port", "host1", network.BindOptions{})
+	bound, _ := control.Bound(ctx)
+	fmt.Println(bound, err)
+	// Output: map[port:host1] <nil>
+}
