@@ -17,7 +17,7 @@ const (
 	waitsForHosts = 30 * time.Minute
 	beatEvery     = 10 * time.Second
 	forever       = 100 * 365 * 24 * time.Hour
-	maxSteps      = 1_000_000
+	maxSteps      = 100_000
 	maxFailures   = 100
 )
 

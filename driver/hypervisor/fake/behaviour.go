@@ -76,6 +76,7 @@ func (s *State) Play(now time.Time) bool {
 	}
 	does := g.script[0]
 	g.script = g.script[1:]
+	g.console.reach(does.at)
 	if does.booted == nil {
 		s.off(g, does.ends, true, does.at)
 		s.mu.Unlock()
