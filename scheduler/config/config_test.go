@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -138,4 +140,23 @@ func ExampleLoad() {
 	d, _ := s.Select(snap, scheduler.Request{ID: "server"}, scheduler.Options{})
 	fmt.Println(d.Explanation.Summary())
 	// Output: No valid host: 1 host, 1 too crowded
+}
+
+// What the documentation shows is a configuration.
+func TestTheDocumentedFileIsRead(t *testing.T) {
+	page, err := os.ReadFile("../../docs/scheduler.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(page), "```json\n")
+	require.True(t, found)
+	text, _, _ := strings.Cut(rest, "```")
+	_, err = config.Open(t.Context(), []byte(text), func(context.Context, config.Extension) (extension.Extension, error) { return picky{}, nil })
+	require.NoError(t, err)
+	for _, line := range strings.Split(rest, "\n") {
+		if cells := strings.Split(line, "|"); len(cells) > 2 && strings.Contains(cells[1], "Filter") {
+			for _, name := range strings.Split(cells[1], ",") {
+				_, err := scheduler.FilterNamed(strings.Trim(name, " `"))
+				require.NoError(t, err)
+			}
+		}
+	}
 }
