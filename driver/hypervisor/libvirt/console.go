@@ -111,16 +111,13 @@ func (w *work) serial() (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, port := range live.Devices.Serials {
-		if port.Source != nil && port.Source.UNIX != nil && port.Source.UNIX.Path != "" {
-			var d net.Dialer
-			conn, err := d.DialContext(w.ctx, "unix", port.Source.UNIX.Path)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", nephos.ErrUnavailable, err)
-			}
-			return socket{conn}, nil
+	if path := serialSocket(live); path != "" {
+		var d net.Dialer
+		conn, err := d.DialContext(w.ctx, "unix", path)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", nephos.ErrUnavailable, err)
 		}
-		break
+		return socket{conn}, nil
 	}
 	st, err := w.conn.NewStream(virt.STREAM_NONBLOCK)
 	if err != nil {
@@ -144,6 +141,15 @@ func (w *work) serial() (io.ReadWriteCloser, error) {
 	}
 	w.l.streams[s] = struct{}{}
 	return s, nil
+}
+
+// serialSocket is where a running domain's first serial port is served; empty
+// when it is not a socket.
+func serialSocket(live *libvirtxml.Domain) string {
+	if len(live.Devices.Serials) == 0 || live.Devices.Serials[0].Source == nil || live.Devices.Serials[0].Source.UNIX == nil {
+		return ""
+	}
+	return live.Devices.Serials[0].Source.UNIX.Path
 }
 
 // maxAhead is how much a stream takes in before somebody reads it.

@@ -300,3 +300,25 @@ func TestMigrationOutlivesDriver(t *testing.T) {
 	require.NoError(t, c.d.Start(t.Context(), "g"))
 	c.awaitBoot("g")
 }
+
+// TestAccel has the driver choose: whatever it takes boots something, also where
+// /dev/kvm is there and hangs.
+func TestAccel(t *testing.T) {
+	h := newHost(t, "one", nil)
+	dir := shared(t)
+	b := &bench{host: h, dir: dir, base: writeBase(t, dir)}
+	cfg := b.config()
+	cfg.Accel = ""
+	for range 2 { // the second time the answer is known
+		var err error
+		b.d, err = libvirt.Open(t.Context(), cfg)
+		require.NoError(t, err)
+		info, err := b.d.Info(t.Context())
+		require.NoError(t, err)
+		t.Logf("chose %s", info.Accelerator)
+		b.run("g", b.spec())
+		b.awaitBoot("g")
+		require.NoError(t, b.d.Destroy(t.Context(), "g"))
+		require.NoError(t, b.d.Close())
+	}
+}
