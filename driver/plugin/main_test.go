@@ -84,6 +84,7 @@ var roles = map[string]func() error{
 	"plain":      func() error { fmt.Println("1|1|unix|" + inSocketDir() + "|grpc|"); select {} },
 	"unserved":   func() error { fmt.Println("1|1|unix|" + inSocketDir() + "|grpc|" + strings.Repeat("A", 60)); select {} },
 	"stranger":   serveStranger,
+	"bare":       serveBare,
 	"launchhost": playHost,
 }
 
