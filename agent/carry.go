@@ -250,6 +250,11 @@ func (a *Agent) power(ctx context.Context, id string, s hypervisor.Server, done 
 	switch s.Power {
 	case hypervisor.PowerOff:
 		return hv.Stop(ctx, id, hypervisor.StopOptions{Grace: s.Grace})
+	case hypervisor.PowerSuspended:
+		if guest.State != hypervisor.Running && guest.State != hypervisor.Paused {
+			return nil
+		}
+		return hv.Suspend(ctx, id)
 	case hypervisor.PowerPaused:
 		if guest.State == hypervisor.Paused {
 			return nil

@@ -120,7 +120,7 @@ func (s *Service) calm(ctx context.Context, tx *store.Tx, row *serverRow) error 
 	before := row.VMState
 	task := row.TaskState
 	if row.VMState != Errored || task != "" && task != TaskImage {
-		row.VMState = vmStateOf(row.PowerState)
+		row.VMState = row.vmStateNow()
 	}
 	if row.Deadline == nil && row.VMState != before {
 		row.Power = powerFor(row.VMState) // the guest did it; it is not undone
@@ -255,6 +255,15 @@ func powerStateOf(state string) int {
 	return PowerNone
 }
 
+// vmStateNow is what the guest does, and why it is off.
+func (row *serverRow) vmStateNow() string {
+	state := vmStateOf(row.PowerState)
+	if state == Stopped && row.Power == powerFor(Suspended) {
+		return Suspended
+	}
+	return state
+}
+
 func vmStateOf(power int) string {
 	switch power {
 	case PowerPaused:
@@ -272,6 +281,8 @@ func powerFor(vmState string) string {
 		return "off"
 	case Paused:
 		return "paused"
+	case Suspended:
+		return "suspended"
 	}
 	return "on"
 }

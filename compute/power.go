@@ -61,6 +61,16 @@ func (s *Service) UnpauseServer(ctx context.Context, id string) error {
 	return s.decide(ctx, id, "os_compute_api:os-pause-server:unpause", "unpause", "unpause", "on", "", TaskUnpausing, Paused)
 }
 
+// SuspendServer implements [ServerPower].
+func (s *Service) SuspendServer(ctx context.Context, id string) error {
+	return s.decide(ctx, id, "os_compute_api:os-suspend-server:suspend", "suspend", "suspend", "suspended", "", TaskSuspending, Active)
+}
+
+// ResumeServer implements [ServerPower].
+func (s *Service) ResumeServer(ctx context.Context, id string) error {
+	return s.decide(ctx, id, "os_compute_api:os-suspend-server:resume", "resume", "resume", "on", "", TaskResuming, Suspended)
+}
+
 // LockServer implements [ServerPower].
 func (s *Service) LockServer(ctx context.Context, id, reason string) error {
 	_, err := s.change(ctx, id, lockRule("lock"), true, func(ctx context.Context, tx *store.Tx, row *serverRow) error {

@@ -11,12 +11,13 @@ import (
 
 // The states of a server, by Nova's names.
 const (
-	Building = "building"
-	Active   = "active"
-	Stopped  = "stopped"
-	Paused   = "paused"
-	Errored  = "error"
-	Deleted  = "deleted"
+	Building  = "building"
+	Active    = "active"
+	Stopped   = "stopped"
+	Paused    = "paused"
+	Suspended = "suspended"
+	Errored   = "error"
+	Deleted   = "deleted"
 )
 
 // What a server is busy with, by Nova's names; empty means nothing.
@@ -32,6 +33,8 @@ const (
 	TaskRebootingHard = "rebooting_hard"
 	TaskPausing       = "pausing"
 	TaskUnpausing     = "unpausing"
+	TaskSuspending    = "suspending"
+	TaskResuming      = "resuming"
 )
 
 // Power states, by Nova's numbers.
@@ -208,6 +211,9 @@ type ServerPower interface {
 	RebootServer(ctx context.Context, id string, hard bool) error
 	PauseServer(ctx context.Context, id string) error
 	UnpauseServer(ctx context.Context, id string) error
+	// SuspendServer stops a server with its memory kept, ResumeServer goes on with it.
+	SuspendServer(ctx context.Context, id string) error
+	ResumeServer(ctx context.Context, id string) error
 	LockServer(ctx context.Context, id, reason string) error
 	UnlockServer(ctx context.Context, id string) error
 	// ResetServerState is an operator's word that the server is active or in

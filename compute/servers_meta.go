@@ -68,7 +68,7 @@ func (s *Service) DeleteServerMetadata(ctx context.Context, id, key string) erro
 }
 
 func (s *Service) setMetadata(ctx context.Context, tx *store.Tx, row *serverRow, operation string, all map[string]string) error {
-	if !slices.Contains([]string{Active, Paused, Stopped}, row.VMState) {
+	if !slices.Contains([]string{Active, Paused, Stopped, Suspended}, row.VMState) {
 		return refusal(operation+" metadata", row.ID, "vm_state", row.VMState)
 	}
 	row.Metadata = all
@@ -145,7 +145,7 @@ func (s *Service) DeleteServerTag(ctx context.Context, id, tag string) error {
 }
 
 func (s *Service) setTags(ctx context.Context, tx *store.Tx, row *serverRow, tags []string) error {
-	if !slices.Contains([]string{Active, Paused, Stopped}, row.VMState) {
+	if !slices.Contains([]string{Active, Paused, Stopped, Suspended}, row.VMState) {
 		return refusal("update tags", row.ID, "vm_state", row.VMState)
 	}
 	if len(tags) > maxTags {

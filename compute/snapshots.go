@@ -58,7 +58,7 @@ func (s *Service) CreateServerImage(ctx context.Context, serverID, name string, 
 	}
 	snap := snapshotRow{ServerID: serverID, ImageID: s.cfg.IDs.New(), Name: name, Metadata: orEmpty(metadata)}
 	row, err := s.change(ctx, serverID, serversRule("create_image"), false, func(ctx context.Context, tx *store.Tx, row *serverRow) error {
-		if err := row.demand("createImage", Active, Stopped, Paused); err != nil {
+		if err := row.demand("createImage", Active, Stopped, Paused, Suspended); err != nil {
 			return err
 		}
 		if s.cfg.Sink == nil || row.ImageID == "" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/image"
 )
 
@@ -86,4 +87,27 @@ func TestAServerIsDeletedWhileAnImageIsMadeOfIt(t *testing.T) {
 	_, err = c.service.Server(c.user(), s.ID)
 	require.ErrorIs(t, err, nephos.ErrNotFound)
 	c.empty()
+}
+
+func TestASuspendedServerGoesOnWhereItWas(t *testing.T) {
+	c := newCloud(t, 1, nil)
+	s := c.running()
+	require.ErrorIs(t, c.service.ResumeServer(c.user(), s.ID), nephos.ErrConflict)
+	require.NoError(t, c.service.SuspendServer(c.user(), s.ID))
+	require.Equal(t, compute.TaskSuspending, c.server(s.ID).TaskState)
+	c.settle()
+	now := c.server(s.ID)
+	require.Equal(t, []any{compute.Suspended, "", compute.PowerShutdown}, []any{now.VMState, now.TaskState, now.PowerState})
+	require.ErrorIs(t, c.service.StartServer(c.user(), s.ID), nephos.ErrConflict)
+
+	// What is wished of it besides does not wake it.
+	_, err := c.service.UpdateServer(c.user(), s.ID, compute.ServerUpdate{Name: ref("renamed")})
+	require.NoError(t, err)
+	c.settle()
+	require.Equal(t, compute.Suspended, c.server(s.ID).VMState)
+
+	require.NoError(t, c.service.ResumeServer(c.user(), s.ID))
+	c.settle()
+	require.Equal(t, compute.Active, c.server(s.ID).VMState)
+	require.Equal(t, hypervisor.Running, c.guests(s.ID)[0].State)
 }

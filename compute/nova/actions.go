@@ -26,6 +26,8 @@ var serverActions = map[string]action{
 	"reboot":              {rules: rules("servers:reboot"), do: (*api).reboot},
 	"pause":               {rules: rules("os-pause-server:pause"), do: bare((*api).pause)},
 	"unpause":             {rules: rules("os-pause-server:unpause"), do: bare((*api).unpause)},
+	"suspend":             {rules: rules("os-suspend-server:suspend"), do: bare((*api).suspend)},
+	"resume":              {rules: rules("os-suspend-server:resume"), do: bare((*api).resume)},
 	"lock":                {rules: rules("os-lock-server:lock"), do: (*api).lock},
 	"unlock":              {rules: rules("os-lock-server:unlock"), do: bare((*api).unlock)},
 	"forceDelete":         {rules: rules("os-deferred-delete:force"), do: bare((*api).forceDelete)},
@@ -46,8 +48,6 @@ var serverActions = map[string]action{
 	"createBackup":       {rules: rules("os-create-backup")},
 	"trigger_crash_dump": {rules: rules("servers:trigger_crash_dump"), min: 17},
 	"restore":            {rules: rules("os-deferred-delete:restore")},
-	"suspend":            {rules: rules("os-suspend-server:suspend")},
-	"resume":             {rules: rules("os-suspend-server:resume")},
 	"rescue":             {rules: rules("os-rescue")},
 	"unrescue":           {rules: rules("os-unrescue")},
 	"shelve":             {rules: rules("os-shelve:shelve")},
@@ -146,6 +146,14 @@ func (a *api) pause(r *httpapi.Request, id string) error {
 
 func (a *api) unpause(r *httpapi.Request, id string) error {
 	return a.Power.UnpauseServer(r.Context(), id)
+}
+
+func (a *api) suspend(r *httpapi.Request, id string) error {
+	return a.Power.SuspendServer(r.Context(), id)
+}
+
+func (a *api) resume(r *httpapi.Request, id string) error {
+	return a.Power.ResumeServer(r.Context(), id)
 }
 
 func (a *api) unlock(r *httpapi.Request, id string) error {

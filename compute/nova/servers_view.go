@@ -267,6 +267,6 @@ func statusOf(s *compute.Server) string {
 }
 
 var statuses = map[string]string{
-	compute.Active: "ACTIVE", compute.Building: "BUILD", compute.Stopped: "SHUTOFF", compute.Paused: "PAUSED",
+	compute.Active: "ACTIVE", compute.Building: "BUILD", compute.Stopped: "SHUTOFF", compute.Paused: "PAUSED", compute.Suspended: "SUSPENDED",
 	compute.Errored: "ERROR", compute.Deleted: "DELETED",
 }

@@ -43,6 +43,8 @@ const (
 	PowerOn     Power = "on"
 	PowerOff    Power = "off"
 	PowerPaused Power = "paused"
+	// PowerSuspended is off with its memory kept, for PowerOn to go on with.
+	PowerSuspended Power = "suspended"
 )
 
 // ImageSource says where an agent gets an image.
