@@ -122,6 +122,16 @@ func keys(path string) (access, secret string, err error) {
 	return words[0], words[1], nil
 }
 
+// imageDirs are where images that are files lie, for volumes to share their bytes.
+func imageDirs(c *config) (dirs []string) {
+	for _, one := range orDefault(c.images, "file") {
+		if one.driver == "file" {
+			dirs = append(dirs, filepath.Join(dirOf(c, one, "images"), "objects"))
+		}
+	}
+	return dirs
+}
+
 func openVolumes(ctx context.Context, c *config, one choice, cloudID string, log *slog.Logger) (volume.Driver, error) {
 	switch {
 	case one.isPlugin():
@@ -139,7 +149,8 @@ func openVolumes(ctx context.Context, c *config, one choice, cloudID string, log
 			return nil, err
 		}
 		cfg := volumefile.Config{
-			CloudID: cloudID, Dir: dirOf(c, one, "volumes"), Format: one.text1("format", ""), MaxGiB: int(size), Backend: one.name(), Log: log,
+			CloudID: cloudID, Dir: dirOf(c, one, "volumes"), Format: one.text1("format", ""), MaxGiB: int(size), Backend: one.name(),
+			Images: imageDirs(c), Log: log,
 		}
 		if os.Geteuid() == 0 { // qemu-img is no more trusted than what it reads
 			cfg.UID, cfg.GID = c.qemuUser, c.qemuUser
