@@ -135,14 +135,15 @@ func New(t testing.TB, options ...Options) *Cloud {
 	c.compose()
 	c.addHosts()
 	t.Cleanup(c.close)
+	if c.virtual != nil {
+		c.virtual.OnSleep(c.Advance)
+	}
 	if o.Live {
 		c.Start(t)
 	} else if c.virtual != nil && !o.Stopped {
-		c.virtual.OnSleep(c.Advance)
 		c.Work()
 	}
-	c.Mark()
-
+	c.markFirst()
 	return c
 }
 
@@ -228,6 +229,9 @@ func (c *Cloud) Start(t testing.TB) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
+	if c.virtual != nil {
+		c.virtual.OnSleep(nil) // others move the clock
+	}
 	made := c.Cloud
 	c.wg.Go(func() {
 		if err := made.Run(ctx); err != nil {
@@ -254,6 +258,9 @@ func (c *Cloud) Stop() {
 	}
 	c.wg.Wait()
 	c.cancel = nil
+	if c.virtual != nil {
+		c.virtual.OnSleep(c.Advance)
+	}
 }
 
 func (c *Cloud) close() {

@@ -23,6 +23,39 @@ import (
 var templates struct {
 	sync.Mutex
 	by map[string]func() ([]byte, error)
+	// began are the inventories of clouds that have just begun, and schemas what
+	// tables there are, by kind as well.
+	began   map[string]inventory
+	schemas map[string][]table
+}
+
+// kind names clouds that begin alike; "" is a cloud like no other.
+func (c *Cloud) kind() string {
+	if c.options.Live || c.options.Compose != nil || c.options.Database != "" || c.virtual == nil {
+		return ""
+	}
+	return fmt.Sprint(c.options.Seed, " ", len(c.Hosts), " ", c.options.Stopped)
+}
+
+// markFirst is [Cloud.Mark] for a cloud that has just begun.
+func (c *Cloud) markFirst() {
+	kind := c.kind()
+	templates.Lock()
+	base, ok := templates.began[kind]
+	c.schema = templates.schemas[kind]
+	templates.Unlock()
+	if ok && kind != "" {
+		c.base = base
+		return
+	}
+	c.schema = nil
+	c.Mark()
+	templates.Lock()
+	defer templates.Unlock()
+	if templates.began == nil {
+		templates.began, templates.schemas = map[string]inventory{}, map[string][]table{}
+	}
+	templates.began[kind], templates.schemas[kind] = c.base, c.schema
 }
 
 // template returns the bytes of a database to begin with. That of a live cloud

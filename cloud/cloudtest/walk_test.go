@@ -88,6 +88,14 @@ func (s *stage) deleteVolume(id string) {
 	s.ok(volumes.Delete(s.t.Context(), s.BlockStorage, id, nil).ExtractErr())
 }
 
+func (s *stage) images(name string) []images.Image {
+	all, err := images.List(s.Clients.Image, images.ListOpts{Name: name}).AllPages(s.t.Context())
+	require.NoError(s.t, err)
+	list, err := images.ExtractImages(all)
+	require.NoError(s.t, err)
+	return list
+}
+
 // operations are the long operations. A kind of work, or a crash point, that none
 // of them passes fails the test.
 var operations = map[string]func(*stage) cloudtest.Operation{
@@ -157,6 +165,22 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 			require.Len(s.t, guest.Disks, 1)
 			require.Empty(s.t, s.Volumes.Attachments(s.volume))
 		}, CleanUp: func() { s.deleteServer(); s.Settle(); s.deleteVolume(s.volume) }}
+	},
+	"an image of a server": func(s *stage) cloudtest.Operation {
+		return cloudtest.Operation{SetUp: s.boot, Do: func() {
+			_, err := servers.CreateImage(s.t.Context(), s.Compute, s.server, servers.CreateImageOpts{Name: "of one"}).ExtractImageID()
+			s.ok(err)
+		}, Check: func() {
+			s.active()
+			made := s.images("of one")
+			require.NotEmpty(s.t, made)
+			require.Equal(s.t, images.ImageStatusActive, made[0].Status)
+		}, CleanUp: func() {
+			s.deleteServer()
+			for _, img := range s.images("of one") {
+				s.ok(images.Delete(s.t.Context(), s.Clients.Image, img.ID).ExtractErr())
+			}
+		}}
 	},
 	"an image": func(s *stage) cloudtest.Operation {
 		content := bytes.Repeat([]byte("nephos"), 1000)
