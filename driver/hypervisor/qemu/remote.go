@@ -81,12 +81,17 @@ func remoteOf(d driver.Disk) (*remote, error) {
 	return r, nil
 }
 
-// top describes the disk's data above the protocol.
+// top describes the disk's data above the protocol. What an NBD server shows is
+// raw, whatever it keeps.
 func (r *remote) top(d driver.Disk) map[string]any {
-	node := map[string]any{
-		"driver": d.Format, "node-name": diskNode(d.ID), "read-only": readOnly(d), "discard": "unmap", "file": r.node,
+	format := d.Format
+	if d.Source.Type == "nbd" {
+		format = "raw"
 	}
-	if d.Format == "qcow2" {
+	node := map[string]any{
+		"driver": format, "node-name": diskNode(d.ID), "read-only": readOnly(d), "discard": "unmap", "file": r.node,
+	}
+	if format == "qcow2" {
 		node["backing"] = nil
 	}
 	return node

@@ -1,7 +1,10 @@
 package qemu_test
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,10 +16,13 @@ import (
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/internal/cephtest"
+	"github.com/nephos-cloud/nephos/driver/internal/testca"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/driver/volume/file"
 )
 
 // bootsFrom boots a guest from a disk that is elsewhere, plugs another while it
-// runs, copies a disk on and off, and looks for secrets in the open.
+// runs, starts it again with both, and looks for secrets in the open.
 func bootsFrom(t *testing.T, b *bench, root, second driver.Connection) {
 	t.Helper()
 	disk := func(id string, c driver.Connection, boot int) driver.Disk {
@@ -35,28 +41,39 @@ func bootsFrom(t *testing.T, b *bench, root, second driver.Connection) {
 	for range 2 {
 		require.NoError(t, b.d.Ensure(t.Context(), "g", spec))
 	}
+	require.NoError(t, b.d.Stop(t.Context(), "g", hypervisor.StopOptions{}))
+	b.away(func() {}) // a new driver knows what the disks need
+	require.NoError(t, b.d.Start(t.Context(), "g"))
+	b.awaitBoot("g")
+}
+
+// copies copies disks, of a guest that is on and off.
+func copies(t *testing.T, b *bench) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "snap.qcow2")
 	for _, id := range []string{"root", "second"} {
 		for _, running := range []bool{true, false} {
-			if !running {
+			if !running && b.state("g") == hypervisor.Running {
 				require.NoError(t, b.d.Stop(t.Context(), "g", hypervisor.StopOptions{}))
 			}
 			require.NoError(t, b.d.Snapshot(t.Context(), "g", id, path))
 			raw := path + ".raw"
 			out, err := exec.Command("qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw).CombinedOutput()
 			require.NoError(t, err, "%s", out)
-			data, err := os.ReadFile(raw)
+			f, err := os.Open(raw)
 			require.NoError(t, err)
-			require.Equal(t, serialSector(), data[:512])
+			sector := make([]byte, 512)
+			_, err = io.ReadFull(f, sector)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+			require.Equal(t, serialSector(), sector)
 		}
-		require.NoError(t, b.d.Start(t.Context(), "g"))
 	}
-	b.awaitBoot("g")
 }
 
 func TestBootsFromCeph(t *testing.T) {
 	b := newBench(t)
-	if list, err := exec.Command("qemu-system-x86_64", "-drive", "driver=rbd,file.driver=?").CombinedOutput(); err == nil || strings.Contains(string(list), "Unknown driver 'rbd'") {
+	if help, err := exec.Command("qemu-img", "--help").Output(); err == nil && !strings.Contains(string(help), " rbd") {
 		t.Skip("QEMU has no block driver rbd (Debian: qemu-block-extra)")
 	}
 	c := cephtest.Start(t)
@@ -68,5 +85,39 @@ func TestBootsFromCeph(t *testing.T) {
 			Secrets: map[string]string{"key": c.Key},
 		}
 	}
+	bootsFrom(t, b, connection("root"), connection("second"))
+	copies(t, b)
+}
+
+// TestBootsFromNBD has the volumes on another host: a pool that serves them over
+// TLS.
+func TestBootsFromNBD(t *testing.T) {
+	b := newBench(t)
+	if _, err := exec.LookPath("qemu-storage-daemon"); err != nil {
+		t.Skip("qemu-storage-daemon is not installed")
+	}
+	ca := testca.New(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	serve := &file.NBD{Listen: l.Addr().String(), CA: ca.File}
+	require.NoError(t, l.Close())
+	serve.Cert, serve.Key = ca.Sign(t, "127.0.0.1")
+	serve.ClientCert, serve.ClientKey = ca.Sign(t, "host1")
+	pool, err := file.Open(file.Config{CloudID: "test", Dir: filepath.Join(t.TempDir(), "pool"), Host: "storage", NBD: serve})
+	require.NoError(t, err)
+	connection := func(id string) driver.Connection {
+		image, err := os.Open(b.base)
+		require.NoError(t, err)
+		defer image.Close()
+		require.NoError(t, pool.CreateFromImage(t.Context(), id, volume.Spec{SizeGiB: 1}, volume.Image{Body: image, Format: "raw", Size: -1}))
+		c, err := pool.Connect(t.Context(), id, volume.Connector{AttachmentID: "a", Host: "host1"})
+		require.NoError(t, err)
+		require.Equal(t, "nbd", c.Type)
+		t.Cleanup(func() {
+			require.NoError(t, pool.Disconnect(context.Background(), id, volume.Connector{AttachmentID: "a"}))
+		})
+		return c
+	}
+	t.Cleanup(func() { require.NoError(t, pool.Close()) })
 	bootsFrom(t, b, connection("root"), connection("second"))
 }
