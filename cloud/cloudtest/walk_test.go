@@ -61,6 +61,12 @@ func (s *stage) boot() {
 	s.Settle()
 }
 
+// running boots a server that stays for the whole walk.
+func (s *stage) running() {
+	s.boot()
+	s.Mark()
+}
+
 func (s *stage) active() {
 	s.t.Helper()
 	require.Equal(s.t, "ACTIVE", status(s.t, s.Compute, s.server), "%v", s.Explain(s.server))
@@ -121,11 +127,12 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 		}, Check: s.active, CleanUp: s.deleteServer}
 	},
 	"stop and start": func(s *stage) cloudtest.Operation {
-		return cloudtest.Operation{SetUp: s.boot, Do: func() {
+		s.running()
+		return cloudtest.Operation{Do: func() {
 			s.ok(servers.Stop(s.t.Context(), s.Compute, s.server).ExtractErr())
 			s.Settle()
 			s.ok(servers.Start(s.t.Context(), s.Compute, s.server).ExtractErr())
-		}, Check: s.active, CleanUp: s.deleteServer}
+		}, Check: s.active}
 	},
 	"a card": func(s *stage) cloudtest.Operation {
 		cards := func() []attachinterfaces.Interface {
@@ -135,7 +142,8 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 			require.NoError(s.t, err)
 			return list
 		}
-		return cloudtest.Operation{SetUp: s.boot, Do: func() {
+		s.running()
+		return cloudtest.Operation{Do: func() {
 			_, err := attachinterfaces.Create(s.t.Context(), s.Compute, s.server, attachinterfaces.CreateOpts{NetworkID: s.p.NetworkID}).Extract()
 			s.ok(err)
 			s.Settle()
@@ -147,13 +155,12 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 			guest, _ := s.Guest(s.server)
 			require.Len(s.t, guest.NICs, len(cards()))
 			require.Len(s.t, guest.NICs, 1)
-		}, CleanUp: s.deleteServer}
+		}}
 	},
 	"a disk": func(s *stage) cloudtest.Operation {
-		return cloudtest.Operation{SetUp: func() {
-			s.boot()
-			s.volume = s.createVolume(volumes.CreateOpts{Size: 1})
-		}, Do: func() {
+		s.volume = s.createVolume(volumes.CreateOpts{Size: 1})
+		s.running()
+		return cloudtest.Operation{Do: func() {
 			_, err := volumeattach.Create(s.t.Context(), s.Compute, s.server, volumeattach.CreateOpts{VolumeID: s.volume}).Extract()
 			s.ok(err)
 			s.Settle()
@@ -164,10 +171,11 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 			guest, _ := s.Guest(s.server)
 			require.Len(s.t, guest.Disks, 1)
 			require.Empty(s.t, s.Volumes.Attachments(s.volume))
-		}, CleanUp: func() { s.deleteServer(); s.Settle(); s.deleteVolume(s.volume) }}
+		}}
 	},
 	"an image of a server": func(s *stage) cloudtest.Operation {
-		return cloudtest.Operation{SetUp: s.boot, Do: func() {
+		s.running()
+		return cloudtest.Operation{Do: func() {
 			_, err := servers.CreateImage(s.t.Context(), s.Compute, s.server, servers.CreateImageOpts{Name: "of one"}).ExtractImageID()
 			s.ok(err)
 		}, Check: func() {
@@ -176,7 +184,6 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 			require.NotEmpty(s.t, made)
 			require.Equal(s.t, images.ImageStatusActive, made[0].Status)
 		}, CleanUp: func() {
-			s.deleteServer()
 			for _, img := range s.images("of one") {
 				s.ok(images.Delete(s.t.Context(), s.Clients.Image, img.ID).ExtractErr())
 			}
@@ -246,7 +253,8 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 	"a network": func(s *stage) cloudtest.Operation {
 		// The server is on the project's network; the router goes to both.
 		var network, subnet string
-		return cloudtest.Operation{SetUp: s.boot, Do: func() {
+		s.running()
+		return cloudtest.Operation{Do: func() {
 			n, err := networks.Create(s.t.Context(), s.Network, networks.CreateOpts{Name: "second"}).Extract()
 			require.NoError(s.t, err)
 			network = n.ID
@@ -263,7 +271,6 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 			_, err := routers.RemoveInterface(s.t.Context(), s.Network, s.p.RouterID, routers.RemoveInterfaceOpts{SubnetID: subnet}).Extract()
 			require.NoError(s.t, err)
 			require.NoError(s.t, networks.Delete(s.t.Context(), s.Network, network).ExtractErr())
-			s.deleteServer()
 		}}
 	},
 	"a day": func(s *stage) cloudtest.Operation {
