@@ -9,6 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gophercloud/gophercloud/v2"
+	volumequota "github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/quotasets"
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
+	computequota "github.com/gophercloud/gophercloud/v2/openstack/compute/v2/quotasets"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos/cloud/cloudtest"
@@ -34,14 +39,23 @@ func TestThePageIsWhatTheTestsHaveShown(t *testing.T) {
 	if os.Getenv("NEPHOS_E2E") != "1" {
 		t.Skip("NEPHOS_E2E=1 is not set: the page is compared where the tests that it tells of run")
 	}
-	c := cloudtest.New(t, cloudtest.Options{Stopped: true})
+	c := cloudtest.New(t)
 	token := c.Clients().Compute.Token()
+	noQuota(t, c)
+	image := c.AddImage("probed", []byte("an image"))
 	page := Page{APIs: titles, HasAction: func(api string, route httpapi.Route, action string) bool {
 		path := strings.ReplaceAll(strings.TrimPrefix(route.Pattern, "POST "), "/{project_id?}", "")
-		path = wildcard.ReplaceAllString(path, nothing)
+		id := nothing
+		switch path { // an action that is not built says so of what exists
+		case "/v2.1/servers/{id}/action":
+			id = newServer(t, c, image)
+		case "/v3/volumes/{id}/action":
+			id = newVolume(t, c)
+		}
+		path = wildcard.ReplaceAllString(path, id)
 		// Some actions began late, some ended early.
 		for _, version := range versions[api] {
-			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(`{"`+action+`": {}}`))
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(`{"`+action+`": "probe"}`))
 			r.Header.Set("X-Auth-Token", token)
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("OpenStack-API-Version", api+" "+version)
@@ -49,7 +63,7 @@ func TestThePageIsWhatTheTestsHaveShown(t *testing.T) {
 			c.API(api).ServeHTTP(w, r)
 			switch {
 			case strings.Contains(w.Body.String(), "no such action"), w.Code == http.StatusNotImplemented:
-			case w.Code == http.StatusNotFound && !strings.Contains(w.Body.String(), nothing): // the microversion has it not
+			case w.Code == http.StatusNotFound && !strings.Contains(w.Body.String(), id): // the microversion has it not
 			default:
 				return true
 			}
@@ -80,3 +94,31 @@ func TestThePageIsWhatTheTestsHaveShown(t *testing.T) {
 }
 
 var versions = map[string][]string{"compute": {"latest", "2.1"}, "volume": {"latest", "3.0"}, "image": {""}, "network": {""}}
+
+func newServer(t *testing.T, c *cloudtest.Cloud, image string) string {
+	client := c.Clients().Compute
+	client.Microversion = "2.60"
+	s, err := servers.Create(t.Context(), client, servers.CreateOpts{Name: "probed", ImageRef: image, FlavorRef: "1", Networks: "none"}, nil).Extract()
+	require.NoError(t, err)
+	c.Work()
+	return s.ID
+}
+
+func newVolume(t *testing.T, c *cloudtest.Cloud) string {
+	v, err := volumes.Create(t.Context(), c.Clients().BlockStorage, volumes.CreateOpts{Size: 1}, nil).Extract()
+	require.NoError(t, err)
+	c.Work()
+	return v.ID
+}
+
+// noQuota lets as much be made as there are actions.
+func noQuota(t *testing.T, c *cloudtest.Cloud) {
+	admin := c.Cloud.Admin().ProjectID
+	many := 10_000
+	_, err := computequota.Update(t.Context(), c.Clients().Compute, admin, computequota.UpdateOpts{
+		Instances: &many, Cores: &many, RAM: gophercloud.IntToPointer(-1),
+	}).Extract()
+	require.NoError(t, err)
+	_, err = volumequota.Update(t.Context(), c.Clients().BlockStorage, admin, volumequota.UpdateOpts{Volumes: &many, Gigabytes: &many}).Extract()
+	require.NoError(t, err)
+}
