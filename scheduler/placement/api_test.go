@@ -327,7 +327,7 @@ func TestInventories(t *testing.T) {
 		`{"resource_provider_generation": 2, "inventories": {"VCPU": {"total": 0}}}`:                "0 is less than the minimum of 1",
 		`{"resource_provider_generation": 2, "inventories": {"VCPU": {"total": 2147483648}}}`:       "2147483648 is greater than the maximum of 2147483647",
 		`{"resource_provider_generation": 2, "inventories": {"VCPU": {}}}`:                          "'total' is a required property",
-		`{"resource_provider_generation": 2, "inventories": {"vcpu": {"total": 1}}}`:                "does not match",
+		`{"resource_provider_generation": 2, "inventories": {"vcpu": {"total": 1}}}`:                "No such resource class vcpu.",
 		`{"resource_provider_generation": 2, "inventories": {"VCPU": {"total": 1, "reserved": 2}}}`: "The reserved value is greater than total.",
 		`{"resource_provider_generation": 2, "inventories": {"VCPU": {"total": "1"}}}`:              "is not of type 'integer'",
 		`{"resource_provider_generation": 2, "inventories": {"CUSTOM_Q": {"total": 1}}}`:            "Unknown resource class in inventory",

@@ -173,9 +173,6 @@ func (b inventoriesBody) read() ([]sqlstore.Inventory, error) {
 		if one.Class != nil {
 			return nil, unexpected("resource_class")
 		}
-		if !isName(class) {
-			return nil, invalid("inventories", "'%s' does not match '^[A-Z0-9_]+$'", clip(class))
-		}
 		inv, err := one.read(class)
 		if err != nil {
 			return nil, err

@@ -91,7 +91,7 @@ func (s *Store) SetInventories(ctx context.Context, uuid string, generation *int
 			return nephos.Errorf(nephos.ErrInvalid, "Unknown resource class in inventory for resource provider %s: %w", uuid, err).WithField("inventories")
 		}
 		if err := s.dropInventories(ctx, tx, uuid, list); err != nil {
-			if kindOf(err) == nephos.ErrConflict && len(list) > 0 {
+			if kindOf(err) == nephos.ErrConflict && generation != nil { // not of a DELETE
 				return nephos.Errorf(nephos.ErrConflict, "update conflict: %w", err).WithReason(ReasonInventoryInUse)
 			}
 			return err
@@ -193,7 +193,7 @@ func (s *Store) DeleteInventory(ctx context.Context, uuid, class string) error {
 			return err
 		}
 		if _, ok := rows[class]; !ok {
-			return nephos.Errorf(nephos.ErrNotFound, "No inventory of class %.255s found for delete: No inventory of class %.255s found for resource provider %s", class, class, uuid)
+			return nephos.Errorf(nephos.ErrNotFound, "No inventory of class %.255s found for delete: No inventory of class %.255s found for delete", class, class)
 		}
 		keep := make([]Inventory, 0, len(rows))
 		for c, r := range rows {
