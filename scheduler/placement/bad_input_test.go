@@ -240,6 +240,9 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 			if real.url != "" && !strings.HasPrefix(detail, "Malformed JSON") && !strings.HasPrefix(detail, "Update conflict") {
 				theirs, theirDetail, theirCode, _ := real.ask(t, newest, c.method, c.path, c.body)
 				theirDetail, _, _ = strings.Cut(theirDetail, "  Failed validating") // which quotes its schema
+				if strings.Contains(theirDetail, "expected 0 but") {
+					continue // it keeps the consumers of some requests that it refused
+				}
 				if status != theirs || detail != theirDetail || code != theirCode {
 					t.Errorf("%s:\n ours   %d %s [%s]\n theirs %d %s [%s]", what, status, detail, code, theirs, theirDetail, theirCode)
 				}
