@@ -132,3 +132,35 @@ func TestADeadHostIsNoticedAndComesBack(t *testing.T) {
 		require.NotEqual(t, h, c.HostOf(other.ID))
 	}
 }
+
+// A request that waits for a state lets time pass, and no more than it takes.
+func TestRequestsThatWait(t *testing.T) {
+	c := cloudtest.New(t)
+	p := c.Project()
+	c.Faults.Add(fakehypervisor.Fault{Method: "Ensure", Delay: 20 * time.Second})
+	member := p.Member()
+	s := boot(t, p, member.Compute, "slow")
+	ask := func(query string) (string, time.Duration) {
+		begun := c.Clock.Now()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+"/compute/v2.1/servers/"+s.ID+query, nil)
+		require.NoError(t, err)
+		r.Header.Set("X-Auth-Token", member.Provider.Token())
+		resp, err := c.Client().Do(r)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		return resp.Header.Get("Nephos-Wait"), c.Clock.Now().Sub(begun).Truncate(time.Second)
+	}
+	for _, one := range []struct {
+		query, want string
+		took        time.Duration
+	}{
+		{"?wait=BUILD", "reached", 0},
+		{"?wait=ACTIVE&wait_timeout=5", "timeout", 5 * time.Second},
+		{"?wait=ACTIVE", "reached", 15 * time.Second},
+	} {
+		got, took := ask(one.query)
+		require.Equal(t, one.want, got, one.query)
+		require.InDelta(t, one.took, took, float64(time.Second), one.query)
+	}
+}

@@ -2,10 +2,10 @@ package cloudtest
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/nephos-cloud/nephos/cloud"
@@ -42,14 +42,15 @@ func (c *Cloud) internal() http.RoundTripper {
 
 // serve has the cloud do what is due, and answers.
 func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
-	driven := c.virtual != nil && !c.options.Stopped
-	if driven {
-		defer c.drive(r)()
-	}
+	driven := c.drive()
 	c.mu.Lock()
 	handler := c.handler
 	c.mu.Unlock()
-	handler.ServeHTTP(w, r)
+	if wait := waits(r); driven && wait > 0 {
+		c.serveWaiting(w, r, wait)
+	} else {
+		handler.ServeHTTP(w, r)
+	}
 	c.mu.Lock()
 	fell := c.cancel == nil && c.raise()
 	c.mu.Unlock()
@@ -60,29 +61,50 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 
 var errCrashed = errors.New("the cloud crashed")
 
-// drive has the cloud do what is due before a request. One that waits for a
-// state has it do what is under way, too: what it returns is called when the
-// request has ended.
-func (c *Cloud) drive(r *http.Request) (ended func()) {
+// drive has the cloud do what is due before a request. It reports whether
+// requests do so.
+func (c *Cloud) drive() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cancel != nil {
-		return func() {}
+	if c.virtual == nil || c.options.Stopped || c.cancel != nil {
+		return false
 	}
 	c.moveTo(c.Clock.Now().Add(tick))
 	c.work()
-	wait := waits(r)
-	if wait == 0 {
-		return func() {}
-	}
-	c.settle(wait)
-	var over atomic.Bool
-	go func() { // what it waits for will not come: its time passes
-		for !over.Load() {
-			c.Advance(wait)
+	return true
+}
+
+// serveWaiting answers a request that waits for a state: it has the cloud do one
+// thing after another, and looks after each.
+func (c *Cloud) serveWaiting(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+	look := r.Clone(r.Context())
+	q := r.URL.Query()
+	q.Set("wait_timeout", "0")
+	look.URL.RawQuery = q.Encode()
+	look.RequestURI = look.URL.RequestURI()
+	until := c.Clock.Now().Add(wait)
+	for {
+		seen := httptest.NewRecorder()
+		c.mu.Lock()
+		handler := c.handler
+		c.mu.Unlock()
+		handler.ServeHTTP(seen, look)
+		if seen.Header().Get("Nephos-Wait") != "timeout" || !c.Clock.Now().Before(until) {
+			maps.Copy(w.Header(), seen.Header())
+			w.WriteHeader(seen.Code)
+			_, _ = w.Write(seen.Body.Bytes())
+			return
 		}
-	}()
-	return func() { over.Store(true) }
+		c.mu.Lock()
+		if !c.step() {
+			next, ok := c.nextEnding()
+			if !ok || next.After(until) {
+				next = until
+			}
+			c.moveTo(next)
+		}
+		c.mu.Unlock()
+	}
 }
 
 // waits is how long the request waits for a state; see httpapi.Wait.
