@@ -3,22 +3,27 @@
 #   make demo    brings a cloud up and boots a real server in it
 #   make test    sets up and passes all tests, end to end included
 #
-# ONCE=1 makes the demo take everything down again and exit.
+# ONCE=1 makes the demo take everything down again and exit; HYPERVISOR=libvirt
+# runs its server with libvirt, in a plugin.
 
 GO ?= go
 GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: demo test unit e2e lint bench build clean
+.PHONY: demo test unit e2e e2e-cgo lint bench build build-libvirt clean
 
 demo:
-	@scripts/setup demo
+	@scripts/setup demo$(if $(filter libvirt,$(HYPERVISOR)),-libvirt)
 	@echo "building (the first time takes a minute or two)"
-	@$(MAKE) --no-print-directory build
-	@bin/demo $(if $(ONCE),-once)
+	@$(MAKE) --no-print-directory build $(if $(filter libvirt,$(HYPERVISOR)),build-libvirt)
+	@bin/demo $(if $(ONCE),-once) $(if $(HYPERVISOR),-hypervisor $(HYPERVISOR))
 
 build:
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./examples/allinone ./examples/demo
+
+# The plugin for libvirt links its library, so it takes gcc and libvirt-dev.
+build-libvirt:
+	@CGO_ENABLED=1 $(GO) build -trimpath -tags libvirt -o bin/ ./examples/plugin-libvirt
 
 test:
 	@scripts/setup test

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nephos-cloud/nephos/driver/plugin"
 )
@@ -85,14 +86,14 @@ func (c choice) only(keys ...string) error {
 }
 
 // launch says how to start the plugin.
-func (c choice) launch(data string, log *slog.Logger) (plugin.LaunchOptions, error) {
+func (c choice) launch(data, cloudID string, log *slog.Logger) (plugin.LaunchOptions, error) {
 	if err := c.only("arg", "env", "dir", "root", "sha256", "uid", "gid", "memory", "processes", "files", "cgroup"); err != nil {
 		return plugin.LaunchOptions{}, err
 	}
 	o := plugin.LaunchOptions{
-		Args: c.options["arg"], Env: c.options["env"], Roots: c.options["root"], SHA256: c.text1("sha256", ""),
+		Args: c.options["arg"], Env: append([]string{"NEPHOS_CLOUD_ID=" + cloudID}, c.options["env"]...), Roots: c.options["root"], SHA256: c.text1("sha256", ""),
 		Dir: c.text1("dir", ""), Log: log.With("plugin", c.name()),
-		Limits: plugin.Limits{Cgroup: c.text1("cgroup", "")},
+		Limits: plugin.Limits{Cgroup: c.text1("cgroup", "")}, StartTimeout: time.Minute,
 	}
 	if o.Dir == "" && len(c.options["uid"]) == 0 { // another user cannot search the data directory
 		parent := filepath.Join(data, "plugins")

@@ -19,17 +19,18 @@ func TestChoicesOfDrivers(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, one.isPlugin())
 	require.Equal(t, "acme", one.name())
-	o, err := one.launch(t.TempDir(), slog.New(slog.DiscardHandler))
+	o, err := one.launch(t.TempDir(), "cloud", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.Equal(t, []string{"-a", "b,c"}, o.Args)
 	require.Equal(t, []string{"/srv"}, o.Roots)
+	require.Equal(t, []string{"NEPHOS_CLOUD_ID=cloud"}, o.Env)
 	require.Equal(t, &plugin.User{UID: 7, GID: 7}, o.User)
 	require.Equal(t, "ff", o.SHA256)
 	require.Empty(t, o.Dir)
 	one, err = parseChoice("./acme-pool.py")
 	require.NoError(t, err)
 	data := t.TempDir()
-	o, err = one.launch(data, slog.New(slog.DiscardHandler))
+	o, err = one.launch(data, "cloud", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.Equal(t, filepath.Join(data, "plugins", "acme-pool"), o.Dir)
 	require.Equal(t, "acme-pool", one.name())
@@ -48,7 +49,7 @@ func TestChoicesOfDrivers(t *testing.T) {
 		one, err := parseChoice(text)
 		if err == nil {
 			c := &config{data: t.TempDir()}
-			if _, err = one.launch(c.data, slog.Default()); err == nil || !one.isPlugin() {
+			if _, err = one.launch(c.data, "cloud", slog.Default()); err == nil || !one.isPlugin() {
 				_, err = openVolumes(t.Context(), c, one, "cloud", slog.Default())
 			}
 		}

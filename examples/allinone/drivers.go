@@ -123,6 +123,7 @@ type hostOpener struct {
 	cloudID string
 	hv, net choice
 	wires   *fakenetwork.State
+	netns   string // path of the namespace that holds the taps, if they are real
 	log     *slog.Logger
 	done    opened
 }
@@ -152,7 +153,7 @@ func (o *hostOpener) open(ctx context.Context, name string) (cloud.Host, error) 
 func (o *hostOpener) openNetwork(ctx context.Context, name string) (network.Driver, error) {
 	switch {
 	case o.net.isPlugin():
-		launch, err := o.net.launch(o.config.data, o.log)
+		launch, err := o.net.launch(o.config.data, o.cloudID, o.log)
 		if err != nil {
 			return nil, err
 		}
@@ -171,10 +172,15 @@ func (o *hostOpener) openNetwork(ctx context.Context, name string) (network.Driv
 		if err != nil {
 			return nil, err
 		}
-		return linux.Open(ctx, linux.Config{
+		d, err := linux.Open(ctx, linux.Config{
 			CloudID: o.cloudID, Physical: map[string]linux.External{physical: {HostAddress: address}},
 			TapUID: int(uid), TapGID: int(uid), Log: o.log,
 		})
+		if err != nil {
+			return nil, err
+		}
+		o.netns = d.Namespace()
+		return d, nil
 	}
 	return nil, unknown(o.net, "linux, fake")
 }
@@ -184,9 +190,12 @@ func (o *hostOpener) openNetwork(ctx context.Context, name string) (network.Driv
 func (o *hostOpener) openHypervisor(ctx context.Context, name string) (hypervisor.Driver, error) {
 	switch {
 	case o.hv.isPlugin():
-		launch, err := o.hv.launch(o.config.data, o.log)
+		launch, err := o.hv.launch(o.config.data, o.cloudID, o.log)
 		if err != nil {
 			return nil, err
+		}
+		if o.netns != "" { // where the cards' taps are
+			launch.Env = append(launch.Env, "NEPHOS_NETNS="+o.netns)
 		}
 		return plugin.Launch[hypervisor.Driver](ctx, o.hv.driver, launch)
 	case o.hv.driver == "fake":

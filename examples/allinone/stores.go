@@ -33,7 +33,7 @@ func openStores(ctx context.Context, c *config, cloudID string, log *slog.Logger
 		return stores{}, nil, errors.Join(fmt.Errorf("-%s: %w", flag, err), done.close())
 	}
 	for _, one := range orDefault(c.images, "file") {
-		d, err := openBlob(ctx, c, one, log)
+		d, err := openBlob(ctx, c, one, cloudID, log)
 		if err != nil {
 			return fail("images", err)
 		}
@@ -76,10 +76,10 @@ func dirOf(c *config, one choice, kind string) string {
 	return one.text1("dir", filepath.Join(c.data, dir))
 }
 
-func openBlob(ctx context.Context, c *config, one choice, log *slog.Logger) (blob.Driver, error) {
+func openBlob(ctx context.Context, c *config, one choice, cloudID string, log *slog.Logger) (blob.Driver, error) {
 	switch {
 	case one.isPlugin():
-		o, err := one.launch(c.data, log)
+		o, err := one.launch(c.data, cloudID, log)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func imageDirs(c *config) (dirs []string) {
 func openVolumes(ctx context.Context, c *config, one choice, cloudID string, log *slog.Logger) (volume.Driver, error) {
 	switch {
 	case one.isPlugin():
-		o, err := one.launch(c.data, log)
+		o, err := one.launch(c.data, cloudID, log)
 		if err != nil {
 			return nil, err
 		}

@@ -72,7 +72,11 @@ func startCloud(ctx context.Context, o options) (*cloud, error) {
 		if err != nil {
 			return "", err
 		}
-		cmd := exec.Command(c.program, "-data", c.data, "-listen", o.listen, "-drivers", "real")
+		args := []string{"-data", c.data, "-listen", o.listen, "-drivers", "real"}
+		if hv := o.hypervisorFlag(); hv != "" {
+			args = append(args, "-hypervisor", hv)
+		}
+		cmd := exec.Command(c.program, args...)
 		cmd.Stdout, cmd.Stderr = log, log
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it outlives the demo
 		start := time.Now()

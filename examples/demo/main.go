@@ -28,6 +28,7 @@ func main() {
 
 type options struct {
 	allinone, guest, data, cache, listen string
+	hypervisor                           string
 	once                                 bool
 }
 
@@ -37,6 +38,7 @@ func run(ctx context.Context) (err error) {
 	flag.StringVar(&o.guest, "guest", "examples/guest/build", "the `script` that builds the guest image")
 	flag.StringVar(&o.data, "data", "", "the cloud's `directory` (default a folder for this demo under the user's cache)")
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:8774", "the cloud's `host:port`")
+	flag.StringVar(&o.hypervisor, "hypervisor", "qemu", "what runs the server: qemu, `libvirt` in a plugin (bin/plugin-libvirt), or what allinone -hypervisor takes")
 	flag.BoolVar(&o.once, "once", false, "take everything down again and exit")
 	flag.Parse()
 	cache, err := os.UserCacheDir()
@@ -74,7 +76,7 @@ func run(ctx context.Context) (err error) {
 		// Take down also what a failure left half-way, and when interrupted.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 		defer cancel()
-		err = errors.Join(err, d.takeDown(ctx), cloud.stop(ctx), os.RemoveAll(o.data))
+		err = errors.Join(err, d.takeDown(ctx), cloud.stop(ctx), stopLibvirtd(ctx, o), os.RemoveAll(o.data))
 		if err == nil {
 			fmt.Printf("\nAll of it worked, and all of it is gone again, %s after the start.\n", time.Since(began).Round(time.Second))
 		}

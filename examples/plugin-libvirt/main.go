@@ -36,7 +36,7 @@ func run(args []string) error {
 	flags.StringVar(&config.Machine, "machine", "", "the machine of new guests, such as pc or q35")
 	flags.StringVar(&config.HostIP, "host-ip", "", "this host's `address`, as the API tells it")
 	flags.StringVar(&config.MigrationURI, "migration-uri", "", "how other hosts' libvirtd reaches this host's")
-	flags.StringVar(&config.Namespace, "netns", "", "the `path` of the network namespace of the guests' taps, in which libvirtd runs")
+	flags.StringVar(&config.Namespace, "netns", os.Getenv("NEPHOS_NETNS"), "the `path` of the network namespace of the guests' taps, in which libvirtd runs")
 	own := flags.String("libvirtd", "", "start a libvirtd in this `directory`, unless it runs, and use it instead of -uri")
 	name := flags.String("libvirtd-name", "", "the host's `name` for that libvirtd; empty: this host's")
 	if err := flags.Parse(args); err != nil {
