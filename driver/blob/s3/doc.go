@@ -7,7 +7,7 @@
 //	})
 //
 // An object is one key, Config.Prefix followed by the ID, and nothing else is
-// kept anywhere. A body of unknown length is cut into parts that go up side by
+// kept anywhere, but below .parts/ the uploads in parts that callers have begun. A body of unknown length is cut into parts that go up side by
 // side; the object appears when the last request of the upload succeeds, and an
 // upload that fails is taken back. What a dead process left under way is not
 // visible as an object; [Open] takes back what is older than Config.Abandoned.

@@ -14,7 +14,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/blob"
 )
 
-// Driver implements blob.Driver, blob.Copier and blob.Locator.
+// Driver implements blob.Driver, blob.Copier, blob.Locator and blob.Multiparter.
 type Driver struct {
 	cfg       Config
 	core      *minio.Core

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"strings"
 	"sync"
@@ -184,14 +185,37 @@ func (u *upload) sendPart(ctx context.Context, number int, content []byte) (stri
 	return p.ETag, err
 }
 
-// sums has the service check what comes in. Without TLS the content is signed
-// too: whole, because not every service knows signatures in chunks.
+// sums has the service check what comes in.
 func (d *Driver) sums(content []byte) minio.PutObjectPartOptions {
-	sum := md5.Sum(content) //nolint:gosec // see above
-	o := minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(sum[:]), DisableContentSha256: true}
+	s := d.newSummer()
+	_, _ = s.Write(content)
+	return s.options()
+}
+
+// summer sums up what is sent. Without TLS the content is signed too: whole,
+// because not every service knows signatures in chunks.
+type summer struct{ md5, sha256 hash.Hash }
+
+func (d *Driver) newSummer() *summer {
+	s := &summer{md5: md5.New()} //nolint:gosec // see above
 	if d.core.EndpointURL().Scheme == "http" {
-		sum := sha256.Sum256(content)
-		o.Sha256Hex = hex.EncodeToString(sum[:])
+		s.sha256 = sha256.New()
+	}
+	return s
+}
+
+func (s *summer) Write(p []byte) (int, error) {
+	_, _ = s.md5.Write(p)
+	if s.sha256 != nil {
+		_, _ = s.sha256.Write(p)
+	}
+	return len(p), nil
+}
+
+func (s *summer) options() minio.PutObjectPartOptions {
+	o := minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(s.md5.Sum(nil)), DisableContentSha256: true}
+	if s.sha256 != nil {
+		o.Sha256Hex = hex.EncodeToString(s.sha256.Sum(nil))
 	}
 	return o
 }
@@ -229,6 +253,18 @@ func (d *Driver) takeBack(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	before := d.cfg.Clock.Now().Add(-d.cfg.Abandoned)
+	meant := make(map[string]bool) // they stay until somebody says otherwise
+	ids, err := d.ListUploads(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		upload, err := d.uploadOf(ctx, id)
+		if err != nil && !errors.Is(err, nephos.ErrNotFound) {
+			return 0, err
+		}
+		meant[upload] = true
+	}
 	n := 0
 	var keyMarker, idMarker string
 	for {
@@ -238,7 +274,7 @@ func (d *Driver) takeBack(ctx context.Context) (int, error) {
 		}
 		for _, up := range page.Uploads {
 			id, ok := strings.CutPrefix(up.Key, d.cfg.Prefix)
-			if !ok || blob.CheckID(id) != nil || up.Initiated.IsZero() || up.Initiated.After(before) {
+			if !ok || blob.CheckID(id) != nil || meant[up.UploadID] || up.Initiated.IsZero() || up.Initiated.After(before) {
 				continue
 			}
 			err := d.core.AbortMultipartUpload(ctx, d.cfg.Bucket, up.Key, up.UploadID)
