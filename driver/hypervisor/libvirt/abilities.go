@@ -42,7 +42,7 @@ var offered = map[string][]string{
 	},
 	"TEST": {
 		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanEvents, hypervisor.CanDiagnose,
-		hypervisor.CanExportDisk, hypervisor.CanImportDisk, hypervisor.CanRescue,
+		hypervisor.CanExportDisk, hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanStatistics,
 	},
 	"LXC": {
 		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose,

@@ -71,6 +71,8 @@ type Driver struct {
 	tasks sync.WaitGroup
 	heard queue
 
+	mounting sync.Mutex // one container at a time is started
+
 	mu       sync.Mutex // guards all below, and the fields of guests that say so
 	closed   bool
 	link     *link // nil while there is no connection

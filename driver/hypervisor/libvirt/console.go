@@ -123,7 +123,11 @@ func (w *work) serial() (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.dom.OpenConsole("", st, virt.DOMAIN_CONSOLE_FORCE); err != nil {
+	err = w.dom.OpenConsole("", st, virt.DOMAIN_CONSOLE_FORCE)
+	if is(err, virt.ERR_INVALID_ARG) { // a driver that knows no force
+		err = w.dom.OpenConsole("", st, 0)
+	}
+	if err != nil {
 		_ = st.Free()
 		return nil, err
 	}

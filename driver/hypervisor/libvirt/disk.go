@@ -43,7 +43,7 @@ func (d *Driver) ResizeDisk(ctx context.Context, id, diskID string, size int64) 
 			}
 			has = max(has, int64(info.Capacity))
 		} else if domain.OwnFile(disk) {
-			made, err := qemuimg.VirtualSize(domain.DiskPath(w.dir, diskID), "qcow2")
+			made, err := qemuimg.VirtualSize(w.p.DiskPath(w.dir, diskID), w.p.DiskFormat())
 			if err != nil {
 				return err
 			}
@@ -158,7 +158,7 @@ func (d *Driver) ExportDisk(ctx context.Context, id, diskID string) (hypervisor.
 		if state == hypervisor.Running || state == hypervisor.Paused {
 			return fmt.Errorf("it is %s: %w", state, nephos.ErrConflict)
 		}
-		size, err := qemuimg.VirtualSize(domain.DiskPath(w.dir, diskID), "qcow2")
+		size, err := qemuimg.VirtualSize(w.p.DiskPath(w.dir, diskID), w.p.DiskFormat())
 		if err != nil {
 			return err
 		}
@@ -264,10 +264,10 @@ func (w *work) importDisk(diskID string, image hypervisor.DiskImage, body io.Rea
 	}
 	from := qemuimg.Source{Format: image.Format, File: map[string]any{"driver": "file", "filename": filepath.Join(dir, "came")}}
 	tool, made := qemuimg.Tool{Path: w.d.cfg.Img}, filepath.Join(dir, "made")
-	if err := tool.Copy(w.ctx, from, made); err != nil {
+	if err := tool.CopyTo(w.ctx, from, made, w.p.DiskFormat()); err != nil {
 		return err
 	}
-	if err := tool.Grow(w.ctx, made, "qcow2", max(virtual, image.VirtualSize)); err != nil {
+	if err := tool.Grow(w.ctx, made, w.p.DiskFormat(), max(virtual, image.VirtualSize)); err != nil {
 		return err
 	}
 	if err := os.Chmod(made, 0o600); err != nil {
@@ -278,7 +278,7 @@ func (w *work) importDisk(diskID string, image hypervisor.DiskImage, body io.Rea
 	if err := os.WriteFile(mark, nil, 0o600); err != nil {
 		return err
 	}
-	if err := os.Rename(made, domain.DiskPath(w.dir, diskID)); err != nil {
+	if err := os.Rename(made, w.p.DiskPath(w.dir, diskID)); err != nil {
 		return err
 	}
 	if w.dom == nil || !hasDisk(w.rec.Spec.Disks, diskID) {

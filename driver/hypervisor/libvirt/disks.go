@@ -3,9 +3,11 @@
 package libvirt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	virt "libvirt.org/go/libvirt"
@@ -23,7 +25,7 @@ func (w *work) makeDisks(disks []driver.Disk, rec *domain.Record, live bool) err
 		if !domain.OwnFile(disk) {
 			continue
 		}
-		path := domain.DiskPath(w.dir, disk.ID)
+		path := w.p.DiskPath(w.dir, disk.ID)
 		made, known := rec.Made[disk.ID]
 		if known && !sameBase(made, disk.Base) {
 			if live {
@@ -58,11 +60,80 @@ func (w *work) makeDisk(path string, disk driver.Disk) error {
 	if disk.Base != nil {
 		base = qemuimg.Base{Path: disk.Base.Path, Format: disk.Base.Format}
 	}
-	if err := img.Create(w.ctx, made, disk.SizeBytes, base); err != nil {
+	make := img.Create
+	if w.p.Container() {
+		make = w.makeFileSystem
+	}
+	if err := make(w.ctx, made, disk.SizeBytes, base); err != nil {
 		_ = os.Remove(made)
 		return err
 	}
 	return os.Rename(made, path)
+}
+
+// link makes the links to the files that a container mounts.
+func (w *work) link(disks []driver.Disk) error {
+	if !w.p.Container() {
+		return nil
+	}
+	for _, disk := range disks {
+		to := disk.Source.Path
+		switch {
+		case domain.OwnFile(disk):
+			to = w.p.DiskPath(w.dir, disk.ID)
+		case disk.Source.Type == "local":
+			to = disk.Base.Path
+		}
+		link := domain.MountLink(w.dir, w.id, disk.ID)
+		if is, err := os.Readlink(link); err == nil && is == to {
+			continue
+		}
+		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := os.Symlink(to, link); err != nil {
+			return fmt.Errorf("disk %s: %w", disk.ID, err)
+		}
+	}
+	return nil
+}
+
+// unlink removes the links of disks.
+func (w *work) unlink(disks []driver.Disk) error {
+	for _, disk := range disks {
+		if err := os.Remove(domain.MountLink(w.dir, w.id, disk.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeFileSystem makes a disk that a container can mount: a copy of its base,
+// else an empty file system.
+func (w *work) makeFileSystem(ctx context.Context, path string, size int64, base qemuimg.Base) error {
+	if base != (qemuimg.Base{}) {
+		tool := qemuimg.Tool{Path: w.d.cfg.Img}
+		from := qemuimg.Source{Format: base.Format, File: map[string]any{"driver": "file", "filename": base.Path}}
+		if err := tool.CopyTo(ctx, from, path, "raw"); err != nil {
+			return err
+		}
+		if err := tool.Grow(ctx, path, "raw", size); err != nil {
+			return err
+		}
+		return os.Chmod(path, 0o600)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "mke2fs", "-q", "-F", "-t", "ext4", path).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make a file system (Debian: e2fsprogs): %w: %.300s", err, out)
+	}
+	return nil
 }
 
 // sameBase reports whether a disk made on one base fits the other: they have

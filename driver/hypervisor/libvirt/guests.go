@@ -56,7 +56,10 @@ func (d *Driver) checkSpec(spec hypervisor.Spec) error {
 			return err
 		}
 	}
-	if err := domain.CheckNICs(spec.NICs); err != nil {
+	d.mu.Lock()
+	p := d.platform
+	d.mu.Unlock()
+	if err := domain.CheckNICs(p, spec.NICs); err != nil {
 		return err
 	}
 	for _, nic := range spec.NICs {
@@ -144,6 +147,9 @@ func (w *work) ensure(spec hypervisor.Spec) (err error) {
 		return err
 	}
 	active := rec.Active()
+	if err := w.link(active.Disks); err != nil {
+		return err
+	}
 	for i := range active.Disks { // with the secrets, for what is plugged
 		if d, err := findDisk(spec.Disks, active.Disks[i].ID); err == nil {
 			active.Disks[i].Source.Secrets = d.Source.Secrets
@@ -274,6 +280,9 @@ func (w *work) destroy() error {
 		return err
 	}
 	if err := os.Remove(domain.SerialSocket(w.dir, w.id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := w.unlink(w.rec.Active().Disks); err != nil {
 		return err
 	}
 	w.d.forget(w.id)

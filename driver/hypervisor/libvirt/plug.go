@@ -65,6 +65,13 @@ func (w *work) devices() (*devices, error) {
 			have.foreign = append(have.foreign, x.Target.Dev)
 		}
 	}
+	for _, x := range live.Devices.Filesystems { // a container's
+		for _, disk := range w.rec.Active().Disks {
+			if x.Source != nil && x.Source.File != nil && x.Source.File.File == domain.MountLink(w.dir, w.id, disk.ID) {
+				have.disks[disk.ID] = libvirtxml.DomainDisk{Target: &libvirtxml.DomainDiskTarget{Dev: w.rec.Targets[disk.ID]}}
+			}
+		}
+	}
 	byMAC := make(map[string]string)
 	for _, nic := range w.rec.Active().NICs {
 		byMAC[nic.MAC] = nic.ID

@@ -73,6 +73,10 @@ func (w *work) powerOn() error {
 	if small {
 		flags = virt.DOMAIN_START_PAUSED
 	}
+	if w.p.Container() { // libvirt's hands run for the same loop devices
+		w.d.mounting.Lock()
+		defer w.d.mounting.Unlock()
+	}
 	err = w.dom.CreateWithFlags(flags)
 	if is(err, virt.ERR_OPERATION_INVALID) { // somebody else did
 		if s, _, stateErr := w.now(); stateErr == nil && s == virt.DOMAIN_RUNNING {
@@ -110,8 +114,8 @@ func (w *work) growOff() (small bool, err error) {
 		if !domain.OwnFile(disk) || disk.SizeBytes == 0 {
 			continue
 		}
-		path := domain.DiskPath(w.dir, disk.ID)
-		size, err := qemuimg.VirtualSize(path, "qcow2")
+		path := w.p.DiskPath(w.dir, disk.ID)
+		size, err := qemuimg.VirtualSize(path, w.p.DiskFormat())
 		if err != nil {
 			return false, fmt.Errorf("disk %s: %w", disk.ID, err)
 		}
@@ -122,7 +126,7 @@ func (w *work) growOff() (small bool, err error) {
 			small = true
 			continue
 		}
-		if err := (qemuimg.Tool{Path: w.d.cfg.Img}).Grow(w.ctx, path, "qcow2", disk.SizeBytes); err != nil {
+		if err := (qemuimg.Tool{Path: w.d.cfg.Img}).Grow(w.ctx, path, w.p.DiskFormat(), disk.SizeBytes); err != nil {
 			return false, fmt.Errorf("grow disk %s: %w", disk.ID, err)
 		}
 	}

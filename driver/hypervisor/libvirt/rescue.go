@@ -40,7 +40,7 @@ func (d *Driver) Rescue(ctx context.Context, id string, disk driver.Disk) error 
 			return err
 		}
 		if domain.OwnFile(disk) {
-			path := domain.DiskPath(w.dir, disk.ID)
+			path := w.p.DiskPath(w.dir, disk.ID)
 			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
@@ -72,7 +72,7 @@ func (d *Driver) Unrescue(ctx context.Context, id string) error {
 		if err := w.redo(func(rec *domain.Record) { rec.Rescue = nil }); err != nil {
 			return err
 		}
-		if err := os.Remove(domain.DiskPath(w.dir, disk.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(w.p.DiskPath(w.dir, disk.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		return nil

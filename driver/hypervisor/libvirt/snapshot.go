@@ -127,13 +127,13 @@ func (w *work) source(disk driver.Disk) (from qemuimg.Source, err error) {
 
 	switch {
 	case domain.OwnFile(disk):
-		path := domain.DiskPath(w.dir, disk.ID)
+		path := w.p.DiskPath(w.dir, disk.ID)
 		// A guest that took over its QEMU may have made the header name any file.
-		if _, err := qemuimg.VirtualSize(path, "qcow2"); err != nil {
+		if _, err := qemuimg.VirtualSize(path, w.p.DiskFormat()); err != nil {
 			return from, err
 		}
-		from.Format, from.File = "qcow2", file(path)
-		if disk.Base != nil {
+		from.Format, from.File = w.p.DiskFormat(), file(path)
+		if disk.Base != nil && from.Format == "qcow2" {
 			from.Base = qemuimg.Base{Path: disk.Base.Path, Format: disk.Base.Format}
 		}
 	case disk.Source.Type == "local":

@@ -18,6 +18,16 @@ func (w *work) stats() (virt.DomainStats, error) {
 	types := virt.DOMAIN_STATS_STATE | virt.DOMAIN_STATS_CPU_TOTAL | virt.DOMAIN_STATS_BALLOON | virt.DOMAIN_STATS_VCPU |
 		virt.DOMAIN_STATS_INTERFACE | virt.DOMAIN_STATS_BLOCK
 	all, err := w.conn.GetAllDomainStats([]*virt.Domain{w.dom}, types, 0)
+	if is(err, virt.ERR_NO_SUPPORT) { // what every driver knows
+		info, err := w.dom.GetInfo()
+		if err != nil {
+			return virt.DomainStats{}, err
+		}
+		return virt.DomainStats{
+			Cpu:     &virt.DomainStatsCPU{TimeSet: true, Time: info.CpuTime},
+			Balloon: &virt.DomainStatsBalloon{MaximumSet: true, Maximum: info.MaxMem},
+		}, nil
+	}
 	if err != nil {
 		return virt.DomainStats{}, err
 	}
@@ -69,10 +79,12 @@ func (d *Driver) Statistics(ctx context.Context, id string) (hypervisor.Statisti
 		if raw.Cpu != nil && raw.Cpu.TimeSet {
 			s.CPUTime = time.Duration(raw.Cpu.Time)
 		}
-		for i, c := range raw.Vcpu {
-			if c.TimeSet {
-				s.CPUs = append(s.CPUs, hypervisor.CPUStatistics{ID: i, Time: time.Duration(c.Time)})
+		for i := range max(len(raw.Vcpu), w.rec.Spec.VCPUs) {
+			one := hypervisor.CPUStatistics{ID: i, Time: -1}
+			if i < len(raw.Vcpu) {
+				one.Time = time.Duration(known(raw.Vcpu[i].TimeSet, raw.Vcpu[i].Time))
 			}
+			s.CPUs = append(s.CPUs, one)
 		}
 		if b := raw.Balloon; b != nil {
 			kib := func(set bool, value uint64) int64 { return known(set, value<<10) }

@@ -70,6 +70,11 @@ type Source struct {
 
 // Copy writes a whole, independent qcow2 image of the source.
 func (t Tool) Copy(ctx context.Context, from Source, path string) error {
+	return t.CopyTo(ctx, from, path, "qcow2")
+}
+
+// CopyTo writes a whole, independent image of the source, raw or qcow2.
+func (t Tool) CopyTo(ctx context.Context, from Source, path, format string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("copy to image %q: the path is not absolute: %w", path, nephos.ErrInvalid)
 	}
@@ -92,7 +97,7 @@ func (t Tool) Copy(ctx context.Context, from Source, path string) error {
 	for _, o := range from.Objects {
 		args = append(args, "--object", o)
 	}
-	return t.run(ctx, append(args, "-O", "qcow2", "json:"+string(spec), path)...)
+	return t.run(ctx, append(args, "-O", format, "json:"+string(spec), path)...)
 }
 
 // Grow makes an image at least as large as size, with the format given.

@@ -27,7 +27,13 @@ func SerialSocket(dir, id string) string {
 	return filepath.Join(filepath.Dir(filepath.Dir(dir)), Sockets, UUID(id)[24:])
 }
 
-// Sockets is the directory of the sockets.
+// MountLink is the link to a file that a container mounts: the kernel keeps no
+// more than 63 bytes of the names of such files, and libvirt insists.
+func MountLink(dir, id, disk string) string {
+	return filepath.Join(filepath.Dir(filepath.Dir(dir)), Sockets, UUID("mount " + id + " " + disk)[24:])
+}
+
+// Sockets is the directory of the sockets and links, whose paths must be short.
 const Sockets = "s"
 
 // Build describes the guest's domain. dir holds its own files. Of old, the
@@ -64,6 +70,9 @@ func Build(p Platform, dir string, rec Record, run Run, old *libvirtxml.Domain) 
 	if p.qemu() {
 		machineOfQEMU(p, d, rec.ID)
 	}
+	if p.Container() {
+		d.OS.Init = "/sbin/init"
+	}
 	switch {
 	case keep:
 		devices := *old.Devices
@@ -71,8 +80,7 @@ func Build(p Platform, dir string, rec Record, run Run, old *libvirtxml.Domain) 
 		devices.Emulator = p.Emulator
 		d.Devices, d.OS.Type.Machine, d.OS.NVRam = &devices, old.OS.Type.Machine, old.OS.NVRam
 		p.Machine = d.OS.Type.Machine
-	case p.container():
-		d.OS.Init = "/sbin/init"
+	case p.Container():
 		d.Devices.Consoles = []libvirtxml.DomainConsole{{Source: pty()}}
 	default:
 		fixedDevices(p, d.Devices, dir, rec.ID)
@@ -198,7 +206,7 @@ func fixedDevices(p Platform, l *libvirtxml.DomainDeviceList, dir, id string) {
 func devices(p Platform, d *libvirtxml.Domain, dir string, rec Record, old *libvirtxml.Domain) error {
 	spec := rec.Active()
 	diskAt, nicAt := addresses(rec, old)
-	if p.container() {
+	if p.Container() {
 		return containerDevices(p, d, dir, rec)
 	}
 	order := bootOrder(spec.Disks)
@@ -255,8 +263,7 @@ func addresses(rec Record, old *libvirtxml.Domain) (disks, nics map[string]*libv
 	return disks, nics
 }
 
-// containerDevices gives a container its root disk as a file system; it can have
-// no other disk but raw ones.
+// containerDevices gives a container its disks as file systems.
 func containerDevices(p Platform, d *libvirtxml.Domain, dir string, rec Record) error {
 	for _, disk := range rec.Active().Disks {
 		x, err := Disk(p, rec.ID, dir, disk, rec.Targets[disk.ID])
@@ -277,16 +284,13 @@ func containerDevices(p Platform, d *libvirtxml.Domain, dir string, rec Record) 
 		fs := libvirtxml.DomainFilesystem{
 			AccessMode: "passthrough",
 			Driver:     &libvirtxml.DomainFilesystemDriver{Type: kind, Format: x.Driver.Type},
-			Source:     &libvirtxml.DomainFilesystemSource{File: &libvirtxml.DomainFilesystemSourceFile{File: x.Source.File.File}},
+			Source:     &libvirtxml.DomainFilesystemSource{File: &libvirtxml.DomainFilesystemSourceFile{File: MountLink(dir, rec.ID, disk.ID)}},
 			Target:     &libvirtxml.DomainFilesystemTarget{Dir: at},
 		}
 		if disk.ReadOnly {
 			fs.ReadOnly = &libvirtxml.DomainFilesystemReadOnly{}
 		}
 		d.Devices.Filesystems = append(d.Devices.Filesystems, fs)
-	}
-	for _, nic := range rec.Active().NICs {
-		d.Devices.Interfaces = append(d.Devices.Interfaces, NIC(p, nic))
 	}
 	return nil
 }

@@ -20,8 +20,19 @@ import (
 // local ones, but for a CD, which is its base itself.
 func OwnFile(d driver.Disk) bool { return d.Source.Type == "local" && !d.CDROM }
 
+// DiskFormat is the format of local disks: containers mount theirs, which must
+// be raw for that.
+func (p Platform) DiskFormat() string {
+	if p.Container() {
+		return "raw"
+	}
+	return "qcow2"
+}
+
 // DiskPath is the file of a local disk.
-func DiskPath(dir, id string) string { return filepath.Join(dir, "disk-"+id+".qcow2") }
+func (p Platform) DiskPath(dir, id string) string {
+	return filepath.Join(dir, "disk-"+id+"."+p.DiskFormat())
+}
 
 // CheckDisk refuses what no domain can have.
 func CheckDisk(d driver.Disk) error {
@@ -215,8 +226,8 @@ func Disk(p Platform, id, dir string, d driver.Disk, target string) (libvirtxml.
 	x.BackingStore = &libvirtxml.DomainDiskBackingStore{} // nothing below, whatever the header says
 	switch {
 	case OwnFile(d):
-		format, x.Source = "qcow2", file(DiskPath(dir, d.ID))
-		if d.Base != nil {
+		format, x.Source = p.DiskFormat(), file(p.DiskPath(dir, d.ID))
+		if d.Base != nil && format == "qcow2" {
 			x.BackingStore = &libvirtxml.DomainDiskBackingStore{
 				Format: &libvirtxml.DomainDiskFormat{Type: d.Base.Format}, Source: file(d.Base.Path),
 				BackingStore: &libvirtxml.DomainDiskBackingStore{},

@@ -1,6 +1,7 @@
 package domain_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -86,6 +87,9 @@ func TestGolden(t *testing.T) {
 	bare := spec()
 	bare.Disks = []driver.Disk{{ID: "root", Source: driver.Connection{Type: "file", Path: "/srv/root.raw"}, Format: "raw"}}
 	bare.NICs = bare.NICs[:1]
+	alone := bare
+	alone.NICs = nil
+	require.ErrorIs(t, domain.CheckNICs(platform(t, "lxc", domain.Wanted{}), bare.NICs), errors.ErrUnsupported)
 	for name, c := range map[string]struct {
 		p    domain.Platform
 		spec hypervisor.Spec
@@ -94,7 +98,7 @@ func TestGolden(t *testing.T) {
 		"tcg":     {platform(t, "qemu", domain.Wanted{Type: "qemu"}), spec()},
 		"tcg-q35": {platform(t, "qemu", domain.Wanted{Type: "qemu", Machine: "q35"}), small},
 		"test":    {platform(t, "test", domain.Wanted{}), small},
-		"lxc":     {platform(t, "lxc", domain.Wanted{}), bare},
+		"lxc":     {platform(t, "lxc", domain.Wanted{}), alone},
 		"xen-hvm": {platform(t, "xen", domain.Wanted{}), small},
 		"xen-pv":  {platform(t, "xen", domain.Wanted{OS: "xen"}), bare},
 	} {

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"errors"
 	"fmt"
 
 	"libvirt.org/go/libvirtxml"
@@ -13,7 +14,10 @@ import (
 const maxDevice = 15
 
 // CheckNICs refuses cards that no domain can have.
-func CheckNICs(nics []driver.NIC) error {
+func CheckNICs(p Platform, nics []driver.NIC) error {
+	if p.Container() && len(nics) > 0 {
+		return fmt.Errorf("card %s: a container cannot use a tap: %w", nics[0].ID, errors.ErrUnsupported)
+	}
 	seen := make(map[string]bool)
 	for _, n := range nics {
 		if n.Device == "" || len(n.Device) > maxDevice {
@@ -40,10 +44,6 @@ func NIC(p Platform, n driver.NIC) libvirtxml.DomainInterface {
 		x.MTU = &libvirtxml.DomainInterfaceMTU{Size: uint(n.MTU)}
 	}
 	switch {
-	case p.container():
-		// A container takes the device itself, under this name.
-		x.Target, x.MTU = nil, nil
-		x.Source = &libvirtxml.DomainInterfaceSource{Direct: &libvirtxml.DomainInterfaceSourceDirect{Dev: n.Device, Mode: "passthrough"}}
 	case p.Type == "xen":
 		x.Alias, x.MTU = nil, nil
 		x.Target.Managed = ""

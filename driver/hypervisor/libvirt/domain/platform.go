@@ -168,8 +168,8 @@ func offers(d *libvirtxml.DomainCapsDevice, enum, value string) bool {
 	return false
 }
 
-// container reports whether guests share the host's kernel.
-func (p Platform) container() bool { return p.OS == "exe" }
+// Container reports whether guests share the host's kernel.
+func (p Platform) Container() bool { return p.OS == "exe" }
 
 // paravirtual reports whether guests know that they are Xen's.
 func (p Platform) paravirtual() bool { return p.Type == "xen" && p.OS != "hvm" }

@@ -118,7 +118,11 @@ func (d *Daemon) socket() string  { return filepath.Join(d.cfg.Dir, "run", "libv
 func (d *Daemon) pidFile() string { return filepath.Join(d.cfg.Dir, "run", "libvirtd.pid") }
 
 // URI is where clients connect, from any namespace: the socket is a file.
-func (d *Daemon) URI() string { return "qemu+unix:///system?socket=" + d.socket() }
+func (d *Daemon) URI() string { return d.URIOf("qemu") }
+
+// URIOf is the same for another of libvirt's drivers, such as lxc, that the
+// daemon has (Debian: libvirt-daemon-driver-lxc).
+func (d *Daemon) URIOf(driver string) string { return driver + "+unix:///system?socket=" + d.socket() }
 
 // PID is the daemon's process.
 func (d *Daemon) PID() int { return d.pid }
@@ -156,7 +160,11 @@ func (d *Daemon) listens() bool {
 
 // script binds the places and becomes the daemon. Its arguments are the host
 // name, the namespace or "", the number of binds, the binds, and the command.
+//
+// Containers do not start where both versions of control groups are mounted, so
+// the daemon sees one.
 const script = `set -e
+if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified || true; fi
 hostname "$1"; net=$2; n=$3; shift 3
 while [ "$n" -gt 0 ]; do mkdir -p "$2"; mount --bind "$1" "$2"; shift 2; n=$((n-1)); done
 if [ -n "$net" ]; then exec nsenter --net="$net" -- "$@"; fi
