@@ -64,7 +64,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.IntVar(&o.hosts, "hosts", 3, "how `many` hosts to simulate")
 	fs.Uint64Var(&o.seed, "seed", 1, "what chance in faults follows from")
 	fs.BoolVar(&o.stdin, "stdin", false, "end when standard input does, so that no cloud outlives the test that started it")
-	fs.TextVar(&o.logLevel, "log", slog.LevelWarn, "`level`: debug, info, warn or error")
+	fs.TextVar(&o.logLevel, "log", slog.LevelError, "`level`: debug, info, warn or error")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
