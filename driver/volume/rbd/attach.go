@@ -37,10 +37,19 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (dr
 	if err != nil {
 		return driver.Connection{}, err
 	}
-	err = d.locked(ctx, id, func() error {
-		return d.with(id, func(im *rbd.Image) error {
+	limits, err := ceph.Ask(ctx, d.pool, func() (limits *driver.Limits, err error) {
+		unlock, err := d.locks.Lock(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+		err = d.with(id, func(im *rbd.Image) error {
+			if limits, err = limitsOf(im); err != nil {
+				return err
+			}
 			return ceph.Meaning(im.SetMetadata(labelAttachment+c.AttachmentID, string(value)))
 		})
+		return limits, err
 	})
 	if err != nil {
 		return driver.Connection{}, fmt.Errorf("connecting volume %s: %w", id, err)
@@ -52,6 +61,7 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (dr
 			"image": volumePrefix + id, "user": d.cfg.GuestUser,
 		},
 		Secrets: map[string]string{"key": d.cfg.GuestKey},
+		Limits:  limits,
 	}, nil
 }
 

@@ -158,6 +158,13 @@ func testInUse(t *testing.T, c *cephtest.Cluster) {
 	require.NoError(t, d.Extend(t.Context(), "v", 2, volume.ExtendOptions{InUse: true}))
 	requireBegins(t, d, "v", []byte("guest"))
 	require.NoError(t, d.DeleteSnapshot(t.Context(), "v", "s"))
+	// A copy of a connected volume is not connected.
+	a := volume.Connector{AttachmentID: "a", Host: "h"}
+	_, err = d.Connect(t.Context(), "v", a)
+	require.NoError(t, err)
+	require.NoError(t, d.Clone(t.Context(), "copy", volume.Spec{SizeGiB: 2}, "v"))
+	require.NoError(t, d.Delete(t.Context(), "copy"))
+	require.NoError(t, d.Disconnect(t.Context(), "v", a))
 	require.ErrorIs(t, d.Delete(t.Context(), "v"), nephos.ErrConflict)
 	require.NoError(t, im.Close())
 	require.NoError(t, d.Delete(t.Context(), "v"))

@@ -21,9 +21,8 @@ import (
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
 
-// Driver implements volume.Driver and the abilities Snapshotter, Cloner,
-// ImageWriter, ImageReader, ImageCloner, Extender, Reverter, MultiAttacher,
-// Adopter, DiffExporter and DiffImporter.
+// Driver implements volume.Driver and its abilities but Grouper, Encrypter and
+// Attacher.
 type Driver struct {
 	cfg   Config
 	pool  *ceph.Pool
@@ -42,9 +41,11 @@ const (
 	// workPrefix begins the names of snapshots that are ours, for a moment.
 	workPrefix = "nephos-"
 	// The keys of an image's metadata.
+	labelPrefix     = "nephos."
 	labelCloud      = "nephos.cloud"
 	labelID         = "nephos.id"
 	labelAttachment = "nephos.attachment."
+	labelLimits     = "nephos.limits"
 	labelReference  = "nephos.reference" // what it was adopted as
 	// making images are removed when they are old.
 	makingTime = time.Hour
@@ -232,6 +233,9 @@ func (d *Driver) make(ctx context.Context, id string, spec volume.Spec, fill fun
 	if err := errors.Join(volume.CheckID("volume ID", id), spec.Check()); err != nil {
 		return err
 	}
+	if spec.Encryption != nil {
+		return fmt.Errorf("encrypted volumes: %w", errors.ErrUnsupported)
+	}
 	return d.pool.Do(ctx, func() (err error) {
 		if there, err := d.existing(id, spec.SizeGiB); there || err != nil {
 			return err
@@ -245,7 +249,7 @@ func (d *Driver) make(ctx context.Context, id string, spec volume.Spec, fill fun
 		if err := fill(name); err != nil {
 			return err
 		}
-		if err := d.finish(name, id, spec.SizeGiB); err != nil {
+		if err := d.finish(name, id, spec); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
@@ -264,12 +268,26 @@ func (d *Driver) make(ctx context.Context, id string, spec volume.Spec, fill fun
 	})
 }
 
-func (d *Driver) finish(name, id string, sizeGiB int) error {
+func (d *Driver) finish(name, id string, spec volume.Spec) error {
 	im, err := rbd.OpenImage(d.pool.IO, name, rbd.NoSnapshot)
 	if err != nil {
 		return ceph.Meaning(err)
 	}
-	return errors.Join(d.label(im, id, sizeGiB), ceph.Meaning(im.Close()))
+	// A copy has all the labels of its source: its own are others.
+	labels, err := im.ListMetadata()
+	for key := range labels {
+		if err == nil && strings.HasPrefix(key, labelPrefix) {
+			err = im.RemoveMetadata(key)
+		}
+	}
+	err = ceph.Meaning(err)
+	if err == nil {
+		err = d.label(im, id, spec.SizeGiB)
+	}
+	if err == nil {
+		err = setLimits(im, spec.Limits)
+	}
+	return errors.Join(err, ceph.Meaning(im.Close()))
 }
 
 func (d *Driver) label(im *rbd.Image, id string, sizeGiB int) error {

@@ -98,5 +98,10 @@ func testConformance(t *testing.T, c *cephtest.Cluster) {
 		return volume.ImageLocation{Location: where, Format: volume.FormatRaw, VirtualSize: n}
 	}}
 	opts.QCOW2, opts.QCOW2Raw = qcow2(t)
+	opts.Peer = func(t drivertest.T, dir string) volume.Driver {
+		cfg := config(c, namespace(dir))
+		cfg.Pool = "images"
+		return openIn(t, cfg)
+	}
 	volumetest.Run(t, func(t drivertest.T, dir string) volume.Driver { return openIn(t, config(c, namespace(dir))) }, opts)
 }
