@@ -4,9 +4,6 @@ package rbd
 
 import (
 	"encoding/json"
-	"fmt"
-	"strings"
-	"time"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/internal/ceph"
@@ -17,25 +14,6 @@ const indexObject = "nephos.images"
 
 // page is how many entries are read at once.
 const page = 256
-
-// entry says which image an object is.
-type entry struct {
-	Image   string    `json:"image"`
-	Size    int64     `json:"size"`
-	Created time.Time `json:"created"`
-}
-
-func parseEntry(id string, value []byte) (entry, error) {
-	var e entry
-	err := json.Unmarshal(value, &e)
-	if err == nil && (!strings.HasPrefix(e.Image, imagePrefix) || e.Size < 0) {
-		err = fmt.Errorf("image %q of %d bytes", e.Image, e.Size)
-	}
-	if err != nil {
-		return e, fmt.Errorf("the list's entry for object %s is damaged: %w", id, err)
-	}
-	return e, nil
-}
 
 // lookup returns an object's entry, or ErrNotFound.
 func (d *Driver) lookup(id string) (entry, error) {

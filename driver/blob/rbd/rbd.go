@@ -22,7 +22,6 @@ import (
 )
 
 const (
-	imagePrefix  = "image-"
 	snapshotName = "snap"
 	// staleTime is the age from which an image without an entry is removed.
 	staleTime = time.Hour
