@@ -3,6 +3,7 @@ package cel
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	celgo "cel.dev/cel-go/cel"
 
@@ -141,7 +142,7 @@ func (w *weigher) Weigh(req *scheduler.Request, h scheduler.HostView) float64 {
 // clip bounds what an explanation quotes.
 func clip(s string) string {
 	if len(s) > 200 {
-		return s[:200] + "…"
+		return strings.ToValidUTF8(s[:200], "") + "…"
 	}
 	return s
 }

@@ -31,6 +31,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nephos-cloud/nephos"
@@ -291,7 +292,7 @@ func newHost(h scheduler.HostView) Host {
 // clip bounds what an explanation quotes.
 func clip(s string) string {
 	if len(s) > 200 {
-		return s[:200] + "…"
+		return strings.ToValidUTF8(s[:200], "") + "…"
 	}
 	return s
 }
