@@ -18,6 +18,11 @@ import (
 )
 
 func main() {
+	// A plugin is given next to no environment, and must find qemu-img and
+	// libvirtd.
+	if os.Getenv("PATH") == "" {
+		_ = os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	}
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "plugin-libvirt:", err)
 		os.Exit(1)

@@ -56,7 +56,7 @@ func TestSuite(t *testing.T) {
 	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
 		d, err := plugin.Launch[hypervisor.Driver](t.Context(), path, plugin.LaunchOptions{
 			Args: []string{"-cloud", "test", "-libvirtd", filepath.Join(dir, "d"), "-accel", "tcg", "-dir", filepath.Join(dir, "p")},
-			Env:  []string{"PATH=" + os.Getenv("PATH")}, StartTimeout: time.Minute, Roots: []string{dir},
+			StartTimeout: time.Minute, Roots: []string{dir},
 		})
 		require.NoError(t, err)
 		return d
