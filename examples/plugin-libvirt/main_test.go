@@ -55,7 +55,7 @@ func TestSuite(t *testing.T) {
 	path := build(t)
 	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
 		d, err := plugin.Launch[hypervisor.Driver](t.Context(), path, plugin.LaunchOptions{
-			Args: []string{"-cloud", "test", "-libvirtd", filepath.Join(dir, "d"), "-accel", "tcg", "-dir", filepath.Join(dir, "p")},
+			Args:         []string{"-cloud", "test", "-libvirtd", filepath.Join(dir, "d"), "-accel", "tcg", "-dir", filepath.Join(dir, "p")},
 			StartTimeout: time.Minute, Roots: []string{dir},
 		})
 		require.NoError(t, err)
