@@ -19,8 +19,7 @@ import (
 
 // ask sends one request to a Placement API, and returns the status, the first
 // line of the fault's own words, its code, and the body.
-func (p peer) ask(t *testing.T, version, method, path string, body any) (int, string, string, map[string]any) {
-	t.Helper()
+func (p peer) ask(t require.TestingT, version, method, path string, body any) (int, string, string, map[string]any) {
 	var in io.Reader
 	if body != nil {
 		text, ok := body.(string)

@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,7 +13,7 @@ import (
 // It is most of what such a request costs, so it is written by hand: UUIDs,
 // classes, traits and suffixes have no character that JSON would escape.
 type candidatesEncoder struct {
-	mapped bool            // with mappings
+	mapped bool            // with mappings; without, some candidates look the same
 	keyed  bool            // allocations by provider, not as a list
 	traits bool            // summaries have traits
 	family bool            // summaries have parent and root
@@ -29,16 +28,7 @@ func (e *candidatesEncoder) encode(list []sqlstore.Candidate, providers []sqlsto
 		size += 256 + 32*len(p.Traits)
 	}
 	e.b = append(make([]byte, 0, size), `{"allocation_requests": [`...)
-	seen := map[string]bool{}
 	for _, c := range list {
-		if !e.mapped {
-			// Without mappings some candidates are the same.
-			key := fmt.Sprint(c.Resources)
-			if seen[key] {
-				continue
-			}
-			seen[key] = true
-		}
 		e.next()
 		e.candidate(c)
 	}

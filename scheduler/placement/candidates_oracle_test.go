@@ -137,7 +137,7 @@ func TestCandidatesAreThoseOfTheOracle(t *testing.T) {
 				continue
 			}
 			require.Equal(rt, want, got, "%s in %s", query, describe(cloud))
-			if real.url != "" {
+			if real.url != "" && !q.isolate { // with isolate it adds up what several candidates take
 				theirs, theirSummaries, _ := real.answer(rt, query)
 				require.Equal(rt, theirs, got, "the real one: %s in %s", query, describe(cloud))
 				require.Equal(rt, theirSummaries, summaries, "the real one: %s in %s", query, describe(cloud))
