@@ -20,6 +20,7 @@ import (
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/explain"
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
+	"github.com/nephos-cloud/nephos/store"
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
 
@@ -42,6 +43,7 @@ func (tokens) Verify(_ context.Context, token string) (nephos.Caller, error) {
 type fixture struct {
 	t     testing.TB
 	store *sqlstore.Store
+	db    *store.DB
 	url   string
 }
 
@@ -49,7 +51,8 @@ func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	enforcer, err := policy.New(policy.Base(), explain.Rules())
 	require.NoError(t, err)
-	s, err := sqlstore.New(sqlstore.Config{Store: storetest.Open(t, clock{}, sqlstore.Migrations()), Clock: clock{}})
+	db := storetest.Open(t, clock{}, sqlstore.Migrations())
+	s, err := sqlstore.New(sqlstore.Config{Store: db, Clock: clock{}})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	mux := http.NewServeMux()
@@ -58,7 +61,7 @@ func newFixture(t testing.TB) *fixture {
 	mux.Handle("/scheduler/", http.StripPrefix("/scheduler", explain.New(explain.Config{
 		Store: s, Policy: enforcer, HTTP: httpapi.Config{Verifier: tokens{}, PublicURL: server.URL + "/scheduler", Clock: clock{}},
 	})))
-	f := &fixture{t: t, store: s, url: server.URL + "/scheduler"}
+	f := &fixture{t: t, store: s, db: db, url: server.URL + "/scheduler"}
 	for i := range 3 {
 		require.NoError(t, s.PutHost(t.Context(), scheduler.Host{
 			ID: fmt.Sprint("h", i), Zone: "az1", Enabled: i != 2, Up: true, DisabledReason: "broken fan",
@@ -169,6 +172,34 @@ func TestDecisions(t *testing.T) {
 		status, text, _ := f.do("admin", "GET", path, "")
 		require.Equal(t, want, status, "%s: %s", path, text)
 	}
+}
+
+// Decisions for volumes are kept among those for servers.
+func TestDecisionsForVolumes(t *testing.T) {
+	f := newFixture(t)
+	pools, err := scheduler.NewPools(scheduler.Config{})
+	require.NoError(t, err)
+	for id, size := range map[string]int64{"v1": 10, "v2": 1000} {
+		d, err := pools.SelectPool([]scheduler.Pool{{ID: "h@a#a", Up: true, Enabled: true, TotalGB: 100, FreeGB: 90}}, scheduler.VolumeRequest{ID: id, SizeGB: size}, scheduler.Options{})
+		require.Equal(t, size > 100, err != nil)
+		require.NoError(t, f.db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error { return f.store.Keep(ctx, tx, id, d.Explanation) }))
+	}
+	require.NoError(t, f.boot("s1", 1))
+	var list struct {
+		Decisions []struct {
+			Summary  string
+			ServerID *string `json:"server_id"`
+			VolumeID *string `json:"volume_id"`
+		}
+	}
+	f.admin("GET", "/v1/decisions?volume_id=v1", "", &list)
+	require.Len(t, list.Decisions, 1)
+	require.Nil(t, list.Decisions[0].ServerID)
+	require.Equal(t, "Placed 1 volume: 1 pool, 1 suitable", list.Decisions[0].Summary)
+	f.admin("GET", "/v1/decisions?failed=true", "", &list)
+	require.Len(t, list.Decisions, 1)
+	require.Equal(t, "v2", *list.Decisions[0].VolumeID)
+	require.Equal(t, "No valid pool: 1 pool, 1 lack free space (nearest short of 910 GiB)", list.Decisions[0].Summary)
 }
 
 func TestExplain(t *testing.T) {

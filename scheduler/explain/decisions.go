@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -11,9 +12,11 @@ import (
 
 // briefDecision is a decision in a list.
 type briefDecision struct {
-	ID        string              `json:"id"`
-	RequestID string              `json:"request_id"`
-	ServerID  string              `json:"server_id"`
+	ID        string `json:"id"`
+	RequestID string `json:"request_id"`
+	// ServerID or VolumeID is what was to be placed, the other null.
+	ServerID  *string             `json:"server_id"`
+	VolumeID  *string             `json:"volume_id"`
 	CreatedAt string              `json:"created_at"`
 	Summary   string              `json:"summary"`
 	Hosts     int                 `json:"hosts"`
@@ -36,8 +39,14 @@ type fullDecision struct {
 
 func brief(r *httpapi.Request, d *sqlstore.Decision) briefDecision {
 	id := strconv.FormatInt(d.ID, 10)
+	var server, volume *string
+	if d.Kind == "" {
+		server = &d.ConsumerID
+	} else {
+		volume = &d.ConsumerID
+	}
 	return briefDecision{
-		ID: id, RequestID: d.RequestID, ServerID: d.ConsumerID, CreatedAt: d.At.UTC().Format(time.RFC3339), Summary: d.Summary(),
+		ID: id, RequestID: d.RequestID, ServerID: server, VolumeID: volume, CreatedAt: d.At.UTC().Format(time.RFC3339), Summary: d.Summary(),
 		Hosts: d.Hosts, Passed: d.Passed, Chosen: orEmpty(d.Chosen), Links: []link{{"self", r.Link("/v1/decisions/"+id, nil)}},
 	}
 }
@@ -60,7 +69,7 @@ func (a *api) list(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	q := r.Query()
-	f := sqlstore.DecisionFilter{ConsumerID: q.Get("server_id"), RequestID: q.Get("request_id"), Failed: failed}
+	f := sqlstore.DecisionFilter{ConsumerID: cmp.Or(q.Get("server_id"), q.Get("volume_id")), RequestID: q.Get("request_id"), Failed: failed}
 	list, more, err := a.store.Decisions(r.Context(), f, p)
 	if err != nil {
 		return nil, err

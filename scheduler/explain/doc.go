@@ -1,6 +1,6 @@
 // Package explain serves what the scheduler decided and why, to operators:
 //
-//	GET  /v1/decisions                the newest first; ?server_id, request_id, failed, limit, marker
+//	GET  /v1/decisions                the newest first; ?server_id, volume_id, request_id, failed, limit, marker
 //	GET  /v1/decisions/{id}           one, by its number, or the newest of a server or request
 //	POST /v1/explain                  think a request through, and claim nothing
 //	GET  /v1/heatmap.svg              how full the hosts are; ?class=MEMORY_MB&zone=&width=960

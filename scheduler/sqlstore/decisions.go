@@ -9,6 +9,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // Decision is a decision that was made, as it is kept.
@@ -19,6 +20,23 @@ type Decision struct {
 	ConsumerID string // the server's, mostly
 	At         time.Time
 	scheduler.Explanation
+}
+
+// Keep keeps, in the caller's transaction, why a decision fell that was made
+// elsewhere for a consumer, such as the choice of a pool for a volume by
+// [scheduler.Scheduler.SelectPool]. It is kept among the others, as long as they.
+func (s *Store) Keep(ctx context.Context, tx *store.Tx, consumerID string, e scheduler.Explanation) error {
+	if err := (Consumer{ID: consumerID}).check(); err != nil {
+		return err
+	}
+	if e.RequestID == "" {
+		e.RequestID = consumerID
+	}
+	body, err := encodeExplanation(e)
+	if err != nil {
+		return err
+	}
+	return s.keepExplanation(ctx, tx, e.RequestID, consumerID, body)
 }
 
 // DecisionFilter chooses among kept decisions; empty fields ask nothing.
@@ -50,8 +68,8 @@ func (s *Store) Decisions(ctx context.Context, f DecisionFilter, p nephos.Page) 
 	if f.RequestID != "" {
 		q = q.Where("request_id = ?", f.RequestID)
 	}
-	if f.Failed { // Schedule places one server at a time
-		q = q.Where(`body LIKE '%"wanted":1,"placed":0,%'`)
+	if f.Failed { // all or none is placed, and chosen is there if something was
+		q = q.Where(`body NOT LIKE '%"chosen":[%'`)
 	}
 	if p.Marker != "" {
 		seq, err := strconv.ParseInt(p.Marker, 10, 64)
