@@ -130,6 +130,9 @@ func (p *Plugin) send(ctx context.Context, body io.Reader, f func(socket string)
 	if content {
 		return sent, false, fmt.Errorf("reading the content: %w", sendErr)
 	}
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err) // the content broke off because of that
+	}
 	return sent, sendErr == nil && err == nil, err
 }
 
@@ -185,6 +188,13 @@ func unique[T any](what string, list []T, id func(T) string, check func(string) 
 
 func itself(s string) string { return s }
 
+// brokenOff tells whether gRPC itself ended a stream, because the plugin is gone,
+// and not the plugin.
+func brokenOff(err error) bool {
+	s, ok := status.FromError(err)
+	return ok && len(s.Details()) == 0 && (s.Code() == codes.Unavailable || s.Code() == codes.Canceled)
+}
+
 // follow turns a stream of events into a channel. The channel closes when ctx or
 // the plugin ends; in the second case once the plugin runs again, so that a
 // reader can subscribe and list at once. Events that check refuses are dropped.
@@ -213,7 +223,7 @@ func follow[M, E any](ctx context.Context, p *Plugin, open func(ctx context.Cont
 		for {
 			m, err := stream.Recv()
 			if err != nil {
-				if status.Code(err) == codes.Unavailable { // the plugin is gone
+				if ctx.Err() == nil && brokenOff(err) {
 					_ = p.await(ctx, i)
 				}
 				return
