@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,6 +99,7 @@ func TestNovasDocumentedFilters(t *testing.T) {
 		{"a list in the request", scheduler.JSONFilter{}, nothing, R{Hints: map[string][]string{"query": {">=", "$free_ram_mb", "1024"}}}, ""},
 		{"no query", scheduler.JSONFilter{}, nothing, query(""), ""},
 		{"an unknown operator", scheduler.JSONFilter{}, nothing, query(`["~","$free_ram_mb",1]`), noRead},
+		{"too many operands", scheduler.JSONFilter{}, nothing, query(`["or"` + strings.Repeat(`,"$a.b"`, 300) + `]`), noRead},
 		{"no list", scheduler.JSONFilter{}, nothing, query(`{"a":1}`), noRead},
 		{"an empty list", scheduler.JSONFilter{}, nothing, query(`["and",[]]`), noRead},
 		{"more than a list", scheduler.JSONFilter{}, nothing, query(`["and"] x`), noRead},

@@ -54,8 +54,11 @@ type PCIAlias struct {
 // nobody defined turns every host away.
 type PciPassthroughFilter struct{ Aliases []PCIAlias }
 
-// maxPCIRequests bounds the requests for devices of one server.
-const maxPCIRequests = 32
+// Bounds on what one server asks for.
+const (
+	maxPCIRequests = 32
+	maxPCIDevices  = 256 // in one request
+)
 
 // Name implements [Filter].
 func (PciPassthroughFilter) Name() string { return "PciPassthroughFilter" }
@@ -95,7 +98,7 @@ func (f PciPassthroughFilter) wants(req *Request) (wants []PCIRequest, problem s
 		if !found {
 			n, err = 1, nil
 		}
-		if err != nil || n < 1 || n > 1024 {
+		if err != nil || n < 1 || n > maxPCIDevices {
 			return nil, "alias " + clip(part) + " has no number of devices"
 		}
 		i := slices.IndexFunc(f.Aliases, func(a PCIAlias) bool { return a.Name == strings.TrimSpace(name) })
@@ -108,7 +111,7 @@ func (f PciPassthroughFilter) wants(req *Request) (wants []PCIRequest, problem s
 		return nil, "there are too many"
 	}
 	for i := range wants {
-		if wants[i].Count < 0 || wants[i].Count > 1024 {
+		if wants[i].Count < 0 || wants[i].Count > maxPCIDevices {
 			return nil, "request " + clip(wants[i].Alias) + " has no valid number of devices"
 		}
 		if wants[i].NUMA == "" {

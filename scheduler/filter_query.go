@@ -39,8 +39,9 @@ func (JSONFilter) Prepare(req *Request) Check {
 	if err != nil {
 		return turnAll("not comparable with the hint query, which cannot be read", err.Error())
 	}
+	facts := knownFacts{}
 	return Check{Host: func(h HostView) Verdict {
-		v, err := q.ask(h)
+		v, err := q.ask(h, facts)
 		switch {
 		case err != nil:
 			return Verdict{Reason: "not comparable as the hint query asks", Saw: clip(err.Error()), Fix: "mend the query"}
@@ -60,6 +61,7 @@ func turnAll(reason, saw string) Check {
 const (
 	maxQueryBytes = 16 << 10
 	maxQueryDepth = 32
+	maxQueryNodes = 256 // operands, lists among them
 )
 
 // query is a parsed condition: a list with an operator.
@@ -91,10 +93,14 @@ func parseQuery(words []string) (query, error) {
 			}
 		}
 	}
-	return readQuery(list, 0)
+	nodes := 0
+	return readQuery(list, 0, &nodes)
 }
 
-func readQuery(list []any, depth int) (query, error) {
+func readQuery(list []any, depth int, nodes *int) (query, error) {
+	if *nodes += len(list); *nodes > maxQueryNodes {
+		return query{}, errors.New("it has too many operands")
+	}
 	if depth > maxQueryDepth {
 		return query{}, errors.New("it is nested too deeply")
 	}
@@ -109,7 +115,7 @@ func readQuery(list []any, depth int) (query, error) {
 	for _, a := range list[1:] {
 		switch a := a.(type) {
 		case []any:
-			sub, err := readQuery(a, depth+1)
+			sub, err := readQuery(a, depth+1, nodes)
 			if err != nil {
 				return query{}, err
 			}
@@ -124,19 +130,19 @@ func readQuery(list []any, depth int) (query, error) {
 }
 
 // ask says whether the host meets the condition.
-func (q query) ask(h HostView) (bool, error) {
+func (q query) ask(h HostView, facts knownFacts) (bool, error) {
 	values := make([]any, len(q.args))
 	for i, a := range q.args {
 		switch a := a.(type) {
 		case query:
-			b, err := a.ask(h)
+			b, err := a.ask(h, facts)
 			if err != nil {
 				return false, err
 			}
 			values[i] = b
 		case string:
 			if name, ok := strings.CutPrefix(a, "$"); ok {
-				values[i] = queryFact(h, name)
+				values[i] = facts.of(h, name)
 			} else {
 				values[i] = a
 			}
@@ -171,6 +177,28 @@ func (q query) ask(h HostView) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// knownFacts remembers facts from inside of attributes, which take long to read
+// and are the same for all hosts of a profile.
+type knownFacts map[factKey]any
+
+type factKey struct {
+	p    *profile
+	name string
+}
+
+func (k knownFacts) of(h HostView, name string) any {
+	if !strings.Contains(name, ".") {
+		return queryFact(h, name)
+	}
+	key := factKey{h.profile(), name}
+	v, ok := k[key]
+	if !ok {
+		v = queryFact(h, name)
+		k[key] = v
+	}
+	return v
 }
 
 // queryFact is a fact by its name: a number or text, or nil if the host lacks it.

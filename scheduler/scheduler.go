@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"math"
 	"slices"
 	"sync"
 
@@ -65,6 +66,9 @@ func New(c Config) (*Scheduler, error) {
 	for _, w := range s.weighers {
 		if w.Weigher == nil || names[w.Weigher.Name()] {
 			return nil, nephos.Errorf(nephos.ErrInvalid, "making a scheduler: a weigher is nil or named twice").WithField("Weighers")
+		}
+		if math.IsNaN(w.Multiplier) || math.IsInf(w.Multiplier, 0) {
+			return nil, nephos.Errorf(nephos.ErrInvalid, "making a scheduler: the multiplier of %s is no number", w.Weigher.Name()).WithField("Weighers")
 		}
 		names[w.Weigher.Name()] = true
 	}

@@ -118,6 +118,13 @@ func TestPresets(t *testing.T) {
 	require.Len(t, scheduler.Presets(), 7)
 }
 
+func TestMultipliersAreNumbers(t *testing.T) {
+	for _, m := range []float64{math.NaN(), inf} {
+		_, err := scheduler.New(scheduler.Config{Weighers: []scheduler.WeigherConfig{{Weigher: scheduler.RAMWeigher{}, Multiplier: m}}})
+		require.ErrorIs(t, err, nephos.ErrInvalid)
+	}
+}
+
 func TestNames(t *testing.T) {
 	for _, name := range scheduler.FilterNames() {
 		_, err := scheduler.FilterNamed(name)
