@@ -31,6 +31,9 @@ func (s *Service) ExtendVolume(ctx context.Context, id string, sizeGiB int, atta
 		if row.Status != expected {
 			return false, invalidVolume("Volume %s status must be '{'status': '%s'}' to extend, currently %s.", row.ID, expected, row.Status)
 		}
+		if err := refuseMoving(row); err != nil {
+			return false, err
+		}
 		if !s.pools.can(row.Pool, volume.AbilityExtender) {
 			return false, notBuilt("growing volumes")
 		}
@@ -63,6 +66,8 @@ func (s *Service) RevertVolume(ctx context.Context, id, snapshotID string) error
 			return false, nephos.Errorf(nephos.ErrConflict, "Invalid volume: Can't revert volume %s to its latest snapshot %s. Volume's status must be 'available'.", row.ID, snap.ID)
 		case snap.Status != Available:
 			return false, nephos.Errorf(nephos.ErrConflict, "Invalid snapshot: Can't revert volume %s to its latest snapshot %s. Snapshot's status must be 'available'.", row.ID, snap.ID)
+		case row.moving():
+			return false, refuseMoving(row)
 		case !s.pools.can(row.Pool, volume.AbilityReverter):
 			return false, notBuilt("reverting volumes")
 		}
@@ -93,11 +98,19 @@ func (s *Service) ResetVolume(ctx context.Context, id string, r VolumeReset) err
 				return false, badRequest("Cannot reset-state to in-use because volume does not have any attachments.")
 			}
 			if status != "" {
-				row.Status, row.NewSize, row.TargetID = status, 0, ""
+				row.Status, row.NewSize, row.TargetID, row.ToType, row.MayMove = status, 0, "", "", false
+				if row.moving() {
+					row.MigrationStatus = moveError // what was copied goes
+				}
 			}
 			if m := strings.ToLower(r.MigrationStatus); m != "" {
 				if row.MigrationStatus = m; m == "none" {
 					row.MigrationStatus = ""
+				}
+			}
+			if row.Stray != "" {
+				if err := s.enqueueVolume(ctx, tx, row.ID); err != nil {
+					return false, err
 				}
 			}
 			if strings.ToLower(r.AttachStatus) == "detached" {
@@ -158,6 +171,9 @@ func (s *Service) UploadVolume(ctx context.Context, id string, spec UploadSpec) 
 	if row, err = s.changeVolume(ctx, id, rule, "update", func(ctx context.Context, tx *store.Tx, row *volumeRow) (bool, error) {
 		if row.Status != Available {
 			return false, invalidVolume("Volume %s status must be available", row.ID)
+		}
+		if err := refuseMoving(row); err != nil {
+			return false, err
 		}
 		row.Status, row.TargetID, row.Reason = Uploading, "", ""
 		return true, reconcile.Enqueue(ctx, tx, kindVolume, row.ID, tx.Now().Add(uploadGrace))

@@ -133,6 +133,9 @@ func (s *Service) reserve(ctx context.Context, tx *store.Tx, vol *volumeRow, a *
 		return invalidVolume("Volume attachments can not be created if the volume is in an error state. "+
 			"The Volume %s currently has a status of: %s ", vol.ID, vol.Status)
 	}
+	if err := refuseMoving(vol); err != nil {
+		return err
+	}
 	by, err := attachmentsOf(ctx, tx, vol.ID)
 	if err != nil {
 		return err

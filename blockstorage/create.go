@@ -179,6 +179,9 @@ func (s *Service) fromSource(ctx context.Context, db bun.IDB, row *volumeRow) (t
 		if src.Status != Available && src.Status != InUse {
 			return "", invalidVolume("Originating source volume status must be one of 'available, in-use' values")
 		}
+		if err := refuseMoving(&src); err != nil {
+			return "", err
+		}
 		row.SizeGiB, row.Zone = cmp.Or(row.SizeGiB, src.SizeGiB), cmp.Or(row.Zone, src.Zone)
 		if row.SizeGiB < src.SizeGiB {
 			return "", invalidInput("size", "Volume size '%d'GB cannot be smaller than original volume size  %dGB. "+

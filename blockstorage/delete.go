@@ -53,7 +53,7 @@ func (s *Service) beginDelete(ctx context.Context, tx *store.Tx, row *volumeRow,
 	isAttached := slices.ContainsFunc(attached[row.ID], func(a attachmentRow) bool { return a.Status == Attached })
 	deletable := slices.Contains([]string{Available, Errored, ErrorExtending, ErrorDeleting, "error_restoring", "error_managing"}, row.Status)
 	switch {
-	case isAttached, !o.Force && !deletable:
+	case isAttached, !o.Force && !deletable, row.moving():
 		return refuse()
 	case !o.Force && len(attached[row.ID]) > 0:
 		return refuse()

@@ -39,6 +39,9 @@ func (s *Service) MarkReserved(ctx context.Context, id string) error {
 		if row.Status != Available {
 			return false, invalidVolume("Volume status must be available to reserve, but the status is %s.", row.Status)
 		}
+		if err := refuseMoving(row); err != nil {
+			return false, err
+		}
 		row.Status = Attaching
 		return true, nil
 	})
@@ -104,6 +107,9 @@ func (s *Service) InitializeConnection(ctx context.Context, id string, connector
 					a = o
 					return false, nil
 				}
+			}
+			if err := refuseMoving(row); err != nil {
+				return false, err
 			}
 			if status, _ := statusBy(by[row.ID]); status != Available {
 				return false, invalidVolume("Volume %s is attached already.", row.ID)
@@ -171,6 +177,9 @@ func (s *Service) RecordAttach(ctx context.Context, id string, r AttachRecord) e
 		}
 		if row.Status != Available && row.Status != Attaching {
 			return false, badRequest("Error attaching volume - InvalidVolume: Invalid volume: volume is already attached")
+		}
+		if err := refuseMoving(row); err != nil {
+			return false, err
 		}
 		by, err := attachmentsOf(ctx, tx, row.ID)
 		if err != nil {

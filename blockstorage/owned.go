@@ -132,8 +132,11 @@ func (s *Service) ReleaseVolume(ctx context.Context, ownerKey string) error {
 		if status, _ := statusBy(by[row.ID]); status != Available {
 			return nephos.Errorf(nephos.ErrConflict, "volume %s is %s", row.ID, status)
 		}
+		if row.moving() {
+			return nephos.Errorf(nephos.ErrConflict, "volume %s is being migrated", row.ID)
+		}
 		switch row.Status {
-		case Extending, Reverting, Uploading:
+		case Extending, Reverting, Uploading, Retyping, Maintenance:
 			return nephos.Errorf(nephos.ErrConflict, "volume %s is %s", row.ID, row.Status)
 		}
 		n, err := tx.NewSelect().Model((*snapshotRow)(nil)).Where("snap.volume_id = ?", row.ID).Count(ctx)
@@ -201,7 +204,7 @@ func (s *Service) EnsureAttachment(ctx context.Context, ownerKey string, spec At
 // passing reports whether a status ends by itself.
 func passing(status string) bool {
 	switch status {
-	case Creating, Extending, Reverting, Uploading, Detaching:
+	case Creating, Extending, Reverting, Uploading, Retyping, Maintenance, Detaching:
 		return true
 	}
 	return false

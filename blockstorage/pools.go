@@ -121,7 +121,7 @@ func (s *Service) place(ctx context.Context, it *reconcile.Item, row *volumeRow)
 	if err != nil {
 		return err
 	}
-	candidates, err := s.candidates(ctx, row)
+	candidates, err := s.candidates(ctx, func(p *volume.Pool) bool { return row.ImageID == "" || p.Can(volume.AbilityImageWriter) })
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (s *Service) backendsOf(ctx context.Context, ids []string) ([]string, error
 
 // candidates describes the pools to the scheduler. A pool that cannot do what
 // the volume needs, or does not answer, is down for it.
-func (s *Service) candidates(ctx context.Context, row *volumeRow) ([]scheduler.Pool, error) {
+func (s *Service) candidates(ctx context.Context, can func(*volume.Pool) bool) ([]scheduler.Pool, error) {
 	var sums []struct {
 		Pool string
 		N    int
@@ -215,7 +215,7 @@ func (s *Service) candidates(ctx context.Context, row *volumeRow) ([]scheduler.P
 			s.cfg.Log.Warn("a pool does not tell its capacity: it gets no volumes", "pool", name, "error", err)
 		}
 		p := scheduler.Pool{
-			ID: s.backend(name), Zone: s.cfg.Zone, Up: err == nil, Enabled: row.ImageID == "" || pool.Can(volume.AbilityImageWriter),
+			ID: s.backend(name), Zone: s.cfg.Zone, Up: err == nil, Enabled: can(pool),
 			TotalGB: stats.TotalGiB, FreeGB: stats.FreeGiB, Thin: stats.Thin, Thick: !stats.Thin,
 			Capabilities: map[string]string{
 				"volume_backend_name": cmp.Or(stats.Backend, name), "storage_protocol": stats.Protocol, "pool_name": name,

@@ -83,20 +83,27 @@ func (s *Service) limitsOf(ctx context.Context, db bun.IDB, projectID string, ty
 func usageOf(ctx context.Context, db bun.IDB, projectID string) (map[string]usage, error) {
 	var rows []struct {
 		TypeID                string
-		Snapshots             bool
+		Snapshots, Promised   bool
 		Things, GigabytesUsed int
 	}
-	err := db.NewRaw(`SELECT type_id, ? AS snapshots, COUNT(*) AS things,
+	err := db.NewRaw(`SELECT type_id, ? AS snapshots, ? AS promised, COUNT(*) AS things,
 			COALESCE(SUM(CASE WHEN new_size > size_gib THEN new_size ELSE size_gib END), 0) AS gigabytes_used
 		FROM blockstorage_volumes WHERE project_id = ? GROUP BY type_id
-		UNION ALL SELECT type_id, ?, COUNT(*), COALESCE(SUM(size_gib), 0)
-		FROM blockstorage_snapshots WHERE project_id = ? GROUP BY type_id`, false, projectID, true, projectID).Scan(ctx, &rows)
+		UNION ALL SELECT to_type, ?, ?, COUNT(*), COALESCE(SUM(size_gib), 0)
+		FROM blockstorage_volumes WHERE project_id = ? AND to_type <> '' GROUP BY to_type
+		UNION ALL SELECT type_id, ?, ?, COUNT(*), COALESCE(SUM(size_gib), 0)
+		FROM blockstorage_snapshots WHERE project_id = ? GROUP BY type_id`,
+		false, false, projectID, false, true, projectID, true, false, projectID).Scan(ctx, &rows)
 	if err != nil {
 		return nil, fmt.Errorf("counting the volumes of project %s: %w", projectID, err)
 	}
 	out := map[string]usage{}
 	for _, r := range rows {
-		for _, key := range []string{"", r.TypeID} {
+		keys := []string{"", r.TypeID}
+		if r.Promised {
+			keys = keys[1:] // it counts in all by the type that it still has
+		}
+		for _, key := range keys {
 			u := out[key]
 			if r.Snapshots {
 				u.snapshots += r.Things
@@ -145,6 +152,20 @@ func (s *Service) checkExtendQuota(ctx context.Context, tx *store.Tx, row volume
 	}
 	more := sizeGiB - row.SizeGiB
 	return overs(limits, used, usage{gigabytes: more}, Type{ID: row.TypeID, Name: row.TypeName}, more)
+}
+
+// checkRetypeQuota is checkCreateQuota for a volume that gets another type.
+func (s *Service) checkRetypeQuota(ctx context.Context, tx *store.Tx, row volumeRow, t Type) error {
+	limits, err := s.limitsOf(ctx, tx, row.ProjectID, []string{t.Name})
+	if err != nil {
+		return err
+	}
+	limits["volumes"], limits["gigabytes"] = -1, -1 // these it uses already
+	used, err := usageOf(ctx, tx, row.ProjectID)
+	if err != nil {
+		return err
+	}
+	return overs(limits, used, usage{volumes: 1, gigabytes: row.SizeGiB}, t, row.SizeGiB)
 }
 
 // unlimited reports whether no quota bounds what the project has.

@@ -69,12 +69,21 @@ func (s *Service) stepVolume(ctx context.Context, it *reconcile.Item) (reconcile
 	if err != nil {
 		return reconcile.Next{}, err
 	}
+	switch {
+	case row.Stray == "" || row.Status == Deleting:
+	case !row.moving():
+		return s.tidy(ctx, it, row)
+	case row.Status == Available || row.Status == Maintenance || row.Status == Retyping:
+		return s.stepMove(ctx, it, pool, row)
+	}
 	var call func(ctx context.Context) error
 	switch row.Status {
 	case Creating:
 		call = func(ctx context.Context) error { return s.makeVolume(ctx, pool, row) }
 	case Deleting:
 		return s.stepDelete(ctx, it, pool, row)
+	case Retyping:
+		return s.stepRetype(ctx, it, pool, row)
 	case Extending:
 		inUse, err := s.inUse(ctx, row.ID)
 		if err != nil {
@@ -121,9 +130,9 @@ func (s *Service) makeVolume(ctx context.Context, pool *volume.Pool, row *volume
 	if err != nil {
 		return err
 	}
-	spec := volume.Spec{SizeGiB: row.SizeGiB, ExtraSpecs: t.ExtraSpecs}
-	if row.Name != nil {
-		spec.Name = *row.Name
+	spec, err := s.volumeSpec(ctx, pool, row, t)
+	if err != nil {
+		return err
 	}
 	switch {
 	case row.ImageID != "":
@@ -141,6 +150,15 @@ func (s *Service) makeVolume(ctx context.Context, pool *volume.Pool, row *volume
 		return pool.CreateFromSnapshot(ctx, row.ID, spec, snaps[0].VolumeID, row.SnapshotID)
 	}
 	return pool.Create(ctx, row.ID, spec)
+}
+
+// volumeSpec is what a pool is told of a volume of the type.
+func (s *Service) volumeSpec(_ context.Context, _ *volume.Pool, row *volumeRow, t Type) (volume.Spec, error) {
+	spec := volume.Spec{SizeGiB: row.SizeGiB, ExtraSpecs: t.ExtraSpecs}
+	if row.Name != nil {
+		spec.Name = *row.Name
+	}
+	return spec, nil
 }
 
 func (s *Service) fromImage(ctx context.Context, pool *volume.Pool, row *volumeRow, spec volume.Spec) error {
@@ -249,7 +267,8 @@ func (s *Service) volumeDone(ctx context.Context, it *reconcile.Item, pool *volu
 		if err := selectVolumes(tx, &rows).Where("vol.id = ?", was.ID).Scan(ctx); err != nil {
 			return err
 		}
-		if len(rows) == 0 || rows[0].Status != was.Status || rows[0].NewSize != was.NewSize || rows[0].TargetID != was.TargetID {
+		if len(rows) == 0 || rows[0].Status != was.Status || rows[0].NewSize != was.NewSize || rows[0].TargetID != was.TargetID ||
+			rows[0].ToType != was.ToType {
 			// It was told something else meanwhile: look again.
 			return it.Settle(ctx, tx, reconcile.Again(time.Time{}))
 		}
@@ -265,6 +284,13 @@ func (s *Service) volumeDone(ctx context.Context, it *reconcile.Item, pool *volu
 			row.Format, verb = format, "available"
 		case Extending:
 			row.SizeGiB, row.NewSize, verb = row.NewSize, 0, "extend"
+		case Retyping:
+			t, err := loadType(ctx, tx, row.ToType)
+			if err != nil {
+				return err
+			}
+			s.become(&row, t)
+			verb = "retype"
 		case Reverting:
 			_, err := tx.NewRaw("UPDATE blockstorage_snapshots SET status = ? WHERE id = ? AND status = ?", Available, row.TargetID, Restoring).Exec(ctx)
 			if err != nil {
@@ -311,6 +337,15 @@ func (s *Service) stepDelete(ctx context.Context, it *reconcile.Item, pool *volu
 				return err
 			}
 		}
+		if row.Stray != "" {
+			stray, err := s.pools.of(row.Stray)
+			if err != nil {
+				return err
+			}
+			if err := stray.Delete(ctx, row.ID); err != nil {
+				return err
+			}
+		}
 		return pool.Delete(ctx, row.ID)
 	})
 	if !finished || err != nil {
@@ -334,6 +369,9 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 	row, err := s.volumeRow(ctx, it.ID)
 	if err != nil || row == nil {
 		return reconcile.Done(), err
+	}
+	if row.Stray != "" && !row.moving() && row.Status != Deleting {
+		return s.tidy(ctx, it, row) // for ever, if need be
 	}
 	if row.Status == Creating {
 		s.mu.Lock()
@@ -360,11 +398,18 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 		if err := selectVolumes(tx, &rows).Where("vol.id = ?", row.ID).Scan(ctx); err != nil {
 			return err
 		}
-		if len(rows) == 0 || rows[0].Status != row.Status {
+		if len(rows) == 0 || rows[0].Status != row.Status || rows[0].moving() != row.moving() {
 			return it.Settle(ctx, tx, reconcile.Again(time.Time{}))
 		}
 		row := rows[0]
 		row.Reason = clip(cause.Error())
+		end := reconcile.Done()
+		if row.moving() {
+			row.MigrationStatus, end = moveError, reconcile.Again(time.Time{}) // what was copied goes
+			if row.Status == Available {
+				row.Status = Maintenance
+			}
+		}
 		switch row.Status {
 		case Creating:
 			row.Status = Errored
@@ -378,12 +423,13 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 			if err != nil {
 				return err
 			}
-		case Uploading:
+		case Uploading, Retyping, Maintenance:
 			by, err := attachmentsOf(ctx, tx, row.ID)
 			if err != nil {
 				return err
 			}
 			row.Status, _ = statusBy(by[row.ID]) // the volume itself is whole
+			row.ToType, row.MayMove = "", false
 		default:
 			return it.Settle(ctx, tx, reconcile.Done())
 		}
@@ -395,6 +441,6 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 		if err := s.emitVolume(ctx, tx, "error", row); err != nil {
 			return err
 		}
-		return it.Settle(ctx, tx, reconcile.Done())
+		return it.Settle(ctx, tx, end)
 	})
 }

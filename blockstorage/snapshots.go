@@ -146,6 +146,8 @@ func (s *Service) createSnapshot(ctx context.Context, spec SnapshotSpec, ownerKe
 			return invalidVolume("The snapshot cannot be created when the volume is in error status.")
 		case !slices.Contains(valid, vol.Status):
 			return invalidVolume("Volume %s status must be %s, but current status is: %s.", vol.ID, strings.Join(valid, ", "), vol.Status)
+		case vol.moving():
+			return refuseMoving(&vol)
 		}
 		if !s.pools.can(vol.Pool, volume.AbilitySnapshotter) {
 			return notBuilt("snapshots")

@@ -21,6 +21,9 @@ type volumeRow struct {
 	Hints     map[string][]string // for the choice of a pool
 	NewSize   int                 // GiB; 0 unless it is extending
 	TargetID  string              // the snapshot it is reverting to, the image it is uploading to
+	ToType    string              // the type that it is to have, while it is retyping
+	MayMove   bool                // to another pool for that
+	Stray     string              // the pool that has, or is to have, a copy that is not the volume
 	BusyBy    string              // the worker that has a long call of the pool under way
 	BusyUntil *time.Time
 }

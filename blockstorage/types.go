@@ -362,5 +362,5 @@ func (s *Service) DeleteType(ctx context.Context, id string) error {
 }
 
 func typeInUse(ctx context.Context, db bun.IDB, id string) (bool, error) {
-	return db.NewSelect().Model((*volumeRow)(nil)).Where("vol.type_id = ?", id).Exists(ctx)
+	return db.NewSelect().Model((*volumeRow)(nil)).Where("vol.type_id = ? OR vol.to_type = ?", id, id).Exists(ctx)
 }

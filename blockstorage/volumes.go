@@ -18,6 +18,8 @@ const (
 	Extending      = "extending"
 	Reverting      = "reverting"
 	Uploading      = "uploading"
+	Retyping       = "retyping"
+	Maintenance    = "maintenance" // an operator has it
 	Deleting       = "deleting"
 	Errored        = "error"
 	ErrorExtending = "error_extending"

@@ -337,6 +337,7 @@ var changes = map[string][]string{
 		`{"os-detach":{}}`, `{"os-initialize_connection":{"connector":{"host":"x"}}}`, `{"os-terminate_connection":{"connector":{"host":"x"}}}`,
 		`{"os-update_readonly_flag":{"readonly":true}}`, `{"os-set_bootable":{"bootable":true}}`,
 		`{"os-set_image_metadata":{"metadata":{"k":"v"}}}`, `{"os-unset_image_metadata":{"key":"k"}}`,
+		`{"os-retype":{"new_type":"<types>"}}`, `{"os-migrate_volume":{"host":"x"}}`, `{"os-migrate_volume_completion":{"new_volume":"<volumes>"}}`,
 	},
 	"volume POST /v3/volumes/{id}/metadata":        {`{"metadata":{"k":"v"}}`},
 	"volume PUT /v3/volumes/{id}/metadata":         {`{"metadata":{"k":"v"}}`},

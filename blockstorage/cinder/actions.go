@@ -2,6 +2,7 @@ package cinder
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,7 +26,7 @@ func (a *api) actionRoutes() []httpapi.Route {
 			"volume:extend", "volume:extend_attached_volume", "volume:revert_to_snapshot", "volume:retype", "volume:update",
 			"volume:update_readonly_flag", base + "attach", base + "detach", base + "reserve", base + "unreserve", base + "begin_detaching",
 			base + "roll_detaching", base + "initialize_connection", base + "terminate_connection", base + "upload_image", base + "upload_public",
-			admin + "reset_status", admin + "force_delete", admin + "force_detach", admin + "migrate_volume",
+			admin + "reset_status", admin + "force_delete", admin + "force_detach", admin + "migrate_volume", admin + "migrate_volume_completion",
 			"volume_extension:volume_image_metadata:set", "volume_extension:volume_image_metadata:remove", "volume:get",
 		},
 		Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return act(r, a.volumeActions()) },
@@ -70,9 +71,8 @@ func accepted(err error) (*httpapi.Response, error) {
 
 func (a *api) volumeActions() map[string]action {
 	all := a.stateActions()
-	for name, act := range a.attachActions() {
-		all[name] = act
-	}
+	maps.Copy(all, a.attachActions())
+	maps.Copy(all, a.moveActions())
 	all["os-volume_upload_image"] = action{schema: uploadSchema, run: a.uploadVolume}
 	all["os-set_image_metadata"] = action{schema: always(strict(map[string]property{"metadata": pMetadata}, "metadata")), run: a.setImageMetadata}
 	all["os-unset_image_metadata"] = action{
@@ -139,28 +139,11 @@ func (a *api) stateActions() map[string]action {
 			}
 			return accepted(a.Volumes.PurgeVolume(r.Context(), id, blockstorage.DeleteOptions{Force: true}))
 		}},
-		"os-retype":                    {run: a.notBuilt("volume:retype")},
-		"os-migrate_volume":            {run: a.notBuilt("volume_extension:volume_admin_actions:migrate_volume")},
-		"os-migrate_volume_completion": {run: a.notBuilt("volume_extension:volume_admin_actions:migrate_volume")},
 	}
 }
 
 func denied(rule string) error {
 	return nephos.Errorf(nephos.ErrForbidden, "Policy doesn't allow %s to be performed.", rule)
-}
-
-// notBuilt answers 501 to whoever the rule would allow the action.
-func (a *api) notBuilt(rule string) func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
-	return func(r *httpapi.Request, id string, _ object) (*httpapi.Response, error) {
-		v, err := a.Volumes.Volume(r.Context(), id)
-		if err != nil {
-			return nil, err
-		}
-		if !a.Backends.Allowed(r.Context(), rule, v.ProjectID) {
-			return nil, denied(rule)
-		}
-		return unbuilt(r)
-	}
 }
 
 // attachActions are the older way to attach volumes.

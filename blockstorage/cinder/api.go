@@ -12,6 +12,7 @@ type Config struct {
 
 	Volumes     blockstorage.Volumes
 	Actions     blockstorage.VolumeActions
+	Moves       blockstorage.VolumeMoves
 	Legacy      blockstorage.LegacyAttachments
 	Metadata    blockstorage.Metadata
 	Snapshots   blockstorage.Snapshots
@@ -36,6 +37,7 @@ func New(cfg Config) *httpapi.API {
 	if s := cfg.Service; s != nil {
 		orElse[blockstorage.Volumes](&cfg.Volumes, s)
 		orElse[blockstorage.VolumeActions](&cfg.Actions, s)
+		orElse[blockstorage.VolumeMoves](&cfg.Moves, s)
 		orElse[blockstorage.LegacyAttachments](&cfg.Legacy, s)
 		orElse[blockstorage.Metadata](&cfg.Metadata, s)
 		orElse[blockstorage.Snapshots](&cfg.Snapshots, s)

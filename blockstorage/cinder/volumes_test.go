@@ -230,7 +230,7 @@ func TestOlderActionsDriveTheSameStates(t *testing.T) {
 	act(`{"os-reset_status": {"status": "error"}}`).want(403)
 	s.do("admin", "", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {"status": "error"}}`).want(202)
 	status("error")
-	act(`{"os-retype": {"new_type": "x"}}`).want(501)
+	act(`{"os-retype": {"new_type": "x"}}`).fault(404, "itemNotFound", "Volume type with name x could not be found.")
 	act(`{"os-migrate_volume": {"host": "x"}}`).want(403)
 	act(`{"os-volume_upload_image": {"image_name": "x"}}`).want(501)
 	act(`{"os-force_delete": {}}`).want(403)
