@@ -9,6 +9,7 @@
 GO ?= go
 GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BUF = $(GO) run github.com/bufbuild/buf/cmd/buf@v1.75.0
 
 .PHONY: demo test unit e2e e2e-cgo lint bench build build-libvirt clean
 
@@ -41,6 +42,7 @@ lint:
 	$(GO) vet ./...
 	@out=$$($(GOFUMPT) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; }
 	$(STATICCHECK) ./...
+	cd driver/plugin/proto && $(BUF) lint && $(BUF) breaking --against released.binpb
 
 bench: build
 	@$(GO) build -trimpath -o bin/ ./bench

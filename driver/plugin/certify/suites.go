@@ -99,7 +99,7 @@ func (c *config) suite(kind string) []drivertest.Test {
 			return closing(t, open[blob.Driver](c, t, dir))
 		}, blobtest.Options{Kill: func(t drivertest.T, d blob.Driver) { require.NoError(t, d.Close()) }})
 	default:
-		return nil
+		return []drivertest.Test{{Name: "Suite", Run: func(t drivertest.T) { t.Skipf("there is no suite for the kind %s", kind) }}}
 	}
 }
 
