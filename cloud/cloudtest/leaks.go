@@ -114,6 +114,7 @@ func (h *Host) addAll(t testing.TB, all inventory) {
 // addRows adds the rows of all tables that are no histories, and not marked as
 // deleted.
 func (c *Cloud) addRows(t testing.TB, all inventory) {
+	var parts []string
 	for _, table := range c.tables(t) {
 		if histories[table.name] {
 			continue
@@ -126,22 +127,19 @@ func (c *Cloud) addRows(t testing.TB, all inventory) {
 		if table.named {
 			name = "name"
 		}
-		// The names come from the database's own schema.
-		rows, err := c.Store.Reader().QueryContext(context.Background(),
-			fmt.Sprintf("SELECT %s, %s FROM %s %s", strings.Join(table.key, " || ' ' || "), name, table.name, where))
-		require.NoError(t, err)
-		for rows.Next() {
-			var key string
-			var called *string
-			require.NoError(t, rows.Scan(&key, &called))
-			if called == nil {
-				called = new(string)
-			}
-			all[table.name+" "+key] = *called
-		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
+		parts = append(parts, fmt.Sprintf("SELECT '%s ' || %s, coalesce(%s, '') FROM %s %s",
+			table.name, strings.Join(table.key, " || ' ' || "), name, table.name, where))
 	}
+	// The names come from the database's own schema.
+	rows, err := c.Store.Reader().QueryContext(context.Background(), strings.Join(parts, " UNION ALL "))
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var key, called string
+		require.NoError(t, rows.Scan(&key, &called))
+		all[key] = called
+	}
+	require.NoError(t, rows.Err())
 }
 
 type table struct {

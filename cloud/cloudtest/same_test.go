@@ -121,7 +121,9 @@ func TestTheSameTestGetsTheSameAnswers(t *testing.T) {
 			require.Equal(t, a[i], b[min(i, len(b)-1)], "line %d", i)
 		}
 	}
-	require.NotEqual(t, one, play(t, 8))
+	if !race { // which makes it slow
+		require.NotEqual(t, one, play(t, 8))
+	}
 }
 
 // The file was written by another process, on another day.

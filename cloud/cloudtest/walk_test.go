@@ -302,7 +302,7 @@ func TestACrashAnywhereEndsRightAndLeaksNothing(t *testing.T) {
 				if race {
 					// The detector makes all of it ten times slower, and looks for
 					// something else: each point once is enough.
-					op.Skip = skip
+					op.Skip, op.Once = skip, true
 				}
 				points := s.WalkCrashes(t, op)
 				mu.Lock()
