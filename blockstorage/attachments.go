@@ -140,12 +140,8 @@ func (s *Service) reserve(ctx context.Context, tx *store.Tx, vol *volumeRow, a *
 	if err != nil {
 		return err
 	}
-	// The server that has it may take hold of it once more, on its way to another
-	// host.
-	again := a.ServerID != "" && (vol.Status == InUse || vol.Status == Reserved) &&
-		slices.ContainsFunc(by[vol.ID], func(o attachmentRow) bool { return o.ServerID == a.ServerID })
-	if vol.Status != Available && !again {
-		return invalidVolume("Volume %s status must be available or downloading to reserve, but the current status is %s.", vol.ID, vol.Status)
+	if err := s.reservable(ctx, vol, a, by[vol.ID]); err != nil {
+		return err
 	}
 	a.VolumeID, a.ProjectID, a.Status, a.CreatedAt = vol.ID, vol.ProjectID, Reserved, tx.Now()
 	if vol.ReadOnly != nil && *vol.ReadOnly {

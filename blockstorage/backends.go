@@ -16,6 +16,8 @@ import (
 type Backend struct {
 	Name  string // host@backend#pool
 	Stats volume.Stats
+	// MultiAttach tells whether its volumes take several attachments at once.
+	MultiAttach bool
 }
 
 // HostUsage is what a project, or all together, keep on the host.
@@ -74,7 +76,7 @@ func (s *Service) Pools(ctx context.Context) ([]Backend, error) {
 			continue
 		}
 		stats.Backend = cmp.Or(stats.Backend, nameOf(pool))
-		out = append(out, Backend{Name: s.backend(nameOf(pool)), Stats: stats})
+		out = append(out, Backend{Name: s.backend(nameOf(pool)), Stats: stats, MultiAttach: pool.MultiAttach() != 0})
 	}
 	return out, nil
 }

@@ -73,9 +73,9 @@ func (s *Service) createVolume(ctx context.Context, spec VolumeSpec, ownerKey *s
 		if err != nil {
 			return err
 		}
-		row.TypeID, row.TypeName = t.ID, t.Name
-		if t.ExtraSpecs["multiattach"] == "<is> True" {
-			return nephos.Errorf(nephos.ErrInvalid, "Invalid volume type: %s has multiattach set, which the pool does not offer", t.Name).WithField("volume_type")
+		row.TypeID, row.TypeName, row.MultiAttach = t.ID, t.Name, t.multiattach()
+		if err := s.enforceMultiAttach(ctx, t, own(ctx)); err != nil {
+			return err
 		}
 		if err := refuseEncrypted(ctx, tx, t); err != nil {
 			return err

@@ -111,7 +111,7 @@ func (s *Service) InitializeConnection(ctx context.Context, id string, connector
 			if err := refuseMoving(row); err != nil {
 				return false, err
 			}
-			if status, _ := statusBy(by[row.ID]); status != Available {
+			if status, _ := statusBy(by[row.ID]); status != Available && !(row.MultiAttach && status == InUse) {
 				return false, invalidVolume("Volume %s is attached already.", row.ID)
 			}
 			a.VolumeID, a.ProjectID, a.Connector, a.CreatedAt = row.ID, row.ProjectID, to.Connector, tx.Now()
@@ -175,7 +175,7 @@ func (s *Service) RecordAttach(ctx context.Context, id string, r AttachRecord) e
 		if row.ReadOnly != nil && *row.ReadOnly && r.Mode != "ro" {
 			return false, nephos.Errorf(nephos.ErrInvalid, "Invalid attaching mode '%s' for volume %s.", r.Mode, row.ID).WithField("mode")
 		}
-		if row.Status != Available && row.Status != Attaching {
+		if row.Status != Available && row.Status != Attaching && !(row.MultiAttach && row.Status == InUse) {
 			return false, badRequest("Error attaching volume - InvalidVolume: Invalid volume: volume is already attached")
 		}
 		if err := refuseMoving(row); err != nil {
@@ -193,7 +193,7 @@ func (s *Service) RecordAttach(ctx context.Context, id string, r AttachRecord) e
 		for _, o := range by[row.ID] {
 			if o.Status == initialized {
 				a, fresh = o, false
-			} else {
+			} else if !row.MultiAttach {
 				return false, badRequest("Error attaching volume - InvalidVolume: Invalid volume: volume is already attached")
 			}
 		}

@@ -79,6 +79,9 @@ func (s *Service) RetypeVolume(ctx context.Context, id string, spec RetypeSpec) 
 		if err := refuseEncrypted(ctx, tx, t); err != nil {
 			return false, err
 		}
+		if err := s.checkRetypeMultiAttach(ctx, row, t); err != nil {
+			return false, err
+		}
 		if err := s.checkRetypeQuota(ctx, tx, *row, t); err != nil {
 			return false, err
 		}

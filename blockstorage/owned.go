@@ -226,6 +226,10 @@ func (s *Service) CompleteAttachment(ctx context.Context, ownerKey string) error
 // [Service.ReleaseAttachment] ends it. An owner without an attachment is success.
 func (s *Service) BeginDetach(ctx context.Context, ownerKey string) error {
 	err := s.changeOwned(ctx, ownerKey, func(ctx context.Context, tx *store.Tx, a *attachmentRow) error {
+		by, err := attachmentsOf(ctx, tx, a.VolumeID)
+		if err != nil || shared(by[a.VolumeID], a) {
+			return err
+		}
 		return s.markDetaching(ctx, tx, a.VolumeID, InUse, Detaching)
 	})
 	if errors.Is(err, nephos.ErrNotFound) {

@@ -140,16 +140,31 @@ func (s *Service) place(ctx context.Context, it *reconcile.Item, row *volumeRow)
 		}
 	}
 	chosen, err := s.choose.SelectPool(candidates, req, scheduler.Options{})
+	if errors.Is(err, nephos.ErrNoCapacity) {
+		return errors.Join(err, it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			return s.keepDecision(ctx, tx, row.ID, chosen.Explanation)
+		}))
+	}
 	if err != nil {
 		return err
 	}
 	_, name, _ := strings.Cut(chosen.Choices[0].Host.ID, "#")
 	err = it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := s.keepDecision(ctx, tx, row.ID, chosen.Explanation); err != nil {
+			return err
+		}
 		_, err := tx.NewRaw("UPDATE blockstorage_volumes SET pool = ? WHERE id = ? AND status = ?", name, row.ID, Creating).Exec(ctx)
 		return err
 	})
 	row.Pool = name
 	return err
+}
+
+func (s *Service) keepDecision(ctx context.Context, tx *store.Tx, id string, e scheduler.Explanation) error {
+	if s.cfg.Decisions == nil {
+		return nil
+	}
+	return s.cfg.Decisions.Keep(ctx, tx, id, e)
 }
 
 // poolName is the name of the pool that a volume lives in.
@@ -220,6 +235,7 @@ func (s *Service) candidates(ctx context.Context, can func(*volume.Pool) bool) (
 			Capabilities: map[string]string{
 				"volume_backend_name": cmp.Or(stats.Backend, name), "storage_protocol": stats.Protocol, "pool_name": name,
 				"thin_provisioning_support": strconv.FormatBool(stats.Thin), "vendor_name": "Nephos",
+				"multiattach": strconv.FormatBool(pool.MultiAttach() != 0),
 			},
 		}
 		for _, sum := range sums {

@@ -235,7 +235,7 @@ func (s *Service) arrive(ctx context.Context, tx *store.Tx, row *volumeRow, form
 
 // become gives a volume the type that it was to have.
 func (s *Service) become(row *volumeRow, t Type) {
-	row.TypeID, row.TypeName, row.ToType, row.MayMove = t.ID, t.Name, "", false
+	row.TypeID, row.TypeName, row.MultiAttach, row.ToType, row.MayMove = t.ID, t.Name, t.multiattach(), "", false
 }
 
 // tidy deletes what lies in the pool Stray, which is not the volume.

@@ -20,6 +20,12 @@ import (
 	"github.com/nephos-cloud/nephos/store"
 )
 
+// Decisions is where decisions on pools are kept. *sqlstore.Store satisfies it;
+// its rows are in the same database as the volumes'.
+type Decisions interface {
+	Keep(ctx context.Context, tx *store.Tx, volumeID string, e scheduler.Explanation) error
+}
+
 // Config are the parts of a Service. Store, Policy and Pools are needed; the
 // zero value of the rest means production.
 type Config struct {
@@ -30,6 +36,8 @@ type Config struct {
 	Pools []*volume.Pool
 	// Scheduler chooses pools; nil: one of scheduler.NewPools with its defaults.
 	Scheduler *scheduler.Scheduler
+	// Decisions keeps why volumes went to their pools; nil: nobody does.
+	Decisions Decisions
 	Clock     nephos.Clock
 	IDs       nephos.IDs
 	Log       *slog.Logger

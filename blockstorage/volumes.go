@@ -44,6 +44,7 @@ type Volume struct {
 	SourceVolumeID  string
 	ImageID         string
 	Bootable        bool
+	MultiAttach     bool  `bun:"multiattach"` // it takes several attachments at once
 	ReadOnly        *bool // nil: nobody said
 	Metadata        map[string]string
 	ImageMetadata   map[string]string // of the image it was made of

@@ -110,7 +110,7 @@ func capabilities(p blockstorage.Backend) object {
 	return object{
 		"volume_backend_name": p.Stats.Backend, "storage_protocol": p.Stats.Protocol, "total_capacity_gb": capacity(p.Stats.TotalGiB),
 		"free_capacity_gb": capacity(p.Stats.FreeGiB), "allocated_capacity_gb": p.Stats.AllocatedGiB, "thin_provisioning_support": p.Stats.Thin,
-		"multiattach": false, "vendor_name": "Nephos", "driver_version": "1", "backend_state": "up",
+		"multiattach": p.MultiAttach, "vendor_name": "Nephos", "driver_version": "1", "backend_state": "up",
 	}
 }
 

@@ -138,7 +138,7 @@ func (a *api) volumeView(r *httpapi.Request, v blockstorage.Volume) (object, err
 		"updated_at": nullStamp(v.UpdatedAt), "name": v.Name, "description": v.Description, "volume_type": orNull(v.TypeName),
 		"snapshot_id": orNull(v.SnapshotID), "source_volid": orNull(v.SourceVolumeID), "metadata": metadata, "links": links(r, "volumes", v.ID),
 		"user_id": v.UserID, "bootable": map[bool]string{true: "true", false: "false"}[v.Bootable], "encrypted": false,
-		"replication_status": nil, "consistencygroup_id": nil, "multiattach": false, "attachments": attachments,
+		"replication_status": nil, "consistencygroup_id": nil, "multiattach": v.MultiAttach, "attachments": attachments,
 		"group_id": nil, "shared_targets": false, "service_uuid": nil, "volume_type_id": v.TypeID, "consumes_quota": true,
 	}
 	if admin {

@@ -1,0 +1,1 @@
+ALTER TABLE blockstorage_volumes ADD COLUMN multiattach BOOLEAN NOT NULL DEFAULT FALSE;
