@@ -26,6 +26,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/plugin"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	fakevolume "github.com/nephos-cloud/nephos/driver/volume/fake"
+	volumefile "github.com/nephos-cloud/nephos/driver/volume/file"
 	"github.com/nephos-cloud/nephos/driver/volume/volumetest"
 )
 
@@ -127,6 +128,26 @@ func TestVolumesWithoutAbilitiesPassTheirSuiteOverTheWire(t *testing.T) {
 		state, _ := states.LoadOrStore(dir, &fakevolume.State{})
 		return closing(t, loop[volume.Driver](t, fakevolume.New(fakevolume.Config{State: state.(*fakevolume.State), Abilities: []string{}})))
 	}, volumetest.Options{})
+}
+
+// unread hides that volumes can be read: most tests read whole ones if they can.
+type unread struct{ *volumefile.Driver }
+
+func (u unread) Abilities(ctx context.Context) ([]string, error) {
+	all, err := volume.AbilitiesOf(ctx, u.Driver)
+	return slices.DeleteFunc(all, func(a string) bool { return a == volume.AbilityImageReader }), err
+}
+
+func TestFileVolumesPassTheirSuiteOverTheWire(t *testing.T) {
+	suite := func(wrap func(*volumefile.Driver) volume.Driver) []drivertest.Test {
+		return volumetest.Tests(func(t drivertest.T, dir string) volume.Driver {
+			d, err := volumefile.Open(volumefile.Config{Dir: dir})
+			require.NoError(t, err)
+			return closing(t, loop(t, wrap(d)))
+		}, volumetest.Options{})
+	}
+	drivertest.Run(t, suite(func(d *volumefile.Driver) volume.Driver { return unread{d} }))
+	drivertest.Run(t, named(suite(func(d *volumefile.Driver) volume.Driver { return d }), "ImageReader"))
 }
 
 func TestFileBlobsPassTheirSuiteOverTheWire(t *testing.T) {
