@@ -25,6 +25,7 @@ func TestVolumesComeAndGo(t *testing.T) {
 	require.Equal(t, blockstorage.InUse, c.volumeNow(v.ID).Status)
 	require.Equal(t, []string{"root", v.ID}, c.guests(s.ID)[0].Disks)
 	require.Len(t, c.server(s.ID).Disks, 1)
+	require.Contains(t, c.moments(s.ID), "volume")
 
 	require.NoError(t, c.service.DetachVolume(c.user(), s.ID, v.ID))
 	require.Equal(t, blockstorage.Detaching, c.volumeNow(v.ID).Status)
@@ -34,6 +35,21 @@ func TestVolumesComeAndGo(t *testing.T) {
 	require.Empty(t, c.server(s.ID).Disks)
 	_, err = c.service.VolumeAttachment(c.user(), s.ID, v.ID)
 	require.ErrorContains(t, err, "is not attached")
+}
+
+// moments are the events of a server's create.
+func (c *testCloud) moments(id string) (names []string) {
+	c.t.Helper()
+	actions, _, err := c.service.ListActions(c.user(), id, compute.ActionFilter{}, page())
+	require.NoError(c.t, err)
+	create := actions[len(actions)-1]
+	require.Equal(c.t, "create", create.Action)
+	whole, err := c.service.Action(c.user(), id, create.RequestID)
+	require.NoError(c.t, err)
+	for _, e := range whole.Events {
+		names = append(names, e.Name)
+	}
+	return names
 }
 
 func TestBootFromANewVolume(t *testing.T) {
@@ -51,6 +67,7 @@ func TestBootFromANewVolume(t *testing.T) {
 	require.Equal(t, compute.Active, s.VMState, "%+v", s.Fault)
 	require.Empty(t, s.ImageID)
 	require.Len(t, s.Disks, 2)
+	require.Equal(t, []string{"queued", "scheduled", "volume", "network", "defined", "running", "compute__do_build_and_run_instance"}, c.moments(s.ID))
 	require.Equal(t, blockstorage.InUse, c.volumeNow(s.Disks[0].VolumeID).Status)
 
 	require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false))

@@ -97,6 +97,9 @@ func (s *Service) observe(ctx context.Context, tx *store.Tx, row *serverRow, r d
 // settleLive ends what was wished of a server that runs, or notes what its guest
 // did by itself.
 func (s *Service) settleLive(ctx context.Context, tx *store.Tx, row *serverRow, moments []ActionEvent, wished bool) error {
+	if err := row.note(ctx, tx, moments); err != nil {
+		return err
+	}
 	if wished {
 		pending, err := s.pendingDevices(ctx, tx, row)
 		if err != nil {
@@ -108,9 +111,6 @@ func (s *Service) settleLive(ctx context.Context, tx *store.Tx, row *serverRow, 
 			}
 			return reconcile.Enqueue(ctx, tx, kindServer, row.ID, time.Time{})
 		}
-	}
-	if err := row.note(ctx, tx, moments); err != nil {
-		return err
 	}
 	return s.calm(ctx, tx, row)
 }
