@@ -179,7 +179,11 @@ func (o *hostOpener) openNetwork(ctx context.Context, name string) (network.Driv
 		if err != nil {
 			return nil, err
 		}
-		o.netns = d.Namespace()
+		if o.hv.isPlugin() { // it opens the taps by name
+			if o.netns, err = d.Namespace(ctx); err != nil {
+				return nil, errors.Join(err, d.Close())
+			}
+		}
 		return d, nil
 	}
 	return nil, unknown(o.net, "linux, fake")

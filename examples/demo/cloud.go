@@ -25,6 +25,7 @@ type cloud struct {
 	program, data, log string
 	pid                int
 	exited             chan error
+	shared             bool // somebody else works in the namespace of the taps
 
 	compute, network, volume, image *gophercloud.ServiceClient
 }
@@ -47,7 +48,7 @@ func buildGuest(ctx context.Context, script, out string) (string, error) {
 }
 
 func startCloud(ctx context.Context, o options) (*cloud, error) {
-	c := &cloud{program: o.allinone, data: o.data, exited: make(chan error, 1)}
+	c := &cloud{program: o.allinone, data: o.data, shared: o.hypervisorFlag() != "", exited: make(chan error, 1)}
 	if abs, err := filepath.Abs(o.allinone); err == nil {
 		c.program = abs
 	}
@@ -179,16 +180,21 @@ func (c *cloud) stop(ctx context.Context) error {
 
 // quiet waits for the host to have done what the APIs have promised: a router's
 // deletion, say, is answered at once and carried out after that. It looks for the
-// namespaces of the cloud's networks, as the network driver names them.
+// namespaces of the cloud's networks, as the network driver names them; the one
+// that libvirt works in stays until the cloud stops.
 func (c *cloud) quiet(ctx context.Context) error {
 	id, err := os.ReadFile(filepath.Join(c.data, "cloud-id"))
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256(bytes.TrimSpace(id))
+	pattern := "*"
+	if c.shared {
+		pattern = "-*"
+	}
 	var found []string
 	err = poll(ctx, 30*time.Second, "the end of the networks on the host", func() (bool, error) {
-		found, err = filepath.Glob("/run/netns/np-" + hex.EncodeToString(sum[:4]) + "*")
+		found, err = filepath.Glob("/run/netns/np-" + hex.EncodeToString(sum[:4]) + pattern)
 		return len(found) == 0, err
 	})
 	if err != nil {

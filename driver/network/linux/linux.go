@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,7 @@ type Driver struct {
 	// The rest is guarded by lock.
 	sw       *namespace // the switch; nil until something is made
 	fw       *firewall
+	held     bool // somebody else works in the switch: it stays also when it is empty
 	closed   bool
 	networks map[string]*bridge // known since the driver was opened
 	ports    map[string]*tap
@@ -192,6 +194,17 @@ func (d *Driver) openSwitch(create bool) error {
 	return nil
 }
 
+// Namespace returns the path of the network namespace that holds the taps, for
+// whatever opens them by name and so must run in it. It is made if it is not there
+// yet, and from now on kept until Close finds nothing in it.
+func (d *Driver) Namespace(ctx context.Context) (string, error) {
+	err := d.locked(ctx, true, func() error {
+		d.held = true
+		return nil
+	})
+	return filepath.Join(d.cfg.Dir, d.switchName()), err
+}
+
 // loseSwitch forgets all that depended on a switch namespace that is gone.
 func (d *Driver) loseSwitch() {
 	for _, b := range d.networks {
@@ -208,7 +221,7 @@ func (d *Driver) dropSwitch() error {
 	if err != nil {
 		return err
 	}
-	if len(inv.Networks)+len(inv.Ports)+len(inv.SecurityGroups)+len(inv.Routers) > 0 {
+	if d.held || len(inv.Networks)+len(inv.Ports)+len(inv.SecurityGroups)+len(inv.Routers) > 0 {
 		return nil
 	}
 	d.loseSwitch()
@@ -264,11 +277,16 @@ func (d *Driver) Close() error {
 	}
 	d.closed = true
 	d.feed.close()
+	var err error
+	if d.sw != nil && d.held {
+		d.held = false
+		err = d.dropSwitch()
+	}
 	if d.sw != nil {
 		d.loseSwitch()
 	}
 	d.host.close()
-	return nil
+	return err
 }
 
 // linkByName returns nil without error when there is no such link.

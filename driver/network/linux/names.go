@@ -5,7 +5,6 @@ package linux
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"path/filepath"
 )
 
 // short is the first n hexadecimal digits of the text's hash.
@@ -18,10 +17,6 @@ func short(s string, n int) string {
 func (d *Driver) switchName() string            { return "np-" + short(d.cfg.CloudID, 8) }
 func (d *Driver) serviceName(net string) string { return d.switchName() + "-n-" + net }
 func (d *Driver) routerName(id string) string   { return d.switchName() + "-r-" + id }
-
-// Namespace is the path of the network namespace that holds the taps, the same
-// with each start: whatever opens them by name must run in it.
-func (d *Driver) Namespace() string { return filepath.Join(d.cfg.Dir, d.switchName()) }
 
 // In the switch.
 func bridgeName(net string) string  { return "b" + short(net, 12) }

@@ -41,9 +41,6 @@ type Config struct {
 	UUID string
 	// Network is the path of the network namespace to run in; empty: ours.
 	Network string
-	// Binds are further directories to show the daemon and its guests at other
-	// paths: where it looks by what it finds.
-	Binds map[string]string
 	// User and Group are what guests run as; root if empty, and then files keep
 	// their owners.
 	User, Group string
@@ -96,9 +93,15 @@ func start(ctx context.Context, cfg Config) (*Daemon, error) {
 	if len(d.socket()) > 107 {
 		return nil, fmt.Errorf("the path of the socket %s is longer than 107 bytes; choose a shorter Config.Dir: %w", d.socket(), nephos.ErrInvalid)
 	}
-	if pid := d.running(); pid != 0 {
-		d.pid = pid
-		return d, nil
+	if d.pid = d.running(); d.pid != 0 {
+		if d.in(cfg.Network) {
+			return d, nil
+		}
+		// The namespace was made anew, so no guest of the old one has a network.
+		if err := d.Stop(ctx, syscall.SIGTERM); err != nil {
+			return nil, err
+		}
+		d = &Daemon{cfg: cfg, end: make(chan struct{})}
 	}
 	if err := d.configure(); err != nil {
 		return nil, err
@@ -150,6 +153,20 @@ func (d *Daemon) running() int {
 	return pid
 }
 
+// in reports whether the daemon is in the network namespace of that path; empty
+// asks for none in particular.
+func (d *Daemon) in(network string) bool {
+	if network == "" {
+		return true
+	}
+	want, err := os.Stat(network)
+	if err != nil {
+		return true // it is told of when the daemon is started
+	}
+	have, err := os.Stat(fmt.Sprintf("/proc/%d/ns/net", d.pid))
+	return err == nil && os.SameFile(want, have)
+}
+
 func (d *Daemon) listens() bool {
 	conn, err := net.Dial("unix", d.socket())
 	if err != nil {
@@ -179,9 +196,6 @@ func (d *Daemon) launch(ctx context.Context) error {
 	binds := make(map[string]string)
 	for name, place := range places {
 		binds[filepath.Join(d.cfg.Dir, name)] = place
-	}
-	for from, to := range d.cfg.Binds {
-		binds[from] = to
 	}
 	args := []string{"--mount", "--uts", "--propagation", "private", "--", "sh", "-c", script, "libvirtd", d.cfg.Name, d.cfg.Network, strconv.Itoa(len(binds))}
 	for from, to := range binds {
