@@ -73,7 +73,7 @@ func TestContainers(t *testing.T) {
 		t.Skip("the kernel has no loop devices to mount disks with")
 	}
 	image := containerImage(t)
-	h := newHost(t, "one", nil)
+	h := newHost(t, "one")
 	dir := shared(t)
 	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
 		d, err := libvirt.Open(t.Context(), libvirt.Config{CloudID: "test", URI: h.daemon.URIOf("lxc"), Dir: filepath.Join(dir, "guests")})
@@ -81,7 +81,9 @@ func TestContainers(t *testing.T) {
 		return d
 	}, hypervisortest.Options{
 		CloudID: "test", Guests: 3,
-		Crash: func(t drivertest.T, id string) { require.NoError(t, syscall.Kill(h.controllerOf(t, id), syscall.SIGKILL)) },
+		Crash: func(t drivertest.T, id string) {
+			require.NoError(t, syscall.Kill(h.controllerOf(t, id), syscall.SIGKILL))
+		},
 		Spec: func(_ drivertest.T, s *hypervisor.Spec) {
 			s.Disks[0].Base = &driver.Image{Path: image, Format: "raw", Digest: "1"}
 			s.Disks[0].Format = "raw"

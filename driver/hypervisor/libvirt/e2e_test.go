@@ -72,7 +72,7 @@ type host struct {
 	name   string
 	net    string // its network namespace
 	daemon *libvirtd.Daemon
-	binds  map[string]string
+	user   libvirtd.Config // User and Group of its guests
 }
 
 // e2e skips unless real guests are wanted and possible.
@@ -109,9 +109,11 @@ func shared(t testing.TB) string {
 	return dir
 }
 
-func newHost(t testing.TB, name string, binds map[string]string) *host {
+func newHost(t testing.TB, name string) *host { return newHostOf(t, name, libvirtd.Config{}) }
+
+func newHostOf(t testing.TB, name string, user libvirtd.Config) *host {
 	e2e(t)
-	h := &host{t: t, dir: shared(t), name: name, net: fmt.Sprintf("nephos-lv-%d-%s", os.Getpid(), name), binds: binds}
+	h := &host{t: t, dir: shared(t), name: name, net: fmt.Sprintf("nephos-lv-%d-%s", os.Getpid(), name), user: user}
 	ip(t, "netns", "add", h.net)
 	t.Cleanup(func() { ip(t, "netns", "del", h.net) })
 	ip(t, "-n", h.net, "link", "set", "lo", "up")
@@ -130,7 +132,7 @@ func (h *host) start() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var err error
-	h.daemon, err = libvirtd.Start(ctx, libvirtd.Config{Dir: h.dir, Name: h.name, Network: h.netns(), Binds: h.binds})
+	h.daemon, err = libvirtd.Start(ctx, libvirtd.Config{Dir: h.dir, Name: h.name, Network: h.netns(), User: h.user.User, Group: h.user.Group})
 	require.NoError(h.t, err)
 }
 
@@ -162,7 +164,7 @@ func writeBase(t testing.TB, dir string) string {
 }
 
 func TestSuite(t *testing.T) {
-	h := newHost(t, "one", nil)
+	h := newHost(t, "one")
 	dir := shared(t)
 	base := writeBase(t, dir)
 	taps := 0
@@ -215,7 +217,7 @@ func wire(t testing.TB, a, b *host) {
 // TestTwoHosts runs the suite's migrations between two daemons, each with its
 // own driver and disks.
 func TestTwoHosts(t *testing.T) {
-	a, b := newHost(t, "one", nil), newHost(t, "two", nil)
+	a, b := newHost(t, "one"), newHost(t, "two")
 	wire(t, a, b)
 	dir := shared(t)
 	base := writeBase(t, dir)

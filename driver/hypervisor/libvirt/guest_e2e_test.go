@@ -30,7 +30,7 @@ func TestLivingGuest(t *testing.T) {
 	if image == "" {
 		t.Skip("NEPHOS_GUEST_IMAGE names no guest image: the suite runs without an operating system only")
 	}
-	h := newHost(t, "one", nil)
+	h := newHost(t, "one")
 	dir := shared(t)
 	taps := 0
 	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {

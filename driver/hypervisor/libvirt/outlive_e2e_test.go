@@ -21,6 +21,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt/libvirtd"
 )
 
 // bench is a host with a driver, and a base image that boots.
@@ -30,8 +31,9 @@ type bench struct {
 	d         *libvirt.Driver
 }
 
-func newBench(t *testing.T, name string) *bench {
-	h := newHost(t, name, nil)
+func newBench(t *testing.T, name string) *bench { return benchOn(t, newHost(t, name)) }
+
+func benchOn(t *testing.T, h *host) *bench {
 	dir := shared(t)
 	b := &bench{host: h, dir: dir, base: writeBase(t, dir)}
 	b.open()
@@ -250,6 +252,12 @@ func TestConnections(t *testing.T) {
 	require.Len(t, s.Disks, 3)
 	require.EqualValues(t, 4<<20, s.Disks[1].VirtualBytes, "the guest sees the plain bytes")
 	require.EqualValues(t, 4<<20, s.Disks[2].VirtualBytes)
+	for _, on := range []bool{true, false} {
+		copied := filepath.Join(b.dir, fmt.Sprint("copy-", on))
+		require.NoError(t, b.d.Snapshot(t.Context(), "h", "nbd", copied), "a server's disk, of a guest that is on: %v", on)
+		require.FileExists(t, copied)
+		require.NoError(t, b.d.Stop(t.Context(), "h", hypervisor.StopOptions{}))
+	}
 }
 
 // TestMigrationOutlivesDriver kills the source's driver while libvirtd moves the
@@ -304,7 +312,7 @@ func TestMigrationOutlivesDriver(t *testing.T) {
 // TestAccel has the driver choose: whatever it takes boots something, also where
 // /dev/kvm is there and hangs.
 func TestAccel(t *testing.T) {
-	h := newHost(t, "one", nil)
+	h := newHost(t, "one")
 	dir := shared(t)
 	b := &bench{host: h, dir: dir, base: writeBase(t, dir)}
 	cfg := b.config()
@@ -321,4 +329,26 @@ func TestAccel(t *testing.T) {
 		require.NoError(t, b.d.Destroy(t.Context(), "g"))
 		require.NoError(t, b.d.Close())
 	}
+}
+
+// Guests of a daemon that has a user for them run as that user, on files that
+// are ours when they are off.
+func TestGuestsOfAUser(t *testing.T) {
+	b := benchOn(t, newHostOf(t, "one", libvirtd.Config{User: "nobody", Group: "nogroup"}))
+	b.run("g", b.spec())
+	b.awaitBoot("g")
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.qemuOf(t, "g")))
+	require.NoError(t, err)
+	require.Contains(t, string(status), "\nUid:\t65534\t65534\t65534\t65534\n")
+	serial, err := b.d.Console(t.Context(), "g", hypervisor.Serial)
+	require.NoError(t, err)
+	require.NoError(t, serial.Close())
+	copied := filepath.Join(b.dir, "copy")
+	require.NoError(t, b.d.Snapshot(t.Context(), "g", "root", copied))
+	require.NoError(t, b.d.Suspend(t.Context(), "g"))
+	require.NoError(t, b.d.Resume(t.Context(), "g"))
+	require.NoError(t, b.d.Stop(t.Context(), "g", hypervisor.StopOptions{}))
+	info, err := os.Stat(filepath.Join(b.dir, "guests", "guests", "g", "disk-root.qcow2"))
+	require.NoError(t, err)
+	require.Zero(t, info.Sys().(*syscall.Stat_t).Uid)
 }

@@ -3,6 +3,7 @@
 package libvirt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,6 +144,13 @@ func (w *work) source(disk driver.Disk) (from qemuimg.Source, err error) {
 		if info, err := os.Stat(disk.Source.Path); err == nil && info.Mode()&os.ModeDevice != 0 {
 			from.File["driver"] = "host_device"
 		}
+	case disk.Source.Type == "nbd" && (disk.Source.Options["tls"] == "" || disk.Source.Options["tls"] == "no"):
+		o := disk.Source.Options
+		server := map[string]any{"type": "inet", "host": o["host"], "port": cmp.Or(o["port"], "10809")}
+		if o["socket"] != "" {
+			server = map[string]any{"type": "unix", "path": o["socket"]}
+		}
+		from.File = map[string]any{"driver": "nbd", "server": server, "export": o["export"]}
 	default:
 		return from, fmt.Errorf("a disk of a connection of type %q, of a guest that is off, is its pool's to copy: %w", disk.Source.Type, errors.ErrUnsupported)
 	}
