@@ -25,7 +25,7 @@ func TestStrangersExamplesCompileElsewhere(t *testing.T) {
 	sum, err := os.ReadFile("go.sum")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o600))
-	for _, example := range []string{"customcloud", "plugin-hypervisor"} {
+	for _, example := range []string{"customcloud", "plugin-hypervisor", "plugin-scheduler"} {
 		require.NoError(t, os.CopyFS(filepath.Join(dir, example), os.DirFS(filepath.Join("examples", example))))
 		cmd := exec.Command("go", "build", "-o", os.DevNull, "./"+example)
 		cmd.Dir = dir

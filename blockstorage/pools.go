@@ -141,9 +141,10 @@ func (s *Service) place(ctx context.Context, it *reconcile.Item, row *volumeRow)
 	}
 	chosen, err := s.choose.SelectPool(candidates, req, scheduler.Options{})
 	if errors.Is(err, nephos.ErrNoCapacity) {
-		return errors.Join(err, it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-			return s.keepDecision(ctx, tx, row.ID, chosen.Explanation)
-		}))
+		keep := func(ctx context.Context, tx *store.Tx) error { return s.keepDecision(ctx, tx, row.ID, chosen.Explanation) }
+		if err := it.Tx(ctx, keep); err != nil {
+			return err
+		}
 	}
 	if err != nil {
 		return err

@@ -229,14 +229,15 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.BlockStorage, err = blockstorage.New(blockstorage.Config{
-		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
-		Pools: append([]*volume.Pool{cfg.Volumes}, cfg.MoreVolumes...), Images: c.Image, Sink: c.Image, Crash: cfg.Crash,
-	})
+	c.Claims, err = sqlstore.New(sqlstore.Config{Store: cfg.Store, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log, Scheduler: cfg.Scheduler})
 	if err != nil {
 		return err
 	}
-	c.Claims, err = sqlstore.New(sqlstore.Config{Store: cfg.Store, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log, Scheduler: cfg.Scheduler})
+	c.BlockStorage, err = blockstorage.New(blockstorage.Config{
+		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
+		Pools: append([]*volume.Pool{cfg.Volumes}, cfg.MoreVolumes...), Images: c.Image, Sink: c.Image, Crash: cfg.Crash,
+		Decisions: c.Claims,
+	})
 	if err != nil {
 		return err
 	}

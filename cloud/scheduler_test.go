@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/flavors"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/stretchr/testify/require"
@@ -64,6 +65,13 @@ func TestTheSchedulerExplainsItself(t *testing.T) {
 	var asked struct{ Explanation struct{ Placed, Wanted int } }
 	require.NoError(t, json.Unmarshal([]byte(text), &asked))
 	require.Equal(t, 8, asked.Explanation.Placed, "of 9, one server takes half a place")
+
+	v, err := volumes.Create(t.Context(), p.Member().BlockStorage, volumes.CreateOpts{Size: 1}, nil).Extract()
+	require.NoError(t, err)
+	c.Settle()
+	status, text = ask(admin.Token(), "GET", "/v1/decisions?volume_id="+v.ID, "")
+	require.Equal(t, http.StatusOK, status, text)
+	require.Contains(t, text, "Placed 1 volume: 1 pool, 1 suitable")
 
 	status, text = ask(admin.Token(), "GET", "/v1/heatmap.svg", "")
 	require.Equal(t, http.StatusOK, status)
