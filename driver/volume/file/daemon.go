@@ -231,7 +231,7 @@ func (n *daemon) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, left := range []string{n.dir(qmpSocket), n.d.cfg.NBD.Socket} {
+	for _, left := range []string{n.dir(qmpSocket), n.dir("daemon.log"), n.d.cfg.NBD.Socket} {
 		if left == "" {
 			continue
 		}
@@ -273,7 +273,12 @@ const background = `"$@" </dev/null >daemon.log 2>&1 & echo $!`
 func (n *daemon) spawn(ctx context.Context, path string) (pid int, err error) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", background, "sh", path,
 		"--chardev", "socket,id=qmp,path="+qmpSocket+",server=on,wait=off", "--monitor", "chardev=qmp")
-	cmd.Dir, cmd.Env = n.dir(), []string{}
+	at, err := os.Open(n.dir())
+	if err != nil {
+		return 0, err
+	}
+	defer at.Close()
+	cmd.Dir, cmd.Env = fmt.Sprintf("/proc/self/fd/%d", at.Fd()), []string{}
 	n.d.apart(cmd)
 	out, err := cmd.Output()
 	if err != nil {

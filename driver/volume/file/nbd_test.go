@@ -299,8 +299,12 @@ func TestMutualTLS(t *testing.T) {
 	says, err := guest.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, guest.Start())
-	_, err = bufio.NewReader(says).ReadString('\n')
+	_, err = fmt.Fprintln(talk, "info status") // which it answers once it has its disk
 	require.NoError(t, err)
+	lines := bufio.NewScanner(says)
+	for lines.Scan() && !strings.Contains(lines.Text(), "VM status") {
+		continue
+	}
 	_, err = d.Connect(t.Context(), "w", volume.Connector{AttachmentID: "b", Host: "third"})
 	require.ErrorIs(t, err, nephos.ErrConflict)
 	_, err = fmt.Fprintln(talk, "quit")
@@ -324,6 +328,31 @@ func TestMutualTLS(t *testing.T) {
 	c, err = d.Connect(t.Context(), "v", volume.Connector{AttachmentID: "a", Host: "away"})
 	require.NoError(t, err)
 	requireByte(t, c, 5)
+}
+
+// TestServerIsTheOwner: the server runs as the volumes' owner, who may not search
+// the directories above the pool's.
+func TestServerIsTheOwner(t *testing.T) {
+	needNBD(t)
+	if os.Getuid() != 0 {
+		t.Skip("not root: the server cannot get a user of its own")
+	}
+	above := filepath.Join(t.TempDir(), "above")
+	require.NoError(t, os.Mkdir(above, 0o700))
+	ca := testca.New(t)
+	d := openNBD(t, Config{Dir: filepath.Join(above, "pool"), UID: 65534, GID: 65534, NBD: tlsNBD(t, ca)})
+	require.NoError(t, d.Create(t.Context(), "v", volume.Spec{SizeGiB: 1}))
+	c, err := d.Connect(t.Context(), "v", volume.Connector{AttachmentID: "a", Host: "away"})
+	require.NoError(t, err)
+	writeNBD(t, d, c, 0, []byte(strings.Repeat("\x06", 4096)))
+	requireByte(t, c, 6)
+	r, err := readRecord(d)
+	require.NoError(t, err)
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", r.PID))
+	require.NoError(t, err)
+	require.EqualValues(t, 65534, info.Sys().(*syscall.Stat_t).Uid)
+	require.NoError(t, d.Disconnect(t.Context(), "v", volume.Connector{AttachmentID: "a"}))
+	requireNothingLeft(t, d, r.PID)
 }
 
 func TestNBDConfig(t *testing.T) {

@@ -23,8 +23,13 @@ func (d *Driver) CreateFromImage(ctx context.Context, id string, spec volume.Spe
 	if err := errors.Join(spec.Check(), image.Check(spec.SizeGiB)); err != nil {
 		return err
 	}
+	leave, err := d.pool.Enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	most := int64(spec.SizeGiB) * gibibyte
-	err := d.make(ctx, id, spec, func(name string) error {
+	err = d.makeNow(ctx, id, spec, func(name string) error {
 		if image.Format == volume.FormatRaw {
 			return d.fill(ctx, name, &counted{r: image.Body, want: image.Size}, most)
 		}

@@ -230,42 +230,46 @@ func (d *Driver) existing(id string, sizeGiB int) (bool, error) {
 // make makes a volume: fill makes an image of the name that it is given, of any
 // size up to the spec's; it is grown, labelled, and then becomes the volume.
 func (d *Driver) make(ctx context.Context, id string, spec volume.Spec, fill func(name string) error) error {
-	if err := errors.Join(volume.CheckID("volume ID", id), spec.Check()); err != nil {
+	return d.pool.Do(ctx, func() error { return d.makeNow(ctx, id, spec, fill) })
+}
+
+// makeNow is make in the caller's own goroutine, which waits to the end: for what
+// reads what the caller owns.
+func (d *Driver) makeNow(ctx context.Context, id string, spec volume.Spec, fill func(name string) error) (err error) {
+	if err := errors.Join(volume.CheckID("volume ID", id), spec.Check(), ctx.Err()); err != nil {
 		return err
 	}
 	if spec.Encryption != nil {
 		return fmt.Errorf("encrypted volumes: %w", errors.ErrUnsupported)
 	}
-	return d.pool.Do(ctx, func() (err error) {
-		if there, err := d.existing(id, spec.SizeGiB); there || err != nil {
-			return err
-		}
-		name := makingPrefix + d.cfg.IDs.Hex()
-		defer func() {
-			if err != nil {
-				_ = d.pool.Remove(name)
-			}
-		}()
-		if err := fill(name); err != nil {
-			return err
-		}
-		if err := d.finish(name, id, spec); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		err = rbd.GetImage(d.pool.IO, name).Rename(volumePrefix + id)
-		if ceph.Is(err, ceph.EEXIST) { // another call was faster
+	if there, err := d.existing(id, spec.SizeGiB); there || err != nil {
+		return err
+	}
+	name := makingPrefix + d.cfg.IDs.Hex()
+	defer func() {
+		if err != nil {
 			_ = d.pool.Remove(name)
-			_, err = d.existing(id, spec.SizeGiB)
-			return err
 		}
-		if err == nil {
-			d.remember(id, spec.SizeGiB)
-		}
-		return ceph.Meaning(err)
-	})
+	}()
+	if err := fill(name); err != nil {
+		return err
+	}
+	if err := d.finish(name, id, spec); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err = rbd.GetImage(d.pool.IO, name).Rename(volumePrefix + id)
+	if ceph.Is(err, ceph.EEXIST) { // another call was faster
+		_ = d.pool.Remove(name)
+		_, err = d.existing(id, spec.SizeGiB)
+		return err
+	}
+	if err == nil {
+		d.remember(id, spec.SizeGiB)
+	}
+	return ceph.Meaning(err)
 }
 
 func (d *Driver) finish(name, id string, spec volume.Spec) error {
