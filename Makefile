@@ -37,11 +37,22 @@ unit:
 # Real QEMU, network namespaces and clients; needs root.
 e2e:
 	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 15m ./agent/... ./driver/... ./examples/... ./e2e/...
+	@$(MAKE) --no-print-directory e2e-cgo
+
+# The drivers that link a library: libvirt with a daemon of the test's, Ceph with a
+# cluster of the test's.
+LIBVIRT = ./driver/hypervisor/libvirt/... ./examples/plugin-libvirt/...
+CEPH = ./driver/internal/ceph/... ./driver/volume/rbd/... ./driver/blob/rbd/... ./examples/plugin-rbd/...
+e2e-cgo:
+	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags libvirt $(LIBVIRT)
+	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags 'ceph pacific' $(CEPH)
 
 lint:
 	$(GO) vet ./...
 	@out=$$($(GOFUMPT) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; }
 	$(STATICCHECK) ./...
+	@if pkg-config --exists libvirt 2>/dev/null; then $(GO) vet -tags libvirt $(LIBVIRT); else echo "not vetted for want of libvirt-dev: $(LIBVIRT)"; fi
+	@if [ -e /usr/include/rbd/librbd.h ]; then $(GO) vet -tags 'ceph pacific' $(CEPH); else echo "not vetted for want of librbd-dev: $(CEPH)"; fi
 	cd driver/plugin/proto && $(BUF) lint && $(BUF) breaking --against released.binpb
 
 bench: build
