@@ -44,6 +44,7 @@ func run(args []string) error {
 	flags.StringVar(&config.Namespace, "netns", os.Getenv("NEPHOS_NETNS"), "the `path` of the network namespace of the guests' taps, in which libvirtd runs")
 	own := flags.String("libvirtd", "", "start a libvirtd in this `directory`, unless it runs, and use it instead of -uri")
 	user := flags.String("libvirtd-user", "", "the `user` that guests of that libvirtd run as, who must be able to walk to -dir and to images; empty: root")
+	group := flags.String("libvirtd-group", "kvm", "their `group`, which may open /dev/kvm")
 	name := flags.String("libvirtd-name", "", "the host's `name` for that libvirtd; empty: this host's")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -58,7 +59,7 @@ func run(args []string) error {
 	defer cancel()
 	if *own != "" {
 		host, _ := os.Hostname()
-		d, err := libvirtd.Start(ctx, libvirtd.Config{Dir: *own, Name: cmp.Or(*name, host), Network: config.Namespace, User: *user, Group: *user})
+		d, err := libvirtd.Start(ctx, libvirtd.Config{Dir: *own, Name: cmp.Or(*name, host), Network: config.Namespace, User: *user, Group: *group})
 		if err != nil {
 			return err
 		}

@@ -23,6 +23,9 @@
 //	disk-ID.qcow2  local disks: overlays on the base image, formats always named
 //	console.log    what it wrote to its serial port, bounded; console.old: what was before
 //
+// and s/ sockets of serial ports, whose paths must be short: with a Dir of more
+// than about 90 bytes the serial ports are terminals.
+//
 // Secrets of connections, such as a Ceph key, become ephemeral secret objects of
 // libvirt: in the memory of libvirtd only, so Ensure brings them again.
 //
@@ -36,6 +39,19 @@
 // <interface type='ethernet'> on taps that are there before, and libvirt opens
 // them where it is. A card whose tap is in a namespace other than
 // Config.Namespace is refused. Package libvirtd starts such a daemon by itself.
+//
+// # Containers
+//
+// On lxc:///system guests share the host's kernel. Their disks are raw files
+// that libvirt mounts (the root disk's /sbin/init is what runs); blank ones get
+// a file system. They have no cards: a container cannot read a tap.
+//
+// # Moving guests
+//
+// A live migration is libvirtd talking to libvirtd, at Config.MigrationURI; local
+// disks travel too, above base images that both hosts have. QEMU listens at the
+// address of PrepareOptions, unencrypted unless libvirt's own configuration says
+// otherwise. Drivers may be killed meanwhile.
 //
 // # Nothing is polled
 //

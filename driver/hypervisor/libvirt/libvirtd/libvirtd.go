@@ -42,7 +42,8 @@ type Config struct {
 	// Network is the path of the network namespace to run in; empty: ours.
 	Network string
 	// User and Group are what guests run as; root if empty, and then files keep
-	// their owners.
+	// their owners. Where there is a /dev/kvm they must be able to open it (group
+	// kvm): else libvirt asks QEMU anew for all that it can, seconds at each start.
 	User, Group string
 	// Binary names libvirtd; empty looks it up.
 	Binary string
