@@ -205,6 +205,8 @@ func (c *Cloud) compose() {
 	require.NoError(c.t, err)
 	c.denials.follow(made.Policy)
 	c.Cloud, c.handler = made, made.Handler()
+	c.Blobs.Intercept(c.calls("", c.Inject.Intercept("")))
+	cfg.Volumes.Intercept(c.calls("", c.Inject.Intercept("")))
 }
 
 // Restart ends the controllers, as a kill would, and starts them again on what

@@ -1,9 +1,12 @@
 package cloudtest
 
 import (
+	"context"
+	"strings"
 	"sync"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/reconcile"
 )
 
@@ -16,9 +19,10 @@ type crashes struct {
 	broke bool
 }
 
-// CrashAt has plan called at every crash point that the cloud passes (those of
-// the queue and of the services, with an empty host, and those of the hosts'
-// agents). When it returns true, the controllers, or the host's agent, end there
+// CrashAt has plan called at every crash point that the cloud passes: those of
+// the queue and of the services, with an empty host, those of the hosts' agents,
+// and one before every call of a driver that changes something, such as "call
+// hypervisor.Start". When it returns true, the controllers, or the host's agent, end there
 // as if they had been killed, and are started again at once on what they left;
 // a request under way is answered by a connection that breaks off. plan is nil
 // to begin with. It is for clouds that do not work by themselves.
@@ -39,6 +43,29 @@ func (c *Cloud) crashPoint(host string) nephos.CrashPoint {
 			c.fall(host, name)
 		}
 	}
+}
+
+// calls has a crash point, "call " and what is called, before each call of a
+// driver that may change something.
+func (c *Cloud) calls(host string, then driver.Intercept) driver.Intercept {
+	point := c.crashPoint(host)
+	return func(ctx context.Context, call driver.Call) (bool, error) {
+		aside := call.Kind == "hypervisor" && call.Method == "Snapshot" // by a goroutine of the agent's
+		if !aside && !asks(call.Method) {
+			point("call " + call.Kind + "." + call.Method)
+		}
+		return then(ctx, call)
+	}
+}
+
+// asks reports whether a driver's method changes nothing.
+func asks(method string) bool {
+	for _, prefix := range []string{"Get", "List", "Info", "Stat", "Abilities", "Console", "Events", "Diagnos", "Read", "Location", "PortStatistics"} {
+		if strings.HasPrefix(method, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // fall ends the host's agent, or the controllers.

@@ -95,8 +95,8 @@ func (h *Host) open() {
 	}})
 	h.wires, err = network.NewNode(context.Background(), nd, network.NodeOptions{})
 	require.NoError(c.t, err)
-	h.guests.Intercept(c.Inject.Intercept(h.Name))
-	h.wires.Intercept(c.Inject.Intercept(h.Name))
+	h.guests.Intercept(c.calls(h.Name, c.Inject.Intercept(h.Name)))
+	h.wires.Intercept(c.calls(h.Name, c.Inject.Intercept(h.Name)))
 	h.starts++
 	h.agent, err = agent.New(agent.Config{
 		Host: h.Name, CloudID: cloudID, Dir: h.dir, Bus: c.Inject.Wire(c.config.Bus), Hypervisor: h.guests, Network: h.wires,

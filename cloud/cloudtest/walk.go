@@ -31,7 +31,8 @@ type Operation struct {
 
 // WalkCrashes has the cloud do the operation again and again, and crashes it
 // each time at another of the points that the operation passes: those of the
-// queue between any two steps, the services' own, and the hosts' agents'. What
+// queue between any two steps, the services' own, the hosts' agents', and those
+// before every call of a driver. What
 // crashed is started again at once on what it left; the operation must end right
 // and leave nothing. It returns the names of all points that it crashed at.
 //
