@@ -13,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,7 +88,7 @@ keyring = DIR/keyring
 run dir = DIR
 admin socket = DIR/$name.asok
 log file =
-pid file =
+pid file = DIR/$name.pid
 crash dir = DIR
 mon data = DIR/mon
 mon allow pool size one = true
@@ -196,4 +198,15 @@ func (c *Cluster) daemon(t testing.TB, name, id string) {
 func (c *Cluster) Import(t testing.TB, path, pool, image string) {
 	t.Helper()
 	c.run(t, "", "rbd", "-c", c.path("ceph.conf"), "import", "--no-progress", path, pool+"/"+image)
+}
+
+// Freeze has the OSD answer nobody until the function that it returns is called.
+func (c *Cluster) Freeze(t testing.TB) (thaw func()) {
+	t.Helper()
+	content, err := os.ReadFile(c.path("osd.0.pid"))
+	require.NoError(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	return func() { require.NoError(t, syscall.Kill(pid, syscall.SIGCONT)) }
 }

@@ -4,16 +4,19 @@ package rbd
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/ceph/go-ceph/rbd"
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/internal/cephtest"
@@ -35,6 +38,29 @@ func TestCeph(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
 	}
+}
+
+// TestClusterThatDoesNotAnswer: calls end when the library's patience does, or the
+// caller's, and work again when the cluster does.
+func TestClusterThatDoesNotAnswer(t *testing.T) {
+	c := cephtest.Start(t)
+	c.Pool(t, "volumes")
+	cfg := config(c, "")
+	cfg.Timeout = time.Second
+	d := openIn(t, cfg)
+	require.NoError(t, d.Create(t.Context(), "v", volume.Spec{SizeGiB: 1}))
+	thaw := c.Freeze(t)
+	_, err := d.Get(t.Context(), "v")
+	require.ErrorIs(t, err, nephos.ErrUnavailable)
+	_, err = d.List(t.Context())
+	require.ErrorIs(t, err, nephos.ErrUnavailable)
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := time.AfterFunc(10*time.Millisecond, cancel)
+	defer stop.Stop()
+	require.ErrorIs(t, d.Create(ctx, "w", volume.Spec{SizeGiB: 1}), context.Canceled)
+	thaw()
+	require.Eventually(t, func() bool { _, err = d.Get(t.Context(), "v"); return err == nil }, 30*time.Second, 10*time.Millisecond)
+	require.NoError(t, d.Create(t.Context(), "w", volume.Spec{SizeGiB: 1}))
 }
 
 func config(c *cephtest.Cluster, namespace string) Config {
