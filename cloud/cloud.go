@@ -58,6 +58,8 @@ type Config struct {
 	// Scheduler chooses hosts for servers; nil decides as Nova does. Package
 	// scheduler/config makes one of a file.
 	Scheduler *scheduler.Scheduler
+	// PoolScheduler chooses pools for volumes; nil decides as Cinder does.
+	PoolScheduler *scheduler.Scheduler
 
 	CloudID string // labels everything on the hosts; needed with Hosts
 	// PublicURL is where clients reach the handler, without a trailing slash.
@@ -236,7 +238,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	c.BlockStorage, err = blockstorage.New(blockstorage.Config{
 		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
 		Pools: append([]*volume.Pool{cfg.Volumes}, cfg.MoreVolumes...), Images: c.Image, Sink: c.Image, Crash: cfg.Crash,
-		Decisions: c.Claims,
+		Decisions: c.Claims, Scheduler: cfg.PoolScheduler,
 	})
 	if err != nil {
 		return err

@@ -133,7 +133,7 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 		AdminPassword: password, Generated: true, PolicyFile: c.policy,
 		External: cloud.NewExternal("public", physical, address),
 		Physical: []networking.PhysicalNetwork{{Name: physical, Flat: true}}, Flavors: true,
-		Log: log, Tracer: tracer, Faults: openFaults(c.faults, log), Scheduler: chooser,
+		Log: log, Tracer: tracer, Faults: openFaults(c.faults, log), Scheduler: chooser.hosts, PoolScheduler: chooser.pools,
 	})
 	if err != nil {
 		return err

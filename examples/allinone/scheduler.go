@@ -13,17 +13,23 @@ import (
 	"github.com/nephos-cloud/nephos/scheduler/extension"
 )
 
-// openScheduler makes the scheduler of a file, with the programs that filter and
-// weigh for it; nil, which decides as Nova does, where there is none.
-func openScheduler(ctx context.Context, path string, log *slog.Logger) (_ *scheduler.Scheduler, programs opened, err error) {
+// schedulers choose hosts and pools; nil decides as Nova and Cinder do.
+type schedulers struct{ hosts, pools *scheduler.Scheduler }
+
+// openScheduler makes the schedulers of a file, with the programs that filter and
+// weigh for them.
+func openScheduler(ctx context.Context, path string, log *slog.Logger) (s schedulers, programs opened, err error) {
 	if path == "" {
-		return nil, nil, nil
+		return s, nil, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("-scheduler: %w", err)
+		return s, nil, fmt.Errorf("-scheduler: %w", err)
 	}
-	s, err := schedconfig.Open(ctx, text, func(ctx context.Context, e schedconfig.Extension) (extension.Extension, error) {
+	if s.pools, err = schedconfig.Pools(text); err != nil {
+		return s, nil, fmt.Errorf("-scheduler: %s: %w", path, err)
+	}
+	s.hosts, err = schedconfig.Open(ctx, text, func(ctx context.Context, e schedconfig.Extension) (extension.Extension, error) {
 		d, err := plugin.Launch[extension.Extension](ctx, e.Path, plugin.LaunchOptions{Args: e.Args, Env: e.Env, SHA256: e.SHA256, Log: log})
 		if err != nil {
 			return nil, err
@@ -34,7 +40,7 @@ func openScheduler(ctx context.Context, path string, log *slog.Logger) (_ *sched
 		return d, nil
 	})
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("-scheduler: %s: %w", path, err), programs.close())
+		return s, nil, errors.Join(fmt.Errorf("-scheduler: %s: %w", path, err), programs.close())
 	}
 	return s, programs, nil
 }

@@ -14,7 +14,8 @@
 //	  ],
 //	  "host_subset_size": 3,
 //	  "pci_aliases": [{"name": "gpu", "devices": [{"vendor_id": "10de", "product_id": "1eb8"}]}],
-//	  "extensions": [{"name": "AcmeFilter", "path": "/usr/lib/nephos/acme", "sha256": "…", "timeout": "500ms"}]
+//	  "extensions": [{"name": "AcmeFilter", "path": "/usr/lib/nephos/acme", "sha256": "…", "timeout": "500ms"}],
+//	  "volumes": {"weighers": [{"name": "AllocatedCapacityWeigher", "multiplier": -1}]}
 //	}
 //
 // All is optional. Filters and weighers that are given replace those of the
@@ -55,6 +56,9 @@ type File struct {
 	PCIAliases     []PCIAlias `json:"pci_aliases"`
 
 	Extensions []Extension `json:"extensions"`
+
+	// Volumes chooses pools of storage; see [Pools].
+	Volumes *Volumes `json:"volumes"`
 }
 
 // Extension is a program that filters or weighs.
@@ -262,6 +266,9 @@ func (f File) Config() (scheduler.Config, error) {
 		return scheduler.Config{}, nephos.Errorf(nephos.ErrInvalid, "reading the scheduler's configuration: host_subset_size is %d, which is not between 0 and 1000", f.HostSubsetSize).WithField("host_subset_size")
 	}
 	c.SubsetSize = f.HostSubsetSize
+	if _, err := f.pools(); err != nil {
+		return scheduler.Config{}, err
+	}
 	aliases, err := f.aliases()
 	if err != nil {
 		return scheduler.Config{}, err

@@ -160,3 +160,33 @@ func TestTheDocumentedFileIsRead(t *testing.T) {
 		}
 	}
 }
+
+func TestVolumes(t *testing.T) {
+	s, err := config.Pools([]byte(`{}`))
+	require.NoError(t, err)
+	require.Nil(t, s)
+	s, err = config.Pools([]byte(`{"volumes": {
+		"filters": ["CapacityFilter", "DriverFilter", {"name": "SmallFirst", "cel": "volume.size < 10 || stats.total_volumes < 5", "reason": "kept for small volumes"}],
+		"weighers": [{"name": "VolumeNumberWeigher"}, {"name": "Mine", "cel": "stats.free_capacity_gb", "multiplier": 0.5}]
+	}}`))
+	require.NoError(t, err)
+	pools := []scheduler.Pool{{ID: "a", Up: true, Enabled: true, TotalGB: 100, FreeGB: 100, Volumes: 9}, {ID: "b", Up: true, Enabled: true, TotalGB: 100, FreeGB: 100, Volumes: 7}}
+	d, err := s.SelectPool(pools, scheduler.VolumeRequest{SizeGB: 5}, scheduler.Options{})
+	require.NoError(t, err)
+	require.Equal(t, "b", d.Choices[0].Host.ID)
+	_, err = s.SelectPool(pools, scheduler.VolumeRequest{SizeGB: 50}, scheduler.Options{})
+	require.ErrorContains(t, err, "2 kept for small volumes")
+	for text, why := range map[string]string{
+		`{"volumes": {"filters": ["RamFilter"]}}`:                             `volumes.filters[0]: there is no filter "RamFilter" for pools of storage: use some of AvailabilityZoneFilter`,
+		`{"volumes": {"weighers": [{"name": "RAMWeigher"}]}}`:                 "volumes.weighers[0]: there is no weigher",
+		`{"volumes": {"filters": [{"name": "X", "cel": "volume.sise > 1"}]}}`: "undeclared reference to 'volume.sise'",
+		`{"volumes": {"filters": ["CapacityFilter", "CapacityFilter"]}}`:      "two filters",
+		`{"volumes": {"nonesuch": 1}}`:                                        "unknown field",
+	} {
+		_, err := config.Pools([]byte(text))
+		require.ErrorContains(t, err, why)
+		require.ErrorIs(t, err, nephos.ErrInvalid)
+		_, err = config.Parse([]byte(text))
+		require.ErrorContains(t, err, why, "and the rest of the file is refused with it")
+	}
+}
