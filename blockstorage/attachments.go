@@ -213,8 +213,18 @@ func (s *Service) connect(ctx context.Context, id string, to connectTo) (Attachm
 		return a.attachment()
 	}
 	s.cfg.Crash.Here("attachment recorded")
-	pool, err := s.poolOf(ctx, a.VolumeID)
+	row, err := s.volumeRow(ctx, a.VolumeID)
 	if err != nil {
+		return Attachment{}, err
+	}
+	if row == nil {
+		return Attachment{}, volumeNotFound(a.VolumeID)
+	}
+	pool, err := s.pools.of(row.Pool)
+	if err != nil {
+		return Attachment{}, err
+	}
+	if err := s.limitVolume(ctx, pool, row); err != nil {
 		return Attachment{}, err
 	}
 	conn, err := pool.Connect(ctx, a.VolumeID, a.connector())

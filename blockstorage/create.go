@@ -74,6 +74,7 @@ func (s *Service) createVolume(ctx context.Context, spec VolumeSpec, ownerKey *s
 			return err
 		}
 		row.TypeID, row.TypeName, row.MultiAttach = t.ID, t.Name, t.multiattach()
+		row.Limited = t.QoSID != ""
 		if err := s.enforceMultiAttach(ctx, t, own(ctx)); err != nil {
 			return err
 		}

@@ -163,7 +163,7 @@ func more[T any](rows *[]T, limit int) bool {
 }
 
 // SortKeys returns the attributes by which the list of a resource (volume,
-// snapshot, attachment, type) can be sorted.
+// snapshot, attachment, type, qos) can be sorted.
 func SortKeys(resource string) []string {
 	var l *listing
 	switch resource {
@@ -175,6 +175,8 @@ func SortKeys(resource string) []string {
 		l = attachmentList()
 	case "type":
 		l = typeList()
+	case "qos":
+		l = qosList()
 	default:
 		return nil
 	}

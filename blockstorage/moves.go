@@ -85,7 +85,11 @@ func (s *Service) RetypeVolume(ctx context.Context, id string, spec RetypeSpec) 
 		if err := s.checkRetypeQuota(ctx, tx, *row, t); err != nil {
 			return false, err
 		}
-		if row.Status != Available && row.Status != InUse || row.onTheWay() || row.TypeID == t.ID {
+		sameSpeed, err := checkRetypeQoS(ctx, tx, row, t)
+		if err != nil {
+			return false, err
+		}
+		if row.Status != Available && row.Status != InUse || row.onTheWay() || row.TypeID == t.ID || !sameSpeed {
 			return false, invalidVolume("Retype needs volume to be in available or in-use state, not be part of an active migration or a consistency group, " +
 				"requested type has to be different that the one from the volume, and for in-use volumes front-end qos specs cannot change.")
 		}

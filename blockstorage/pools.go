@@ -121,7 +121,11 @@ func (s *Service) place(ctx context.Context, it *reconcile.Item, row *volumeRow)
 	if err != nil {
 		return err
 	}
-	candidates, err := s.candidates(ctx, func(p *volume.Pool) bool { return row.ImageID == "" || p.Can(volume.AbilityImageWriter) })
+	limits, err := limitsFor(ctx, s.cfg.Store.Reader(), t, row.SizeGiB)
+	if err != nil {
+		return err
+	}
+	candidates, err := s.candidates(ctx, limiting(limits, func(p *volume.Pool) bool { return row.ImageID == "" || p.Can(volume.AbilityImageWriter) }))
 	if err != nil {
 		return err
 	}
@@ -141,7 +145,9 @@ func (s *Service) place(ctx context.Context, it *reconcile.Item, row *volumeRow)
 	}
 	chosen, err := s.choose.SelectPool(candidates, req, scheduler.Options{})
 	if errors.Is(err, nephos.ErrNoCapacity) {
-		keep := func(ctx context.Context, tx *store.Tx) error { return s.keepDecision(ctx, tx, row.ID, chosen.Explanation) }
+		keep := func(ctx context.Context, tx *store.Tx) error {
+			return s.keepDecision(ctx, tx, row.ID, chosen.Explanation)
+		}
 		if err := it.Tx(ctx, keep); err != nil {
 			return err
 		}

@@ -130,7 +130,7 @@ func (s *Service) makeVolume(ctx context.Context, pool *volume.Pool, row *volume
 	if err != nil {
 		return err
 	}
-	spec, err := s.volumeSpec(ctx, pool, row, t)
+	spec, err := s.volumeSpec(ctx, row, t)
 	if err != nil {
 		return err
 	}
@@ -153,12 +153,16 @@ func (s *Service) makeVolume(ctx context.Context, pool *volume.Pool, row *volume
 }
 
 // volumeSpec is what a pool is told of a volume of the type.
-func (s *Service) volumeSpec(_ context.Context, _ *volume.Pool, row *volumeRow, t Type) (volume.Spec, error) {
+func (s *Service) volumeSpec(ctx context.Context, row *volumeRow, t Type) (volume.Spec, error) {
 	spec := volume.Spec{SizeGiB: row.SizeGiB, ExtraSpecs: t.ExtraSpecs}
 	if row.Name != nil {
 		spec.Name = *row.Name
 	}
-	return spec, nil
+	limits, err := limitsFor(ctx, s.cfg.Store.Reader(), t, row.SizeGiB)
+	if err == nil && !limits.IsZero() {
+		spec.Limits = &limits
+	}
+	return spec, err
 }
 
 func (s *Service) fromImage(ctx context.Context, pool *volume.Pool, row *volumeRow, spec volume.Spec) error {

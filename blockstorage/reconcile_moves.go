@@ -31,7 +31,11 @@ func (s *Service) stepRetype(ctx context.Context, it *reconcile.Item, pool *volu
 	if err != nil {
 		return reconcile.Next{}, err
 	}
-	candidates, err := s.candidates(ctx, movable(pool))
+	limits, err := limitsFor(ctx, db, t, row.SizeGiB)
+	if err != nil {
+		return s.giveUpVolume(ctx, it, err)
+	}
+	candidates, err := s.candidates(ctx, limiting(limits, movable(pool)))
 	if err != nil {
 		return reconcile.Next{}, err
 	}
@@ -44,7 +48,7 @@ func (s *Service) stepRetype(ctx context.Context, it *reconcile.Item, pool *volu
 				if !pool.Can(volume.AbilityRetyper) {
 					return nil
 				}
-				spec, err := s.volumeSpec(ctx, pool, row, t)
+				spec, err := s.volumeSpec(ctx, row, t)
 				if err != nil {
 					return err
 				}
@@ -114,7 +118,7 @@ func sameToPools(a, b Type) bool {
 		})
 		return out
 	}
-	return maps.Equal(plain(a), plain(b))
+	return a.QoSID == b.QoSID && maps.Equal(plain(a), plain(b))
 }
 
 // fits reports whether the pool of a volume may have it with what the request
@@ -153,7 +157,7 @@ func (s *Service) stepMove(ctx context.Context, it *reconcile.Item, from *volume
 		return s.beginMove(ctx, it, from, row, t)
 	}
 	finished, next, err := s.pooled(ctx, it, "moving to "+row.Stray, busy{row.BusyBy, row.BusyUntil}, s.markVolume(row.ID), func(ctx context.Context) error {
-		spec, err := s.volumeSpec(ctx, to, row, t)
+		spec, err := s.volumeSpec(ctx, row, t)
 		if err != nil {
 			return err
 		}
@@ -188,7 +192,11 @@ func (s *Service) stepMove(ctx context.Context, it *reconcile.Item, from *volume
 // beginMove asks the scheduler whether the pool that an operator named may have
 // the volume.
 func (s *Service) beginMove(ctx context.Context, it *reconcile.Item, from *volume.Pool, row *volumeRow, t Type) (reconcile.Next, error) {
-	candidates, err := s.candidates(ctx, movable(from))
+	limits, err := limitsFor(ctx, s.cfg.Store.Reader(), t, row.SizeGiB)
+	if err != nil {
+		return s.giveUpVolume(ctx, it, err)
+	}
+	candidates, err := s.candidates(ctx, limiting(limits, movable(from)))
 	if err != nil {
 		return reconcile.Next{}, err
 	}
@@ -236,6 +244,7 @@ func (s *Service) arrive(ctx context.Context, tx *store.Tx, row *volumeRow, form
 // become gives a volume the type that it was to have.
 func (s *Service) become(row *volumeRow, t Type) {
 	row.TypeID, row.TypeName, row.MultiAttach, row.ToType, row.MayMove = t.ID, t.Name, t.multiattach(), "", false
+	row.Limited = row.Limited || t.QoSID != ""
 }
 
 // tidy deletes what lies in the pool Stray, which is not the volume.

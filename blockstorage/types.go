@@ -22,6 +22,7 @@ type Type struct {
 	Description *string
 	IsPublic    bool // everybody may use it; otherwise those with access
 	ExtraSpecs  map[string]string
+	QoSID       string `bun:"qos_id"` // of its QoS specs; empty: none
 	CreatedAt   time.Time
 	UpdatedAt   *time.Time
 }

@@ -209,6 +209,7 @@ func newCast(t *testing.T) *cast {
 			"volumes": volume, "snapshots": snapshot, "attachments": attachment, "types": first("volume", "/v3/types", "volume_types", 0, "id"),
 			"metadata": "k", "extra_specs": "k", "encryption": "k", "default-types": ours, "os-quota-sets": ours, "os-quota-class-sets": "default",
 			"os-hosts": first("volume", "/v3/os-hosts", "hosts", 0, "host_name"), "os-services": "disable", "extensions": "OS-SCH-HNT", "servers": server,
+			"qos-specs": create(admin, "volume", "/v3/qos-specs", "qos_specs", `{"name":"fast","k":"v"}`),
 		},
 		"compute": {
 			"servers": server, "metadata": "k", "tags": "t", "ips": "n", "os-instance-actions": request, "os-interface": port,
@@ -358,6 +359,9 @@ var changes = map[string][]string{
 	"volume POST /v3/types/{id}/encryption":        {`{"encryption":{"provider":"luks","control_location":"front-end"}}`},
 	"volume PUT /v3/types/{id}/encryption/{key}":   {`{"encryption":{"key_size":64}}`},
 	"volume POST /v3/types/{id}/action":            {`{"addProjectAccess":{"project":"<os-quota-sets>"}}`, `{"removeProjectAccess":{"project":"<os-quota-sets>"}}`},
+	"volume POST /v3/qos-specs":                    {`{"qos_specs":{"name":"x"}}`},
+	"volume PUT /v3/qos-specs/{id}":                {`{"qos_specs":{"k":"v"}}`},
+	"volume PUT /v3/qos-specs/{id}/delete_keys":    {`{"keys":["k"]}`},
 	"volume PUT /v3/default-types/{project}":       {`{"default_type":{"volume_type":"<types>"}}`},
 	"volume PUT /v3/os-quota-sets/{project}":       {`{"quota_set":{"volumes":1}}`},
 	"volume PUT /v3/os-quota-class-sets/{class}":   {`{"quota_class_set":{"volumes":1}}`},

@@ -80,6 +80,9 @@ func connectionInfo(at blockstorage.Attachment) object {
 		"driver_volume_type": at.Connection.Type, "attachment_id": at.ID, "volume_id": at.VolumeID, "access_mode": mode,
 		"encrypted": false, "qos_specs": nil,
 	})
+	if qos := at.QoS(); len(qos) > 0 {
+		o["qos_specs"] = qos
+	}
 	if at.Connection.Path != "" {
 		o["device_path"] = at.Connection.Path
 	}

@@ -18,6 +18,7 @@ func extensions() []object {
 		{"os-quota-class-sets", "QuotaClasses", "Quota classes management support.", "2012-03-12T00:00:00+00:00"},
 		{"os-quota-sets", "Quotas", "Quota management support.", "2011-08-08T00:00:00+00:00"},
 		{"OS-SCH-HNT", "SchedulerHints", "Pass arbitrary key/value pairs to the scheduler.", "2013-04-18T00:00:00+00:00"},
+		{"qos-specs", "Qos_specs_manage", "QoS specs support.", "2013-08-02T00:00:00+00:00"},
 		{"scheduler-stats", "Scheduler_stats", "Scheduler stats support.", "2014-09-07T00:00:00+00:00"},
 		{"os-services", "Services", "Services support.", "2012-10-28T00:00:00-00:00"},
 		{"os-snapshot-actions", "SnapshotActions", "Enable snapshot manager actions.", "2013-07-16T00:00:00+00:00"},

@@ -21,6 +21,7 @@ func filters() map[string][]string {
 		"attachment":  {"volume_id", "status", "instance_id", "attach_status"},
 		"pool":        {"name", "volume_type"},
 		"volume_type": {"is_public", "extra_specs"},
+		"qos":         {"id", "name", "consumer"},
 	}
 }
 

@@ -43,7 +43,7 @@ func (a *api) typeView(r *httpapi.Request, t blockstorage.Type) object {
 		o["extra_specs"] = t.ExtraSpecs
 	}
 	if a.Backends.Allowed(ctx, "volume_extension:access_types_qos_specs_id", project) {
-		o["qos_specs_id"] = nil
+		o["qos_specs_id"] = orNull(t.QoSID)
 	}
 	if a.Backends.Allowed(ctx, "volume_extension:volume_type_access", project) {
 		o["os-volume-type-access:is_public"] = t.IsPublic
