@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -39,6 +40,9 @@ func (p *Plugin) traits() *driverv1.Traits {
 func (p *Plugin) failed(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
+	}
+	if ctx.Err() == nil && brokenOff(err) {
+		return nephos.Errorf(nephos.ErrUnavailable, "calling the plugin %s: %s", p.path, status.Convert(err).Message())
 	}
 	err = wire.FromStatus(err)
 	if ctx.Err() != nil && errors.Is(err, nephos.ErrUnavailable) {
@@ -188,6 +192,23 @@ func unique[T any](what string, list []T, id func(T) string, check func(string) 
 
 func itself(s string) string { return s }
 
+// recover waits until a plugin that ended runs again.
+func (p *Plugin) recover(ctx context.Context, ended *instance) {
+	if ended.proc == nil {
+		return
+	}
+	select {
+	case <-ended.proc.Exited():
+		_ = p.await(ctx, ended)
+	case <-time.After(endWithin): // it ended the stream, and lives
+	case <-ctx.Done():
+	case <-p.closed:
+	}
+}
+
+// endWithin is how long a process may be seen to live after its connection.
+const endWithin = time.Second
+
 // brokenOff tells whether gRPC itself ended a stream, because the plugin is gone,
 // and not the plugin.
 func brokenOff(err error) bool {
@@ -224,7 +245,7 @@ func follow[M, E any](ctx context.Context, p *Plugin, open func(ctx context.Cont
 			m, err := stream.Recv()
 			if err != nil {
 				if ctx.Err() == nil && brokenOff(err) {
-					_ = p.await(ctx, i)
+					p.recover(ctx, i)
 				}
 				return
 			}

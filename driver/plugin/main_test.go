@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -150,6 +151,27 @@ func (*odd) Get(ctx context.Context, id string) (volume.Volume, error) {
 	}
 	deadline, _ := ctx.Deadline()
 	return volume.Volume{ID: id, SizeGiB: int(time.Until(deadline).Seconds())}, nil
+}
+
+func (*odd) CreateFromImage(_ context.Context, _ string, _ volume.Spec, image volume.Image) error {
+	_, _ = io.CopyN(io.Discard, image.Body, 1<<20)
+	os.Exit(3)
+	return nil
+}
+
+func (*odd) Read(context.Context, string) (io.ReadCloser, error) {
+	return io.NopCloser(&stalled{}), nil
+}
+
+// stalled is content that does not go on.
+type stalled struct{ begun bool }
+
+func (s *stalled) Read(p []byte) (int, error) {
+	if s.begun {
+		select {}
+	}
+	s.begun = true
+	return copy(p, "half of it"), nil
 }
 
 func (*odd) List(context.Context) ([]volume.Volume, error) { return nil, nil }

@@ -36,9 +36,11 @@ type Plugin struct {
 	why     error         // why there is none
 	changed chan struct{} // closed when now or why changes
 	starts  int
-	closing sync.Once
-	closed  chan struct{} // closed when Close is called
-	done    chan struct{} // closed when everything has ended
+	// abilities are those of the last start; the supervisor's own.
+	abilities []string
+	closing   sync.Once
+	closed    chan struct{} // closed when Close is called
+	done      chan struct{} // closed when everything has ended
 }
 
 // Description is what a plugin says of itself.
@@ -155,8 +157,13 @@ func (p *Plugin) lost(i *instance, err error) {
 }
 
 func (p *Plugin) started(i *instance) {
+	before := p.abilities
+	p.abilities = i.about.Abilities
 	p.set(i, nil)
 	p.log.Info("plugin started", "pid", i.proc.PID(), "abilities", i.about.Abilities)
+	if before != nil && !slices.Equal(before, i.about.Abilities) {
+		p.log.Warn("the plugin offers other abilities than before; who holds it knows the former ones", "before", before, "abilities", i.about.Abilities)
+	}
 	if len(i.about.Unknown) > 0 {
 		p.log.Warn("the plugin claims abilities that this version does not know; they are ignored", "abilities", i.about.Unknown)
 	}

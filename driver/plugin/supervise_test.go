@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -201,6 +202,29 @@ func TestACallThatKillsThePluginHarmsItself(t *testing.T) {
 		require.Equal(t, n+2, p.Starts())
 	}
 }
+
+func TestAPluginThatDiesInTheMiddleOfAStream(t *testing.T) {
+	d := play[volume.Driver](t, "odd", LaunchOptions{})
+	p, _ := Of(d)
+	endless := io.MultiReader(strings.NewReader("an image"), neverEnding{})
+	err := d.(volume.ImageWriter).CreateFromImage(t.Context(), "v", volume.Spec{SizeGiB: 1}, volume.Image{Body: endless, Format: volume.FormatRaw, Size: -1})
+	require.ErrorIs(t, err, nephos.ErrUnavailable)
+	require.Eventually(t, func() bool { return p.Starts() == 2 }, 10*time.Second, time.Millisecond)
+
+	r, err := d.(volume.ImageReader).Read(t.Context(), "v")
+	require.NoError(t, err)
+	defer r.Close()
+	half := make([]byte, len("half of it"))
+	_, err = io.ReadFull(r, half)
+	require.NoError(t, err)
+	p.Kill()
+	_, err = r.Read(half)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "half of it is not taken for all of it")
+}
+
+type neverEnding struct{}
+
+func (neverEnding) Read(p []byte) (int, error) { return copy(p, "more of it"), nil }
 
 func TestEventsBreakOffWithThePluginAndCanBeHadAgain(t *testing.T) {
 	d := play[hypervisor.Driver](t, "hypervisor", LaunchOptions{})
