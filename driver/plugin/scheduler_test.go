@@ -94,3 +94,32 @@ func TestSchedulerTypesSurviveTheWire(t *testing.T) {
 	roundTrip[extension.Host, schedulerv1.Host](t, seen)
 	roundTrip[scheduler.Verdict, schedulerv1.Verdict](t, seen)
 }
+
+// BenchmarkSchedulerExtension measures decisions that ask an extension about so
+// many hosts, as filter and as weigher.
+func BenchmarkSchedulerExtension(b *testing.B) {
+	for _, n := range []int{100, 1_000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			e, err := Loop[extension.Extension](b.Context(), evenHosts{}, LoopOptions{})
+			require.NoError(b, err)
+			p, _ := Of(e)
+			defer p.Close()
+			parts, err := extension.Open(b.Context(), e, extension.Options{Name: "EvenFilter", Timeout: 1 << 40})
+			require.NoError(b, err)
+			s, err := scheduler.New(scheduler.Config{Filters: []scheduler.Filter{parts.Filter}, Weighers: []scheduler.WeigherConfig{{Weigher: parts.Weigher, Multiplier: 1}}})
+			require.NoError(b, err)
+			snap := scheduler.NewSnapshot(scheduler.SnapshotConfig{})
+			for i := range n {
+				require.NoError(b, snap.Put(scheduler.Host{
+					ID: fmt.Sprint("h", i), Up: true, Enabled: true, Inventory: map[string]scheduler.Inventory{scheduler.VCPU: {Total: 64}, scheduler.MemoryMB: {Total: 1 << 18}},
+					Attributes: map[string]string{"hypervisor_type": "QEMU", "host_ip": "10.0.0.1"}, Traits: []string{"COMPUTE_NODE", "HW_CPU_X86_AVX2"},
+				}))
+			}
+			for b.Loop() {
+				if _, err := s.Select(snap, scheduler.Request{ID: "s"}, scheduler.Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
