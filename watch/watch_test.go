@@ -300,3 +300,39 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// From a commit to the one who waits for the resource, while many wait for
+// others.
+func BenchmarkFollow(b *testing.B) {
+	for _, others := range []int{0, 1000} {
+		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
+			db := storetest.Open(b, nil)
+			s := newService(b, db)
+			for i := range others {
+				_, stop, err := s.Follow(b.Context(), fmt.Sprint("other", i))
+				require.NoError(b, err)
+				defer stop()
+			}
+			next, stop, err := s.Follow(b.Context(), "one")
+			require.NoError(b, err)
+			defer stop()
+			for b.Loop() {
+				emit(b, db, "compute", "server.update", "one", "p1", nil)
+				require.NoError(b, next(b.Context()))
+			}
+		})
+	}
+}
+
+// From a commit to a member's open stream.
+func BenchmarkStream(b *testing.B) {
+	db := storetest.Open(b, nil)
+	s := newService(b, db)
+	ctx := as(b, member)
+	st := open(b, s, ctx, watch.Query{})
+	for b.Loop() {
+		emit(b, db, "compute", "server.update", "one", "p1", map[string]string{"state": "active", "host": "h1"})
+		_, err := st.Next(ctx)
+		require.NoError(b, err)
+	}
+}

@@ -200,6 +200,9 @@ func (c *testcloud) serve(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
 	l.cloud.Handler().ServeHTTP(w, r.WithContext(ctx))
+	if l.ctx.Err() != nil {
+		panic(http.ErrAbortHandler) // nobody shall take what was cut off for an answer
+	}
 }
 
 // again ends this life and begins one on the state that next makes of what this
