@@ -42,4 +42,11 @@
 // they crash. [Cloud.Reachable] tells whether one could reach another: security
 // groups, routers and floating IPs are evaluated for real. [Cloud.Explain] tells
 // why a server is where it is, why it is nowhere, and why a request was denied.
+//
+// # Things go wrong
+//
+// [Cloud.Inject] makes APIs, drivers and the bus fail by rules, [Cloud.CrashAt]
+// kills controllers and agents at named points, and [Cloud.WalkCrashes] does so
+// at every point of an operation in turn. [Cloud.NoLeaks] tells what was left
+// behind.
 package cloudtest

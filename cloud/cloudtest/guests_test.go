@@ -12,8 +12,10 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/cloud/cloudtest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	networking "github.com/nephos-cloud/nephos/network"
 )
 
 func TestGuestsBootFetchAndCrashAsTheyAreTold(t *testing.T) {
@@ -75,6 +77,10 @@ func TestReachabilityIsEvaluated(t *testing.T) {
 	check(true, "", public, "tcp", 22)
 	check(false, "", public, "tcp", 80)
 	check(true, stranger.ID, public, "tcp", 22)
+	all, _, err := c.Network.ListFloatingIPs(c.AsAdmin(), networking.Filter{}, nephos.Page{Limit: 10})
+	require.NoError(t, err)
+	check(true, "", all[0].ID, "tcp", 22)
+	check(true, all[0].PortID, two.ID, "tcp", 22)
 	check(false, "", "10.0.0.1", "tcp", 22)
 }
 

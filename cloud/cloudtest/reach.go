@@ -10,8 +10,8 @@ import (
 // Reachable tells whether a packet would arrive, by what the hosts were told of
 // networks, routers, security groups and floating IPs; why says where it
 // arrives, or what stops it. from is a server's or a port's id, or "" for the
-// world outside; to is a server's or a port's id, whose first address counts, or
-// an address, as a floating IP is. The protocol is a name or a number, as in a
+// world outside; to is a server's or a port's id, whose first address counts, a
+// floating IP's id, or any address. The protocol is a name or a number, as in a
 // security group's rule, and port its destination port (or ICMP's type).
 func (c *Cloud) Reachable(from, to, protocol string, port int) (ok bool, why string) {
 	c.t.Helper()
@@ -19,6 +19,9 @@ func (c *Cloud) Reachable(from, to, protocol string, port int) (ok bool, why str
 		from = c.portOf(from)
 	}
 	addr, err := netip.ParseAddr(to)
+	if f, e := c.Network.FloatingIP(c.AsAdmin(), to); err != nil && e == nil {
+		addr, err = f.Address, nil
+	}
 	if err != nil {
 		id := c.portOf(to)
 		p, known := c.Wires.Port(id)

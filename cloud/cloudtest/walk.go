@@ -62,8 +62,7 @@ func (c *Cloud) WalkCrashes(t testing.TB, op Operation) (points []string) {
 		if op.Skip != nil && op.Skip(p.agent, p.point) {
 			continue
 		}
-		c.crashOnce(t, op, name, count[name])
-		if !slices.Contains(points, p.point) {
+		if c.crashOnce(t, op, name, count[name]) && !slices.Contains(points, p.point) {
 			points = append(points, p.point)
 		}
 	}
@@ -77,10 +76,11 @@ type pass struct {
 	point, shape string
 }
 
-// crashOnce does the operation and crashes at the n-th pass of the point.
-func (c *Cloud) crashOnce(t testing.TB, op Operation, at pass, n int) {
+// crashOnce does the operation and crashes at the n-th pass of the point. It
+// reports whether it did: work that comes every so often may have come less often
+// this time.
+func (c *Cloud) crashOnce(t testing.TB, op Operation, at pass, n int) (crashed bool) {
 	t.Helper()
-	crashed := false
 	defer func() {
 		if t.Failed() {
 			t.Logf("while it was to crash at %q, %d passes before the end; it did: %t", at.point, n, crashed)
@@ -94,6 +94,7 @@ func (c *Cloud) crashOnce(t testing.TB, op Operation, at pass, n int) {
 		crashed = n == 0
 		return crashed
 	})
+	return crashed
 }
 
 func (c *Cloud) once(t testing.TB, op Operation, plan func(host, point string) bool) {
