@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -155,14 +157,23 @@ func (p *Plugin) connection(what string, c driver.Connection) (driver.Connection
 			return driver.Connection{}, err
 		}
 	}
-	for key, value := range c.Options {
-		if len(value) > 0 && value[0] == '/' {
-			if err := p.allow(what+": option "+key, value); err != nil {
-				return driver.Connection{}, err
+	if err := p.places(what, c.Options); err != nil {
+		return driver.Connection{}, err
+	}
+	return c, nil
+}
+
+// places checks the paths among named values; a root itself is one that the
+// plugin may name.
+func (p *Plugin) places(what string, values map[string]string) error {
+	for key, value := range values {
+		if strings.HasPrefix(value, "/") && !slices.Contains(p.roots, value) {
+			if err := p.allow(what+": "+key, value); err != nil {
+				return err
 			}
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // same refuses an answer about something else.

@@ -40,6 +40,8 @@ type liar struct {
 	conn    driver.Connection
 	volumes []volume.Volume
 	seen    context.Context
+
+	location volume.Location
 }
 
 type volumeLiar struct {
@@ -64,6 +66,14 @@ func (v *volumeLiar) Attached(context.Context) ([]string, error) { return []stri
 
 func (v *volumeLiar) Abilities(context.Context) ([]string, error) {
 	return []string{"Attacher", "TimeTraveller"}, nil
+}
+
+func (v *volumeLiar) Location(context.Context, string) (volume.Location, error) {
+	return v.l.location, nil
+}
+
+func (v *volumeLiar) MigrateIn(context.Context, string, volume.Spec, volume.Location) error {
+	return nil
 }
 func (v *volumeLiar) Close() error { return nil }
 
@@ -105,9 +115,23 @@ func TestPathsOutsideTheRootsAreRefused(t *testing.T) {
 		err := connect(driver.Connection{Type: "file", Path: path})
 		require.ErrorIs(t, err, nephos.ErrForbidden, path)
 		require.ErrorContains(t, err, "the plugin named the path")
-		if filepath.IsAbs(path) {
+		if filepath.IsAbs(path) && path != root {
 			require.ErrorIs(t, connect(driver.Connection{Type: "nbd", Options: map[string]string{"socket": path}}), nephos.ErrForbidden, path)
 		}
+	}
+}
+
+func TestALocationOutsideTheRootsIsRefused(t *testing.T) {
+	root := t.TempDir()
+	l := &liar{}
+	d := looped[volume.Driver](t, &volumeLiar{l: l}, LoopOptions{Roots: []string{root}})
+	for path, kind := range map[string]error{root: nil, "v": nil, "/etc/shadow": nephos.ErrForbidden, root + "/../x": nephos.ErrForbidden} {
+		l.location = volume.Location{Type: "file", Name: "v", Options: map[string]string{"dir": path}}
+		_, err := d.(volume.Migrator).Location(t.Context(), "v")
+		require.ErrorIs(t, err, kind, path)
+		l.location = volume.Location{Type: "file", Name: path}
+		_, err = d.(volume.Migrator).Location(t.Context(), "v")
+		require.ErrorIs(t, err, kind, path)
 	}
 }
 

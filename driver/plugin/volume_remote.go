@@ -130,7 +130,15 @@ func (d *remoteVolume) Retype(ctx context.Context, id string, spec volume.Spec) 
 
 func (d *remoteVolume) Location(ctx context.Context, id string) (volume.Location, error) {
 	r, err := call(ctx, d.Plugin, newVol, vol.Location, &pb.LocationRequest{Id: id})
-	return wire.From[volume.Location](r.GetLocation()), err
+	if err != nil {
+		return volume.Location{}, err
+	}
+	l := wire.From[volume.Location](r.GetLocation())
+	// Another pool's driver will read what is there.
+	if err := d.places("locating volume "+id, map[string]string{"name": l.Name}); err != nil {
+		return volume.Location{}, err
+	}
+	return l, d.places("locating volume "+id, l.Options)
 }
 
 func (d *remoteVolume) MigrateIn(ctx context.Context, id string, spec volume.Spec, from volume.Location) error {
