@@ -260,7 +260,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, claimUntilKilled(url, seed, first))
 		os.Exit(1)
 	}
-	_ = flag.Set("rapid.checks", "20") // unless the command line says otherwise
+	_ = flag.Set("rapid.checks", "8") // unless the command line says otherwise
 	os.Exit(m.Run())
 }
 

@@ -360,8 +360,10 @@ func (s *Store) loadUse(ctx context.Context, db bun.IDB, list []found) error {
 	defer s.mu.Unlock()
 	for _, f := range list {
 		if h := s.hosts[f.HostID]; h != nil && h.created.Equal(f.CreatedAt) && h.generation <= f.Generation {
+			if f.Consumers <= h.consumers {
+				s.given++
+			}
 			h.generation, h.used, h.consumers = f.Generation, use[f.ProviderUUID], f.Consumers
-			s.given++
 			s.settle(h)
 		}
 	}

@@ -415,13 +415,21 @@ func TestWhatAnOperatorSetsHolds(t *testing.T) {
 		set(sqlstore.Inventory{Total: 1, Ratio: 1e9})
 		_, err = schedule(t.Context(), s, "b")
 		require.NoError(t, err)
-		for i := range 300 {
-			name := fmt.Sprintf("CUSTOM_%d", i)
-			_, err := s.CreateClass(t.Context(), name)
-			require.NoError(t, err)
-			_, err = s.AddInventory(t.Context(), sqlstore.ProviderID("odd"), sqlstore.Inventory{Class: name, Total: 1, Ratio: 1})
-			require.NoError(t, err)
+		many := []sqlstore.Inventory{{Class: scheduler.VCPU, Total: 1, Ratio: 1e9}}
+		require.NoError(t, db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
+			for i := range 300 {
+				many = append(many, sqlstore.Inventory{Class: fmt.Sprintf("CUSTOM_%d", i), Total: 1, Ratio: 1})
+				if _, err := tx.ExecContext(ctx, "INSERT INTO placement_classes (name, created_at) VALUES (?, ?)", many[i+1].Class, tx.Now()); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		for _, class := range []string{scheduler.MemoryMB, scheduler.DiskGB} {
+			many = append(many, sqlstore.Inventory{Class: class, Total: 1 << 20, Ratio: 1})
 		}
+		_, err = s.SetInventories(t.Context(), sqlstore.ProviderID("odd"), nil, many)
+		require.NoError(t, err)
 		_, err = schedule(t.Context(), s, "c")
 		require.ErrorIs(t, err, nephos.ErrNoCapacity)
 		require.NoError(t, db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error { return s.Release(ctx, tx, "a") }))
