@@ -23,6 +23,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.left == 0 {
 		return 0, io.EOF
 	}
+	if err := b.ctx.Err(); err != nil { // what has arrived already is not read either
+		return 0, err
+	}
 	most := int64(len(p))
 	if b.left > 0 {
 		most = min(most, b.left)

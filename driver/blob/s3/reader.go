@@ -89,6 +89,9 @@ func (r *reader) Read(p []byte) (int, error) {
 		if r.at == r.end {
 			return 0, io.EOF
 		}
+		if err := r.ctx.Err(); err != nil {
+			return 0, err
+		}
 		if r.body == nil {
 			if err := r.again(); err != nil {
 				return 0, fmt.Errorf("reading object %s from byte %d on: %w", r.id, r.at, err)
