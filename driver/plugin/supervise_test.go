@@ -254,6 +254,28 @@ func TestNoPluginOutlivesItsHost(t *testing.T) {
 	require.Eventually(t, func() bool { return gone(pid) }, 10*time.Second, time.Millisecond)
 }
 
+// Where the kernel does not end a plugin with its host, the pipe does.
+func TestAPluginEndsWithItsStandardInput(t *testing.T) {
+	for _, held := range []bool{true, false} {
+		cmd := exec.Command(self(t), "play=odd")
+		cmd.Env = []string{
+			handshake.MagicCookieKey + "=" + handshake.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1", "PLUGIN_UNIX_SOCKET_DIR=" + os.TempDir(),
+		}
+		stdin, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		if held { // it serves until its host is gone
+			line, err := bufio.NewReader(out).ReadString('\n')
+			require.NoError(t, err)
+			require.True(t, strings.HasPrefix(line, "1|1|unix|"), line)
+		}
+		require.NoError(t, stdin.Close())
+		_ = cmd.Wait() // hangs if it does not end
+	}
+}
+
 func TestDeadlinesAndCancellationTravel(t *testing.T) {
 	d := play[volume.Driver](t, "odd", LaunchOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
