@@ -151,17 +151,21 @@ func TestOpenStackCommand(t *testing.T) {
 	// Each walk has a cloud of its own, which notes which command uses what.
 	evidence, mu := compat.Evidence{}, sync.Mutex{}
 	t.Run("walks", func(t *testing.T) {
-		for name, walk := range map[string]func(*cli){
-			"identity": walkIdentity, "image": walkImage, "network": walkNetwork, "volume": walkVolume, "compute": walkCompute,
+		for name, walks := range map[string][]func(*cli){
+			"identity": {walkIdentity, moreIdentity}, "image": {walkImage, moreImage}, "network": {walkNetwork, moreNetwork},
+			"volume": {walkVolume, moreVolume}, "compute": {walkCompute, moreCompute},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				rec := compat.NewRecorder()
 				c := cloudtest.New(t, cloudtest.Options{Live: true, Listen: true, Compose: func(cfg *nephoscloud.Config) { cfg.Observe = rec.Observe }})
-				walk(newCLI(t, rec, map[string]string{
+				command := newCLI(t, rec, map[string]string{
 					"OS_AUTH_URL": c.AuthURL, "OS_USERNAME": "admin", "OS_PASSWORD": cloudtest.AdminPassword, "OS_PROJECT_NAME": "admin",
 					"OS_USER_DOMAIN_NAME": "Default", "OS_PROJECT_DOMAIN_NAME": "Default", "OS_IDENTITY_API_VERSION": "3",
-				}))
+				})
+				for _, walk := range walks {
+					walk(command)
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				evidence.Merge(rec.Evidence())

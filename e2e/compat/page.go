@@ -20,9 +20,9 @@ type Page struct {
 	APIs                   []API
 	Reference              []Operation
 	Gophercloud, OpenStack Evidence
-	// HasAction reports whether a route knows an action; it is asked about those
-	// of the reference.
-	HasAction func(api string, route httpapi.Route, action string) bool
+	// Has reports whether a route, which stands for several operations, has this
+	// one of the reference: by the name of its action, in the body or in the path.
+	Has func(api string, route httpapi.Route, op Operation) bool
 }
 
 // row is one line of the page's tables.
@@ -121,7 +121,8 @@ func (p Page) rows(api API) []row {
 			_, path, _ := strings.Cut(o.route.Pattern, " ")
 			mine := Operation{api.Name, op.Method, strings.TrimSpace(path), op.Action}
 			one.prove(p, mine)
-			built := !o.route.Missing && (op.Action == "" || p.HasAction(api.Name, o.route, op.Action))
+			several := op.Action != "" || strings.Contains(o.route.Pattern, "{action}")
+			built := !o.route.Missing && (!several || p.Has(api.Name, o.route, op))
 			one.built = one.built || built
 		}
 		rows = append(rows, one)

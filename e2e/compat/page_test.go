@@ -43,19 +43,22 @@ func TestThePageIsWhatTheTestsHaveShown(t *testing.T) {
 	token := c.Clients().Compute.Token()
 	noQuota(t, c)
 	image := c.AddImage("probed", []byte("an image"))
-	page := Page{APIs: titles, HasAction: func(api string, route httpapi.Route, action string) bool {
-		path := strings.ReplaceAll(strings.TrimPrefix(route.Pattern, "POST "), "/{project_id?}", "")
-		id := nothing
+	page := Page{APIs: titles, Has: func(api string, route httpapi.Route, op Operation) bool {
+		path := strings.ReplaceAll(strings.TrimPrefix(route.Pattern, op.Method+" "), "/{project_id?}", "")
+		id, body := nothing, "{}"
 		switch path { // an action that is not built says so of what exists
 		case "/v2.1/servers/{id}/action":
 			id = newServer(t, c, image)
 		case "/v3/volumes/{id}/action":
 			id = newVolume(t, c)
 		}
+		if op.Action != "" {
+			body = `{"` + op.Action + `": "probe"}`
+		}
+		path = strings.ReplaceAll(path, "{action}", op.Path[strings.LastIndexByte(op.Path, '/')+1:])
 		path = wildcard.ReplaceAllString(path, id)
-		// Some actions began late, some ended early.
-		for _, version := range versions[api] {
-			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(`{"`+action+`": "probe"}`))
+		for _, version := range versions[api] { // some actions began late, some ended early
+			r := httptest.NewRequest(op.Method, path, strings.NewReader(body))
 			r.Header.Set("X-Auth-Token", token)
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("OpenStack-API-Version", api+" "+version)
