@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos/cloud/cloudtest"
+	fakehypervisor "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
 )
 
 // first is the first answer of a cloud: its versions, and a token.
@@ -37,7 +39,7 @@ func BenchmarkNew(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "ms-p99")
 }
 
-// BenchmarkProject is a cloud with a project in which a server becomes active
+// BenchmarkLife is a cloud with a project in which a server becomes active
 // and goes.
 func BenchmarkLife(b *testing.B) {
 	c := cloudtest.New(b)
@@ -45,6 +47,34 @@ func BenchmarkLife(b *testing.B) {
 	compute := p.Member().Compute
 	for b.Loop() {
 		life(b, c, p, compute)
+	}
+}
+
+// BenchmarkTenMinutes is a build that takes ten minutes, from the request to
+// ACTIVE.
+func BenchmarkTenMinutes(b *testing.B) {
+	c := cloudtest.New(b)
+	p := c.Project()
+	compute := p.Member().Compute
+	for b.Loop() {
+		c.Faults.Add(fakehypervisor.Fault{Method: "Ensure", Delay: 10 * time.Minute})
+		begun := c.Clock.Now()
+		s, err := servers.Create(b.Context(), compute, servers.CreateOpts{
+			Name: "slow", ImageRef: p.ImageID, FlavorRef: p.FlavorID, Networks: []servers.Network{{UUID: p.NetworkID}},
+		}, nil).Extract()
+		require.NoError(b, err)
+		c.Settle()
+		require.Greater(b, c.Clock.Now().Sub(begun), 10*time.Minute)
+		require.NoError(b, servers.Delete(b.Context(), compute, s.ID).ExtractErr())
+		c.Settle()
+	}
+}
+
+// BenchmarkDay is a day that passes over a cloud of three hosts at rest.
+func BenchmarkDay(b *testing.B) {
+	c := cloudtest.New(b)
+	for b.Loop() {
+		c.Advance(24 * time.Hour)
 	}
 }
 

@@ -8,7 +8,8 @@
 //
 // The [State] stands for the hypervisor's own memory: guests live in it, survive
 // Close and are found again by the next Open. A test plays the guest with
-// [State.PowerOff], [State.Crash] and [State.Print], reboots the host
+// [State.PowerOff], [State.Crash] and [State.Print], or says by a [Behaviour] what
+// guests do by themselves and has them do it with [State.Play], reboots the host
 // with [State.RebootHost], and makes calls late or fail with [Faults].
 //
 // There is no goroutine for a guest and none for a driver: boot text appears as
