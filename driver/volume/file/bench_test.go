@@ -67,3 +67,31 @@ func BenchmarkSnapshot(b *testing.B) {
 		require.NoError(b, d.DeleteSnapshot(b.Context(), "v", "s"))
 	}
 }
+
+// BenchmarkNBD measures the two ends of serving a volume, while another is served,
+// and reading it as a guest's QEMU does.
+func BenchmarkNBD(b *testing.B) {
+	needNBD(b)
+	d := openNBD(b, Config{Dir: b.TempDir(), NBD: &NBD{Socket: socketFor(b, "")}})
+	for _, id := range []string{"v", "w"} {
+		require.NoError(b, d.Create(b.Context(), id, volume.Spec{SizeGiB: 1}))
+	}
+	c, err := d.Connect(b.Context(), "w", volume.Connector{AttachmentID: "a", Host: "away"})
+	require.NoError(b, err)
+	out, err := qemuIO(b, c, "write -P 1 0 64M")
+	require.NoError(b, err, out)
+	b.Run("Connect", func(b *testing.B) {
+		for range b.N {
+			_, err := d.Connect(b.Context(), "v", volume.Connector{AttachmentID: "a", Host: "away"})
+			require.NoError(b, err)
+			require.NoError(b, d.Disconnect(b.Context(), "v", volume.Connector{AttachmentID: "a"}))
+		}
+	})
+	b.Run("Read64MiB", func(b *testing.B) {
+		b.SetBytes(64 << 20)
+		for range b.N {
+			out, err := qemuIO(b, c, "read 0 64M")
+			require.NoError(b, err, out)
+		}
+	})
+}
