@@ -12,6 +12,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/services"
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos/cloud"
 	"github.com/nephos-cloud/nephos/cloud/cloudtest"
 	"github.com/nephos-cloud/nephos/faults"
 )
@@ -122,4 +123,23 @@ func TestADeadHostIsNoticed(t *testing.T) {
 	require.NoError(t, c.Inject.Remove("power"))
 	c.Advance(time.Minute)
 	require.Equal(t, "up", state(name))
+}
+
+// Nobody breaks a cloud whose main did not ask for that, and only admins break
+// one whose main did.
+func TestFaultsAreForAdminsOfCloudsThatWantThem(t *testing.T) {
+	ask := func(c *cloudtest.Cloud, token string) int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.URL+"/faults/v1/rules", nil)
+		require.NoError(t, err)
+		r.Header.Set("X-Auth-Token", token)
+		resp, err := c.Client().Do(r)
+		require.NoError(t, err)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	c := cloudtest.New(t)
+	require.Equal(t, http.StatusOK, ask(c, c.Clients().Compute.Token()))
+	require.Equal(t, http.StatusForbidden, ask(c, c.Project().Member().Compute.Token()))
+	c = cloudtest.New(t, cloudtest.Options{Compose: func(cfg *cloud.Config) { cfg.Faults = nil }})
+	require.Equal(t, http.StatusNotFound, ask(c, c.Clients().Compute.Token()))
 }
