@@ -42,16 +42,9 @@ func (s *Service) beginDelete(ctx context.Context, tx *store.Tx, row *volumeRow,
 	if err := tx.NewSelect().Model(&snapshots).Where("snap.volume_id = ?", row.ID).Scan(ctx); err != nil {
 		return err
 	}
-	refuse := func() error {
-		status := "status must be available or error or error_restoring or error_extending or error_managing and"
-		if o.Force {
-			status = ""
-		}
-		return invalidVolume("Volume %s must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, "+
-			"or be disassociated from snapshots after volume transfer.", status)
-	}
+	refuse := func() error { return refuseDelete(o.Force) }
 	isAttached := slices.ContainsFunc(attached[row.ID], func(a attachmentRow) bool { return a.Status == Attached })
-	deletable := slices.Contains([]string{Available, Errored, ErrorExtending, ErrorDeleting, "error_restoring", "error_managing"}, row.Status)
+	deletable := slices.Contains([]string{Available, Errored, ErrorExtending, ErrorDeleting, "error_restoring", ErrorManaging}, row.Status)
 	switch {
 	case isAttached, !o.Force && !deletable, row.moving():
 		return refuse()
@@ -72,6 +65,16 @@ func (s *Service) beginDelete(ctx context.Context, tx *store.Tx, row *volumeRow,
 	}
 	row.Status, row.Reason = Deleting, ""
 	return s.enqueueVolume(ctx, tx, row.ID)
+}
+
+// refuseDelete is the error for a volume that may not go.
+func refuseDelete(force bool) error {
+	status := "status must be available or error or error_restoring or error_extending or error_managing and"
+	if force {
+		status = ""
+	}
+	return invalidVolume("Volume %s must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, "+
+		"or be disassociated from snapshots after volume transfer.", status)
 }
 
 // beginDeleteSnapshot moves a snapshot to deleting.

@@ -204,7 +204,7 @@ func (s *Service) EnsureAttachment(ctx context.Context, ownerKey string, spec At
 // passing reports whether a status ends by itself.
 func passing(status string) bool {
 	switch status {
-	case Creating, Extending, Reverting, Uploading, Retyping, Maintenance, Detaching:
+	case Creating, Managing, Extending, Reverting, Uploading, Retyping, Maintenance, Detaching:
 		return true
 	}
 	return false

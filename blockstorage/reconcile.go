@@ -82,6 +82,10 @@ func (s *Service) stepVolume(ctx context.Context, it *reconcile.Item) (reconcile
 		call = func(ctx context.Context) error { return s.makeVolume(ctx, pool, row) }
 	case Deleting:
 		return s.stepDelete(ctx, it, pool, row)
+	case Managing:
+		return s.stepManage(ctx, it, pool, row)
+	case Unmanaging:
+		return s.stepUnmanage(ctx, it, pool, row)
 	case Retyping:
 		return s.stepRetype(ctx, it, pool, row)
 	case Extending:
@@ -259,7 +263,7 @@ func (s *Service) inUse(ctx context.Context, id string) (bool, error) {
 // volumeDone records that the pool did what the status asked for.
 func (s *Service) volumeDone(ctx context.Context, it *reconcile.Item, pool *volume.Pool, was *volumeRow) (reconcile.Next, error) {
 	format := was.Format
-	if was.Status == Creating {
+	if was.Status == Creating || was.Status == Managing {
 		v, err := pool.Get(ctx, was.ID)
 		if err != nil {
 			return reconcile.Next{}, err
@@ -286,6 +290,8 @@ func (s *Service) volumeDone(ctx context.Context, it *reconcile.Item, pool *volu
 		switch row.Status {
 		case Creating:
 			row.Format, verb = format, "available"
+		case Managing:
+			row.Format, verb = format, "managed"
 		case Extending:
 			row.SizeGiB, row.NewSize, verb = row.NewSize, 0, "extend"
 		case Retyping:
@@ -377,7 +383,7 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 	if row.Stray != "" && !row.moving() && row.Status != Deleting {
 		return s.tidy(ctx, it, row) // for ever, if need be
 	}
-	if row.Status == Creating {
+	if row.Status == Creating || row.Status == Managing {
 		s.mu.Lock()
 		running := s.tasks[it.Kind+" "+it.ID]
 		s.mu.Unlock()
@@ -388,8 +394,13 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 				return reconcile.Again(s.cfg.Clock.Now().Add(patience)), nil // its end first
 			}
 		}
+		if row.Status == Managing {
+			if err := s.giveBack(ctx, row); err != nil {
+				return reconcile.Next{}, err // whose bytes are not ours to delete
+			}
+		}
 		pool, err := s.pools.of(row.Pool)
-		if err == nil && row.Pool != "" {
+		if err == nil && row.Pool != "" && row.Status == Creating {
 			err = pool.Delete(ctx, row.ID)
 		}
 		if err != nil {
@@ -417,7 +428,9 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 		switch row.Status {
 		case Creating:
 			row.Status = Errored
-		case Deleting:
+		case Managing:
+			row.Status, row.SizeGiB = ErrorManaging, 0
+		case Deleting, Unmanaging:
 			row.Status = ErrorDeleting
 		case Extending:
 			row.Status, row.NewSize = ErrorExtending, 0

@@ -23,6 +23,7 @@ type volumeRow struct {
 	TargetID  string              // the snapshot it is reverting to, the image it is uploading to
 	ToType    string              // the type that it is to have, while it is retyping
 	MayMove   bool                // to another pool for that
+	Reference string              // in the pool, of what it is made to manage
 	Limited   bool                // its pool was ever told of limits
 	Stray     string              // the pool that has, or is to have, a copy that is not the volume
 	BusyBy    string              // the worker that has a long call of the pool under way

@@ -18,6 +18,9 @@ const (
 	Extending      = "extending"
 	Reverting      = "reverting"
 	Uploading      = "uploading"
+	Managing       = "managing"
+	ErrorManaging  = "error_managing"
+	Unmanaging     = "unmanaging"
 	Retyping       = "retyping"
 	Maintenance    = "maintenance" // an operator has it
 	Deleting       = "deleting"

@@ -27,7 +27,7 @@ func (a *api) actionRoutes() []httpapi.Route {
 			"volume:update_readonly_flag", base + "attach", base + "detach", base + "reserve", base + "unreserve", base + "begin_detaching",
 			base + "roll_detaching", base + "initialize_connection", base + "terminate_connection", base + "upload_image", base + "upload_public",
 			admin + "reset_status", admin + "force_delete", admin + "force_detach", admin + "migrate_volume", admin + "migrate_volume_completion",
-			"volume_extension:volume_image_metadata:set", "volume_extension:volume_image_metadata:remove", "volume:get",
+			"volume_extension:volume_unmanage", "volume_extension:volume_image_metadata:set", "volume_extension:volume_image_metadata:remove", "volume:get",
 		},
 		Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return act(r, a.volumeActions()) },
 	}}
@@ -73,6 +73,9 @@ func (a *api) volumeActions() map[string]action {
 	all := a.stateActions()
 	maps.Copy(all, a.attachActions())
 	maps.Copy(all, a.moveActions())
+	all["os-unmanage"] = action{run: func(r *httpapi.Request, id string, _ object) (*httpapi.Response, error) {
+		return accepted(a.Manage.UnmanageVolume(r.Context(), id))
+	}}
 	all["os-volume_upload_image"] = action{schema: uploadSchema, run: a.uploadVolume}
 	all["os-set_image_metadata"] = action{schema: always(strict(map[string]property{"metadata": pMetadata}, "metadata")), run: a.setImageMetadata}
 	all["os-unset_image_metadata"] = action{

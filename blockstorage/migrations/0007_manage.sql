@@ -1,0 +1,1 @@
+ALTER TABLE blockstorage_volumes ADD COLUMN reference VARCHAR(255) NOT NULL DEFAULT '';
