@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -58,6 +59,9 @@ type Config struct {
 	// Scheduler chooses hosts for servers; nil decides as Nova does. Package
 	// scheduler/config makes one of a file.
 	Scheduler *scheduler.Scheduler
+	// Record, where set, gets what the scheduler of servers sees and decides, for
+	// scheduler/lab to replay: see [sqlstore.Config].
+	Record io.Writer
 	// PoolScheduler chooses pools for volumes; nil decides as Cinder does.
 	PoolScheduler *scheduler.Scheduler
 
@@ -231,7 +235,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	c.Claims, err = sqlstore.New(sqlstore.Config{Store: cfg.Store, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log, Scheduler: cfg.Scheduler})
+	c.Claims, err = sqlstore.New(sqlstore.Config{Store: cfg.Store, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log, Scheduler: cfg.Scheduler, Record: cfg.Record})
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ type config struct {
 	logLevel  string
 	logJSON   bool
 	trace     string
+	record    string
 	profile   string
 	faults    bool
 
@@ -91,6 +92,7 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 	fs.IntVar(&c.qemuUser, "qemu-uid", 64055, "the `uid` that guests run under, with real drivers")
 	fs.StringVar(&c.logLevel, "log", "info", "`level`: debug, info, warn or error")
 	fs.BoolVar(&c.logJSON, "log-json", false, "log JSON instead of text")
+	fs.StringVar(&c.record, "record", "", "append what the scheduler sees and decides to this `file`, for \"scheduler/lab replay\"")
 	fs.StringVar(&c.trace, "trace", "", "append OpenTelemetry spans to this `file`, one JSON object a line")
 	fs.StringVar(&c.profile, "profile", "", "serve Go's profiles of this program at /debug/pprof/ on this loopback `host:port`")
 	fs.BoolVar(&c.faults, "faults", false, "let admins make the cloud fail on purpose, by the rules of the API at /faults")

@@ -82,6 +82,11 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, endTrace()) }()
+	record, endRecord, err := openRecord(c.record)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, endRecord()) }()
 	cloudID, err := remember(filepath.Join(c.data, "cloud-id"), func() (string, error) { return nephos.IDs{}.New(), nil })
 	if err != nil {
 		return err
@@ -133,7 +138,7 @@ func run(ctx context.Context, c *config, out io.Writer) (err error) {
 		AdminPassword: password, Generated: true, PolicyFile: c.policy,
 		External: cloud.NewExternal("public", physical, address),
 		Physical: []networking.PhysicalNetwork{{Name: physical, Flat: true}}, Flavors: true,
-		Log: log, Tracer: tracer, Faults: openFaults(c.faults, log), Scheduler: chooser.hosts, PoolScheduler: chooser.pools,
+		Log: log, Tracer: tracer, Faults: openFaults(c.faults, log), Scheduler: chooser.hosts, PoolScheduler: chooser.pools, Record: record,
 	})
 	if err != nil {
 		return err

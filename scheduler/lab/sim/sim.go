@@ -416,6 +416,9 @@ func Replay(ctx context.Context, s *scheduler.Scheduler, events []trace.Event, p
 		if progress != nil {
 			progress(i + 1)
 		}
+		if e.Ratios != nil { // the recording process was started anew
+			made.snap = scheduler.NewSnapshot(scheduler.SnapshotConfig{})
+		}
 		if e.Decision == nil {
 			if err := apply(made, e); err != nil {
 				return n, differ, fmt.Errorf("event %d at %g s: %w", i+1, e.At, err)

@@ -177,4 +177,9 @@ func TestYesterdayIsReplayedExactly(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, differ)
 	require.GreaterOrEqual(t, n, 120)
+	// A file to which a second process went on writing is two recordings.
+	twice, differ, err := sim.Replay(t.Context(), sched, slices.Concat(events, events), nil)
+	require.NoError(t, err)
+	require.Empty(t, differ)
+	require.Equal(t, 2*n, twice)
 }
