@@ -104,6 +104,7 @@ type Cloud struct {
 	baseMu sync.Mutex
 	base   inventory
 	schema []table
+	begun  bool // its database came with the first admin in it
 
 	fails   int
 	cancel  context.CancelFunc // not nil while the cloud is live

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/cloud/cloudtest"
 	fakehypervisor "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
 )
@@ -162,5 +163,16 @@ func TestRequestsThatWait(t *testing.T) {
 		got, took := ask(one.query)
 		require.Equal(t, one.want, got, one.query)
 		require.InDelta(t, one.took, took, float64(time.Second), one.query)
+	}
+}
+
+func TestACloudMayBeginAtAnotherTime(t *testing.T) {
+	start := time.Date(2031, time.May, 4, 3, 2, 1, 0, time.UTC)
+	for range 2 {
+		c := cloudtest.New(t, cloudtest.Options{Clock: nephos.NewVirtualClock(start)})
+		p := c.Project()
+		life(t, c, p, p.Member().Compute)
+		c.NoLeaks(t)
+		require.Equal(t, 2031, c.Events("")[0].At.Year())
 	}
 }

@@ -31,7 +31,7 @@ var templates struct {
 
 // kind names clouds that begin alike; "" is a cloud like no other.
 func (c *Cloud) kind() string {
-	if c.options.Live || c.options.Compose != nil || c.options.Database != "" || c.virtual == nil {
+	if !c.begun || c.options.Database != "" {
 		return ""
 	}
 	return fmt.Sprint(c.options.Seed, " ", len(c.Hosts), " ", c.options.Stopped)
@@ -58,11 +58,13 @@ func (c *Cloud) markFirst() {
 	templates.began[kind], templates.schemas[kind] = c.base, c.schema
 }
 
-// template returns the bytes of a database to begin with. That of a live cloud
-// has tables and nothing in them, for it begins at a time of its own.
+// template returns the bytes of a database to begin with. That of a cloud that
+// begins at a time of its own, or is composed otherwise, has tables and nothing
+// in them.
 func (c *Cloud) template() []byte {
 	key, seed := "empty", c.options.Seed
-	begun := !c.options.Live && c.virtual != nil && c.virtual.Now().Equal(nephos.Epoch)
+	c.begun = !c.options.Live && c.options.Compose == nil && c.virtual != nil && c.virtual.Now().Equal(nephos.Epoch)
+	begun := c.begun
 	if begun {
 		key = fmt.Sprint("begun ", seed)
 	}
