@@ -2,11 +2,9 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -29,7 +27,8 @@ type instance struct {
 	uid     int    // of the plugin, or negative
 	proc    *process.Process
 	client  *goplugin.Client
-	base    string // the directory of it all
+	base    string   // the directory of it all
+	lock    *os.File // held as long as the directory is in use
 }
 
 // start runs the program and learns what it is.
@@ -39,11 +38,7 @@ func (p *Plugin) start(ctx context.Context) (_ *instance, err error) {
 	if len(p.opts.SocketDir) > maxSocketDir {
 		return nil, nephos.Errorf(nephos.ErrInvalid, "the directory for sockets %s is longer than %d bytes: choose a shorter one", p.opts.SocketDir, maxSocketDir)
 	}
-	base, err := os.MkdirTemp(p.opts.SocketDir, "nephos-")
-	if err != nil {
-		return nil, fmt.Errorf("making a directory for its sockets: %w", err)
-	}
-	i := &instance{base: base, sockets: filepath.Join(base, "h"), uid: os.Getuid()}
+	i := &instance{uid: os.Getuid()}
 	if p.opts.User != nil {
 		i.uid = int(p.opts.User.UID)
 	}
@@ -62,7 +57,7 @@ func (p *Plugin) start(ctx context.Context) (_ *instance, err error) {
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC}, AutoMTLS: true, SkipHostEnv: true,
 		StartTimeout:     p.opts.StartTimeout + time.Second, // ours comes first, and explains itself
 		RunnerFunc:       r.adopt,
-		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: base},
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: i.base},
 		GRPCDialOptions: append(wire.DialTraced(),
 			grpc.WithContextDialer(r.dial),
 			grpc.WithMaxHeaderListSize(64<<10),
@@ -94,10 +89,6 @@ func (p *Plugin) start(ctx context.Context) (_ *instance, err error) {
 	return i, nil
 }
 
-// maxSocketDir leaves room for the names below it: a unix socket's path has at
-// most 107 bytes.
-const maxSocketDir = 50
-
 // lastWords adds what the plugin said to the error of its start.
 func (p *Plugin) lastWords(err error) error {
 	if said := p.words.LastWords(); said != "" {
@@ -119,20 +110,6 @@ func (i *instance) connect(p *Plugin, ctx context.Context) error {
 	return p.describe(ctx, i)
 }
 
-// socketDirs makes the host's directory for sockets. Where the plugin has a user
-// of its own, that user may pass through, but changes nothing.
-func (p *Plugin) socketDirs(i *instance) error {
-	mode := os.FileMode(0o700)
-	if p.opts.User != nil {
-		mode = 0o711
-	}
-	err := errors.Join(os.Mkdir(i.sockets, 0o700), os.Chmod(i.sockets, mode), os.Chmod(i.base, mode))
-	if err != nil {
-		return fmt.Errorf("making a directory for its sockets: %w", err)
-	}
-	return nil
-}
-
 // kill ends the instance at once and clears up.
 func (i *instance) kill() {
 	if i.proc != nil {
@@ -144,6 +121,9 @@ func (i *instance) kill() {
 	}
 	if i.base != "" {
 		_ = os.RemoveAll(i.base)
+	}
+	if i.lock != nil {
+		i.lock.Close()
 	}
 }
 

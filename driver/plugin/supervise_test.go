@@ -240,7 +240,11 @@ func TestEventsBreakOffWithThePluginAndCanBeHadAgain(t *testing.T) {
 
 // A host that is killed leaves no plugin behind.
 func TestNoPluginOutlivesItsHost(t *testing.T) {
+	sockets, err := os.MkdirTemp("", "s")
+	require.NoError(t, err)
+	defer os.RemoveAll(sockets)
 	host := exec.Command(self(t), "play=launchhost")
+	host.Env = []string{"TMPDIR=" + sockets}
 	out, err := host.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, host.Start())
@@ -252,6 +256,18 @@ func TestNoPluginOutlivesItsHost(t *testing.T) {
 	require.NoError(t, host.Process.Kill())
 	_ = host.Wait()
 	require.Eventually(t, func() bool { return gone(pid) }, 10*time.Second, time.Millisecond)
+
+	left, err := filepath.Glob(filepath.Join(sockets, "nephos-*"))
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	used := play[volume.Driver](t, "odd", LaunchOptions{SocketDir: sockets})
+	play[volume.Driver](t, "odd", LaunchOptions{SocketDir: sockets})
+	require.NoDirExists(t, left[0], "what it left is swept away")
+	_, err = used.Get(t.Context(), "v")
+	require.NoError(t, err, "what is in use is not")
+	now, err := filepath.Glob(filepath.Join(sockets, "nephos-*"))
+	require.NoError(t, err)
+	require.Len(t, now, 2)
 }
 
 // Where the kernel does not end a plugin with its host, the pipe does.
