@@ -245,6 +245,9 @@ func Disk(p Platform, id, dir string, d driver.Disk, target string) (libvirtxml.
 			return x, err
 		}
 		x.Source = &libvirtxml.DomainDiskSource{Network: n}
+		if d.Source.Type == "nbd" {
+			format = "raw" // what is served is the disk, whatever it is kept as
+		}
 		if user := d.Source.Options["user"]; d.Source.Type == "rbd" && user != "" {
 			n.Auth = &libvirtxml.DomainDiskAuth{
 				Username: user, Secret: &libvirtxml.DomainDiskSecret{Type: "ceph", UUID: SecretUUID(id, d.ID)},
