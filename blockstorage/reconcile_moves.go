@@ -68,7 +68,7 @@ func (s *Service) stepRetype(ctx context.Context, it *reconcile.Item, pool *volu
 		}
 	}
 	if !row.MayMove {
-		return s.giveUpVolume(ctx, it, errors.New("Retype requires migration but is not allowed.")) //nolint:staticcheck // the API's words
+		return s.giveUpVolume(ctx, it, nephos.Errorf(nephos.ErrConflict, "Retype requires migration but is not allowed."))
 	}
 	if inUse, err := s.inUse(ctx, row.ID); err != nil || inUse {
 		if err != nil {
