@@ -58,9 +58,11 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	select {
 	case <-w.started:
 	case <-r.Context().Done():
+	}
+	if err := r.Context().Err(); err != nil {
 		cancel()
-		w.refuse(r.Context().Err())
-		return nil, r.Context().Err()
+		w.refuse(err)
+		return nil, err
 	}
 	return w.response(r, cancel)
 }
