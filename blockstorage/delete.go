@@ -103,6 +103,7 @@ func dependants(ctx context.Context, db bun.IDB, column, id string) (int, error)
 func forget(ctx context.Context, tx *store.Tx, id string) error {
 	for _, q := range []string{
 		"DELETE FROM blockstorage_attachments WHERE volume_id = ?",
+		"DELETE FROM blockstorage_transfers WHERE volume_id = ?",
 		"DELETE FROM blockstorage_volumes WHERE id = ?",
 	} {
 		if _, err := tx.NewRaw(q, id).Exec(ctx); err != nil {

@@ -163,7 +163,7 @@ func more[T any](rows *[]T, limit int) bool {
 }
 
 // SortKeys returns the attributes by which the list of a resource (volume,
-// snapshot, attachment, type, qos) can be sorted.
+// snapshot, attachment, type, qos, transfer) can be sorted.
 func SortKeys(resource string) []string {
 	var l *listing
 	switch resource {
@@ -177,6 +177,8 @@ func SortKeys(resource string) []string {
 		l = typeList()
 	case "qos":
 		l = qosList()
+	case "transfer":
+		l = transferList()
 	default:
 		return nil
 	}

@@ -20,6 +20,7 @@ type Config struct {
 	Types       blockstorage.Types
 	Encryption  blockstorage.TypeEncryptions
 	Manage      blockstorage.Manageables
+	Transfers   blockstorage.Transfers
 	QoS         blockstorage.QoSSpecs
 	Quotas      blockstorage.Quotas
 	Backends    blockstorage.Backends
@@ -47,6 +48,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[blockstorage.Types](&cfg.Types, s)
 		orElse[blockstorage.TypeEncryptions](&cfg.Encryption, s)
 		orElse[blockstorage.Manageables](&cfg.Manage, s)
+		orElse[blockstorage.Transfers](&cfg.Transfers, s)
 		orElse[blockstorage.QoSSpecs](&cfg.QoS, s)
 		orElse[blockstorage.Quotas](&cfg.Quotas, s)
 		orElse[blockstorage.Backends](&cfg.Backends, s)
@@ -57,7 +59,7 @@ func New(cfg Config) *httpapi.API {
 	h := httpapi.New(cfg.HTTP)
 	for _, routes := range [][]httpapi.Route{
 		a.versionRoutes(), a.volumeRoutes(), a.actionRoutes(), a.metadataRoutes(), a.snapshotRoutes(), a.attachmentRoutes(),
-		a.typeRoutes(), a.typeEncryptionRoutes(), a.qosRoutes(), a.manageRoutes(), a.quotaRoutes(), a.backendRoutes(), a.extensionRoutes(),
+		a.typeRoutes(), a.typeEncryptionRoutes(), a.qosRoutes(), a.manageRoutes(), a.transferRoutes(), a.quotaRoutes(), a.backendRoutes(), a.extensionRoutes(),
 	} {
 		h.Add(routes...)
 	}

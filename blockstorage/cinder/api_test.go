@@ -199,7 +199,7 @@ func TestVersionsAreDiscovered(t *testing.T) {
 	s.do("", "", "GET", "/v3/types", "").want(401)
 	s.do("member", "", "GET", "/v3/"+project+"/types", "").want(200)
 	s.do("member", "", "GET", "/v3/abc/types", "").fault(400, "badRequest", "Malformed request url")
-	for _, absent := range []string{"backups", "groups", "volume-transfers", "os-volume-transfer", "messages", "clusters", "nonsense"} {
+	for _, absent := range []string{"backups", "groups", "messages", "clusters", "nonsense"} {
 		s.do("member", "3.67", "GET", "/v3/"+absent, "").want(404)
 	}
 }

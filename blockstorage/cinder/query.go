@@ -22,6 +22,7 @@ func filters() map[string][]string {
 		"pool":        {"name", "volume_type"},
 		"volume_type": {"is_public", "extra_specs"},
 		"qos":         {"id", "name", "consumer"},
+		"transfer":    {"id", "name", "volume_id"},
 	}
 }
 

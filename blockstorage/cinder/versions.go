@@ -48,6 +48,11 @@ func serviceEdits() httpapi.Edits[object] {
 	return httpapi.Edits[object]{without("3.7", "cluster"), without("3.49", "backend_state")}
 }
 
+// transferEdits is the history of a transfer's details.
+func transferEdits() httpapi.Edits[object] {
+	return httpapi.Edits[object]{without("3.55", "no_snapshots"), without("3.57", "source_project_id", "destination_project_id", "accepted")}
+}
+
 // summaryEdits is the history of the summary of volumes.
 func summaryEdits() httpapi.Edits[object] { return httpapi.Edits[object]{without("3.36", "metadata")} }
 
