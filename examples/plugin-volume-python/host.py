@@ -8,6 +8,7 @@ of it.
 import base64
 import contextlib
 import datetime
+import errno
 import json
 import os
 import socket
@@ -29,6 +30,7 @@ COOKIE = "c3a1f6a5-0d6b-4d0e-8a55-nephos-driver"
 CONTRACT = 1
 END, ZEROS, FAULT = 0, 0xFFFFFFFE, 0xFFFFFFFF
 MAX_FRAME = 1 << 20
+MAX_ZEROS = 1 << 30
 
 
 class Fault(Exception):
@@ -130,12 +132,25 @@ def outgoing(path, file):
 
 
 def send(conn, file):
-    with conn, file, contextlib.suppress(OSError):  # the host may hang up
-        while piece := file.read(MAX_FRAME):
-            if is_zero(piece):
-                conn.sendall(struct.pack(">II", ZEROS, len(piece)))
+    with conn, file, contextlib.suppress(ConnectionError):  # the host may hang up
+        offset, size = 0, os.fstat(file.fileno()).st_size
+        while offset < size:
+            try:
+                data = os.lseek(file.fileno(), offset, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                data = size  # nothing but a hole is left
+            if data > offset:
+                step = min(data - offset, MAX_ZEROS)
+                conn.sendall(struct.pack(">II", ZEROS, step))
             else:
-                conn.sendall(struct.pack(">I", len(piece)) + piece)
+                piece = os.pread(file.fileno(), MAX_FRAME, offset)
+                step = len(piece)
+                if not step:
+                    raise OSError("the file became shorter")
+                conn.sendall(struct.pack(">I", step) + piece)
+            offset += step
         conn.sendall(struct.pack(">I", END))
 
 
