@@ -47,6 +47,11 @@ e2e-cgo:
 	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags libvirt $(LIBVIRT)
 	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags 'ceph pacific' $(CEPH)
 
+# Writes docs/compatibility.md, and the lists it is made of, anew; make e2e compares them.
+evidence:
+	NEPHOS_E2E=1 NEPHOS_ACCEPTANCE_UPDATE=1 NEPHOS_COMPATIBILITY_UPDATE=1 $(GO) test -p 1 -count=1 -timeout 15m \
+		-run '^(TestOpenStackCommand|TestGophercloud|TestThePageIsWhatTheTestsHaveShown)$$' ./e2e ./e2e/acceptance ./e2e/compat
+
 lint:
 	$(GO) vet ./...
 	@out=$$($(GOFUMPT) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); [ -z "$$out" ] || { echo "not formatted (run gofumpt -w):"; echo "$$out"; exit 1; }

@@ -10,6 +10,5 @@
 // it anew and fails when the committed one differs. Whoever edits the page by
 // hand fails that test; whoever edits the lists fails the other two.
 //
-//	NEPHOS_COMPATIBILITY_UPDATE=1 NEPHOS_E2E=1 go test ./e2e/acceptance ./e2e   writes the lists
-//	NEPHOS_COMPATIBILITY_UPDATE=1 go test ./e2e/compat                          writes the page
+//	make evidence   writes the lists and the page anew
 package compat
