@@ -32,7 +32,7 @@ var layers = []layer{
 	{[]string{"."}, nil},
 	{[]string{"driver"}, []string{"."}},
 	{[]string{"driver/plugin/..."}, append([]string{".", "scheduler", "scheduler/extension", "driver/plugin/...", "driver/drivertest", "driver/hypervisor/hypervisortest", "driver/network/networktest", "driver/volume/volumetest", "driver/blob/blobtest"}, kinds...)},
-	{kinds[1:], []string{".", "driver"}},
+	{kinds[1:], []string{".", "driver", "driver/internal/keyed"}},
 	{[]string{"driver/internal/..."}, []string{"."}},
 	{[]string{"driver/drivertest"}, nil},
 	{[]string{"driver/hypervisor/..."}, []string{".", "driver", "driver/hypervisor/...", "driver/internal/...", "driver/drivertest"}},

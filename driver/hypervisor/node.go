@@ -10,6 +10,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/internal/keyed"
 )
 
 // Node is what users of a hypervisor hold: a [Driver] with its abilities asked
@@ -23,8 +24,8 @@ type Node struct {
 	driver    Driver
 	opts      NodeOptions
 	abilities []string // sorted
-	mutations keyedLocks
-	snapshots keyedLocks
+	mutations keyed.Locks
+	snapshots keyed.Locks
 	intercept driver.Intercept // nil: nobody asks
 }
 
@@ -118,7 +119,7 @@ func (n *Node) change(ctx context.Context, name, id string, limit time.Duration,
 	if err := CheckID(id); err != nil {
 		return err
 	}
-	unlock, err := n.mutations.lock(ctx, id)
+	unlock, err := n.mutations.Lock(ctx, id)
 	if err != nil {
 		return fmt.Errorf("%s of guest %s: wait for an earlier call: %w", name, id, err)
 	}

@@ -82,7 +82,7 @@ func (n *Node) Snapshot(ctx context.Context, id, diskID, path string) error {
 		return err
 	}
 	nephos.OutsideTx(ctx, "hypervisor.Snapshot")
-	unlock, err := n.snapshots.lock(ctx, id)
+	unlock, err := n.snapshots.Lock(ctx, id)
 	if err != nil {
 		return fmt.Errorf("snapshot guest %s: wait for an earlier snapshot: %w", id, err)
 	}
