@@ -10,16 +10,34 @@
 // # Work
 //
 // A volume's status says what is being done to it: creating, deleting,
-// extending, reverting and uploading are phases that a worker takes to their
-// end, one idempotent step a wake-up. What cannot be done ends in error,
-// error_extending or error_deleting, with the reason in [Volume.Reason]; what
-// was half made in the pool is given back.
+// extending, reverting, uploading, retyping, managing and unmanaging are phases
+// that a worker takes to their end, one idempotent step a wake-up. What cannot
+// be done ends in error, error_extending, error_managing or error_deleting, with
+// the reason in [Volume.Reason]; what was half made in the pool is given back.
+//
+// # Moving
+//
+// A volume moves to another pool because an operator migrates it, or because a
+// retype may move it and its own pool cannot give it the new type. Its bytes are
+// copied, the record changes pools in one transaction, and the old copy is
+// deleted; a record names the second pool all the while, so that nothing is left
+// in either whatever ends in between. While it is copied nobody can attach,
+// change or delete it. What fails leaves it as it was, with the migration status
+// error.
+//
+// # Abilities
+//
+// What volumes can do is for their pools to offer. Types with multiattach set,
+// and types whose QoS specs limit the front end, are for pools that can: the
+// scheduler passes the others over. Limits reach a volume with its next
+// attachment.
 //
 // # Events
 //
 // Every change is an event of the service "blockstorage": volume.create,
 // volume.available, volume.update, volume.extend, volume.delete, volume.deleted
-// and volume.error carry status, size in GiB, the servers that have the volume
+// and volume.error, .retype, .migrate, .migrated, .manage, .managed, .unmanage,
+// .unmanaged and .transfer.create, .delete and .accept carry status, size in GiB, the servers that have the volume
 // and the reason of a failure; snapshot.* likewise; attachment.create, .update,
 // .attach and .delete carry volume_id, server_id, host and status. Compute tells
 // guests of volume.extend.
