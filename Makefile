@@ -11,7 +11,7 @@ GOFUMPT = $(GO) run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BUF = $(GO) run github.com/bufbuild/buf/cmd/buf@v1.75.0
 
-.PHONY: demo test unit e2e e2e-cgo lint bench build build-libvirt clean
+.PHONY: demo test unit e2e e2e-cgo evidence lint bench build build-libvirt clean
 
 demo:
 	@scripts/setup demo$(if $(filter libvirt,$(HYPERVISOR)),-libvirt)
