@@ -13,11 +13,11 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt/domain"
+	"github.com/nephos-cloud/nephos/driver/internal/eventfeed"
+	"github.com/nephos-cloud/nephos/driver/internal/filelock"
 )
 
 // Config makes a driver.
@@ -67,9 +67,10 @@ type Driver struct {
 	log   *slog.Logger
 	lock  *os.File
 
-	stop  chan struct{} // closed by Close
-	tasks sync.WaitGroup
-	heard queue
+	stop   chan struct{} // closed by Close
+	tasks  sync.WaitGroup
+	events eventfeed.Feed[hypervisor.Event]
+	heard  queue
 
 	mounting sync.Mutex // one container at a time is started
 
@@ -78,7 +79,6 @@ type Driver struct {
 	link     *link // nil while there is no connection
 	platform domain.Platform
 	guests   map[string]*guest
-	subs     map[chan hypervisor.Event]struct{}
 }
 
 // Open connects to libvirt, takes possession of the directory, and finds the
@@ -120,7 +120,7 @@ func open(ctx context.Context, cfg Config) (*Driver, error) {
 	}
 	d := &Driver{
 		cfg: cfg, clock: cfg.Clock, log: cfg.Log, stop: make(chan struct{}), heard: newQueue(),
-		guests: make(map[string]*guest), subs: make(map[chan hypervisor.Event]struct{}),
+		guests: make(map[string]*guest),
 	}
 	// QEMU's user walks through, and reads nothing that is not its own.
 	for _, sub := range []string{"guests", domain.Sockets} {
@@ -128,7 +128,7 @@ func open(ctx context.Context, cfg Config) (*Driver, error) {
 			return nil, err
 		}
 	}
-	if d.lock, err = takeLock(filepath.Join(cfg.Dir, "lock")); err != nil {
+	if d.lock, err = filelock.Take(filepath.Join(cfg.Dir, "lock")); err != nil {
 		return nil, fmt.Errorf("directory %s: %w", cfg.Dir, err)
 	}
 	if err := useLoop(); err != nil {
@@ -166,10 +166,7 @@ func (d *Driver) Close() error {
 	}
 	d.closed = true
 	close(d.stop)
-	for ch := range d.subs {
-		delete(d.subs, ch)
-		close(ch)
-	}
+	d.events.Close()
 	d.mu.Unlock()
 	d.tasks.Wait()
 	d.mu.Lock()
@@ -181,23 +178,6 @@ func (d *Driver) Close() error {
 	}
 	leaveLoop()
 	return d.lock.Close()
-}
-
-// takeLock opens a file and locks it, or fails with ErrConflict. The lock ends
-// with the process.
-func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if err == unix.EWOULDBLOCK {
-			err = fmt.Errorf("another driver has it: %w", nephos.ErrConflict)
-		}
-		return nil, err
-	}
-	return f, nil
 }
 
 // within runs f, which cannot be cancelled, and leaves it to itself when ctx

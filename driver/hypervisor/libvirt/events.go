@@ -235,47 +235,15 @@ func (d *Driver) become(g *guest, state hypervisor.State, byGuest bool) {
 	close(g.changed)
 	g.changed = make(chan struct{})
 	if d.guests[g.id] == g {
-		d.tell(hypervisor.Event{ID: g.id, State: state, At: d.clock.Now(), Guest: byGuest})
+		d.events.Tell(hypervisor.Event{ID: g.id, State: state, At: d.clock.Now(), Guest: byGuest})
 	}
 }
 
 // Events implements hypervisor.Eventer.
 func (d *Driver) Events(ctx context.Context) (<-chan hypervisor.Event, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	events, err := d.events.Subscribe(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("watch guests: %w", err)
 	}
-	if d.closed {
-		return nil, fmt.Errorf("watch guests: the driver is closed: %w", nephos.ErrUnavailable)
-	}
-	ch := make(chan hypervisor.Event, 1024)
-	d.subs[ch] = struct{}{}
-	context.AfterFunc(ctx, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if _, ok := d.subs[ch]; ok {
-			delete(d.subs, ch)
-			close(ch)
-		}
-	})
-	return ch, nil
-}
-
-// tell sends an event to every reader; one that sleeps loses its oldest. The
-// caller holds the mutex, so nobody else sends.
-func (d *Driver) tell(e hypervisor.Event) {
-	for ch := range d.subs {
-		for sent := false; !sent; {
-			select {
-			case ch <- e:
-				sent = true
-			default:
-				select {
-				case <-ch:
-				default:
-				}
-			}
-		}
-	}
+	return events, nil
 }

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/internal/eventfeed"
+	"github.com/nephos-cloud/nephos/driver/internal/filelock"
 )
 
 // Config makes a driver.
@@ -54,13 +54,13 @@ type Driver struct {
 	version int
 	lock    *os.File
 
-	stop  chan struct{} // closed by Close
-	tasks sync.WaitGroup
+	stop   chan struct{} // closed by Close
+	tasks  sync.WaitGroup
+	events eventfeed.Feed[hypervisor.Event]
 
 	mu     sync.Mutex // guards all below, and the fields of guests that say so
 	closed bool
 	guests map[string]*guest
-	subs   map[chan hypervisor.Event]struct{}
 }
 
 // Open finds QEMU, takes possession of the directory, and finds the guests that
@@ -95,12 +95,12 @@ func Open(ctx context.Context, cfg Config) (*Driver, error) {
 	}
 	d := &Driver{
 		cfg: cfg, clock: cfg.Clock, log: cfg.Log, stop: make(chan struct{}),
-		guests: make(map[string]*guest), subs: make(map[chan hypervisor.Event]struct{}),
+		guests: make(map[string]*guest),
 	}
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, "guests"), 0o700); err != nil {
 		return fail(err)
 	}
-	if d.lock, err = takeLock(filepath.Join(cfg.Dir, "lock")); err != nil {
+	if d.lock, err = filelock.Take(filepath.Join(cfg.Dir, "lock")); err != nil {
 		return fail(fmt.Errorf("directory %s: %w", cfg.Dir, err))
 	}
 	if err := d.open(ctx); err != nil {
@@ -136,10 +136,7 @@ func (d *Driver) Close() error {
 	}
 	d.closed = true
 	close(d.stop)
-	for ch := range d.subs {
-		delete(d.subs, ch)
-		close(ch)
-	}
+	d.events.Close()
 	d.mu.Unlock()
 	d.tasks.Wait()
 	return d.lock.Close()
@@ -156,23 +153,6 @@ func directoryToken(dir string) (string, error) {
 	}
 	token = nephos.IDs{}.Hex()[:12]
 	return token, writeJSON(path, token)
-}
-
-// takeLock opens a file and locks it, or fails with ErrConflict. The lock ends
-// when every process that has the descriptor has closed it or died.
-func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		if err == unix.EWOULDBLOCK {
-			err = fmt.Errorf("another process has it: %w", nephos.ErrConflict)
-		}
-		return nil, err
-	}
-	return f, nil
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/internal/qmp"
+	"github.com/nephos-cloud/nephos/driver/internal/tailfile"
 )
 
 // A console log is cut when it has grown past maxLog; the last keepLog bytes
@@ -50,8 +51,8 @@ func (d *Driver) tendLogs() {
 	}
 }
 
-// boundLog cuts a console log that has grown too large. QEMU appends, so it goes
-// on at the new end; what it writes between the copy and the cut is lost.
+// boundLog cuts logs that have grown too large: of what QEMU itself says nothing
+// is kept.
 func boundLog(dir string) error {
 	says := filepath.Join(dir, "qemu.log")
 	if info, err := os.Stat(says); err == nil && info.Size() > keepLog {
@@ -59,43 +60,7 @@ func boundLog(dir string) error {
 			return err
 		}
 	}
-	path := filepath.Join(dir, "console.log")
-	info, err := os.Stat(path)
-	if err != nil || info.Size() <= maxLog {
-		return err
-	}
-	last, err := tail(path, keepLog)
-	if err != nil {
-		return err
-	}
-	kept := filepath.Join(dir, "console.old")
-	if err := os.WriteFile(kept+".new", last, 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(kept+".new", kept); err != nil {
-		return err
-	}
-	return os.Truncate(path, 0)
-}
-
-// tail returns the last bytes of a file; none when it is not there.
-func tail(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := f.Seek(max(0, size-most), io.SeekStart); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(f, most))
+	return tailfile.Bound(filepath.Join(dir, "console.log"), filepath.Join(dir, "console.old"), maxLog, keepLog)
 }
 
 // ConsoleLog implements hypervisor.ConsoleLogger.
@@ -113,12 +78,12 @@ func (d *Driver) ConsoleLog(ctx context.Context, id string, most int64) ([]byte,
 	if most < 0 || most > maxLog {
 		most = maxLog
 	}
-	log, err := tail(filepath.Join(g.dir, "console.log"), most)
+	log, err := tailfile.Last(filepath.Join(g.dir, "console.log"), most)
 	if err != nil {
 		return fail(err)
 	}
 	if left := most - int64(len(log)); left > 0 {
-		old, err := tail(filepath.Join(g.dir, "console.old"), left)
+		old, err := tailfile.Last(filepath.Join(g.dir, "console.old"), left)
 		if err != nil {
 			return fail(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/internal/filelock"
 )
 
 // guest is a guest's directory and, while it is on, its process.
@@ -205,7 +206,7 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 // nobody does. One that is being started may not have its name yet.
 func (d *Driver) findProcess(ctx context.Context, g *guest) (*process, error) {
 	for try := 0; ; try++ {
-		free, err := takeLock(filepath.Join(g.dir, "lock"))
+		free, err := filelock.Take(filepath.Join(g.dir, "lock"))
 		if err == nil {
 			return nil, free.Close()
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/internal/filelock"
 )
 
 // launch starts the guest's QEMU with its processors still, and adopts it. With
@@ -71,7 +72,7 @@ func (d *Driver) launch(ctx context.Context, g *guest, incoming bool) (*vm, erro
 
 // prepare writes the command line and opens what goes with it.
 func (d *Driver) prepare(c *command, g *guest, rec record) error {
-	lock, err := takeLock(filepath.Join(g.dir, "lock"))
+	lock, err := filelock.Take(filepath.Join(g.dir, "lock"))
 	if err != nil {
 		return fmt.Errorf("lock it: %w", err)
 	}

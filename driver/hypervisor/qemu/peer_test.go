@@ -17,6 +17,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/internal/filelock"
 )
 
 // peer is a QEMU that only talks: it keeps a state, devices and nodes, and
@@ -44,10 +45,10 @@ func newPeer(t *testing.T, spec hypervisor.Spec) (*Driver, *peer, *stepClock) {
 	d := &Driver{
 		cfg:   Config{CloudID: "c", Dir: t.TempDir(), Unplug: 30 * time.Second, SoftReboot: time.Minute},
 		clock: clock, log: discard(), stop: make(chan struct{}),
-		guests: make(map[string]*guest), subs: make(map[chan hypervisor.Event]struct{}),
+		guests: make(map[string]*guest),
 	}
 	var err error
-	d.lock, err = takeLock(filepath.Join(d.cfg.Dir, "lock"))
+	d.lock, err = filelock.Take(filepath.Join(d.cfg.Dir, "lock"))
 	require.NoError(t, err)
 	g := newGuest(peerID, d.guestDir(peerID))
 	require.NoError(t, os.MkdirAll(g.dir, 0o700))

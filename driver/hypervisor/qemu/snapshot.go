@@ -10,6 +10,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/internal/tailfile"
 )
 
 // Snapshot implements hypervisor.Snapshotter, for any disk of the guest. A
@@ -213,7 +214,7 @@ func (d *Driver) copyOff(ctx context.Context, g *guest, disk driver.Disk, path s
 		p.close()
 	}()
 	if err := v.connect(ctx); err != nil {
-		text, _ := tail(says.Name(), 500)
+		text, _ := tailfile.Last(says.Name(), 500)
 		return fmt.Errorf("start a QEMU for the copy: %w: %s", err, text)
 	}
 	monitor, _ := v.client()

@@ -120,7 +120,7 @@ func (v *vm) become(status string, at time.Time) {
 	if after == before && known || after == hypervisor.Stopped {
 		return // the end is told when the process has gone
 	}
-	v.d.tell(hypervisor.Event{ID: v.g.id, State: after, At: at, Guest: after == hypervisor.Crashed})
+	v.d.events.Tell(hypervisor.Event{ID: v.g.id, State: after, At: at, Guest: after == hypervisor.Crashed})
 }
 
 // event hears what QEMU says by itself.
@@ -268,7 +268,7 @@ func (v *vm) end() {
 	d.mu.Lock()
 	g.vm = nil
 	v.monitor = nil
-	d.tell(hypervisor.Event{ID: g.id, State: how, At: d.clock.Now(), Guest: byGuest})
+	d.events.Tell(hypervisor.Event{ID: g.id, State: how, At: d.clock.Now(), Guest: byGuest})
 	d.mu.Unlock()
 	close(v.gone)
 	v.failJobs("the guest stopped")
