@@ -14,6 +14,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/internal/convert"
+	"github.com/nephos-cloud/nephos/driver/internal/qemuimg"
 )
 
 var (
@@ -52,7 +53,7 @@ func (d *Driver) size(g *guest, rec record, disk driver.Disk) (int64, error) {
 	if !ownFile(disk) {
 		return size, nil
 	}
-	have, err := baseSize(driver.Image{Path: diskPath(g.dir, disk.ID), Format: "qcow2"})
+	have, err := qemuimg.VirtualSize(diskPath(g.dir, disk.ID), "qcow2")
 	return max(size, have), err
 }
 
@@ -284,7 +285,8 @@ func (d *Driver) importDisk(ctx context.Context, g *guest, diskID string, image 
 		return err
 	}
 	if image.Format == "raw" {
-		if err := d.runImg(ctx, "convert", "-q", "-f", "raw", "-O", "qcow2", made, made+".qcow2"); err != nil {
+		raw := qemuimg.Source{Format: "raw", File: map[string]any{"driver": "file", "filename": made}}
+		if err := d.img().Copy(ctx, raw, made+".qcow2"); err != nil {
 			return err
 		}
 		made += ".qcow2"

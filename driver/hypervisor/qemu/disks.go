@@ -1,23 +1,18 @@
 package qemu
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/internal/qemuimg"
 )
 
 // ownFile reports whether the driver keeps a file for the disk: it does for
@@ -46,82 +41,26 @@ func checkDisk(d driver.Disk) error {
 	return fmt.Errorf("disk %s: connections of type %q: %w", d.ID, d.Source.Type, errors.ErrUnsupported)
 }
 
-// makeDisk makes a local disk's file, if it is not there. QEMU's tool reads no
-// image here: the base's size is read from its header, and the base is not
-// opened.
+// img is qemu-img. The paths it gets are ours and never start with a dash or hold
+// a protocol prefix, being absolute.
+func (d *Driver) img() qemuimg.Tool { return qemuimg.Tool{Path: d.cfg.Img} }
+
+// makeDisk makes a local disk's file, if it is not there.
 func (d *Driver) makeDisk(ctx context.Context, dir string, disk driver.Disk) error {
 	path := diskPath(dir, disk.ID)
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	size := disk.SizeBytes
-	args := []string{"create", "-q", "-f", "qcow2"}
+	var base qemuimg.Base
 	if disk.Base != nil {
-		least, err := baseSize(*disk.Base)
-		if err != nil {
-			return fmt.Errorf("make disk %s: %w", disk.ID, err)
-		}
-		size = max(size, least)
-		args = append(args, "-u", "-F", disk.Base.Format, "-b", disk.Base.Path)
-	}
-	size = (size + 511) &^ 511
-	if strings.HasPrefix(path, "-") || size <= 0 {
-		return fmt.Errorf("make disk %s: size %d: %w", disk.ID, size, nephos.ErrInvalid)
+		base = qemuimg.Base{Path: disk.Base.Path, Format: disk.Base.Format}
 	}
 	made := path + ".new"
-	if err := d.runImg(ctx, append(args, made, strconv.FormatInt(size, 10))...); err != nil {
+	if err := d.img().Create(ctx, made, disk.SizeBytes, base); err != nil {
 		_ = os.Remove(made)
 		return fmt.Errorf("make disk %s: %w", disk.ID, err)
 	}
-	if err := os.Chmod(made, 0o600); err != nil {
-		return err
-	}
 	return os.Rename(made, path)
-}
-
-// runImg runs qemu-img, which gets no environment and no input. The paths are
-// ours and never start with a dash or hold a protocol prefix, being absolute.
-func (d *Driver) runImg(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, d.cfg.Img, args...)
-	cmd.Env = []string{}
-	var says bytes.Buffer
-	cmd.Stderr = &says
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("qemu-img %s: %w: %.500s", args[0], err, says.String())
-	}
-	return nil
-}
-
-// baseSize returns the size that a base image shows to its guest.
-func baseSize(b driver.Image) (int64, error) {
-	f, _, err := openRegular(b.Path, false)
-	if err != nil {
-		return 0, fmt.Errorf("open base image: %w", err)
-	}
-	defer f.Close()
-	if b.Format == "raw" {
-		return f.Seek(0, io.SeekEnd)
-	}
-	header := make([]byte, 32)
-	if _, err := io.ReadFull(f, header); err != nil {
-		return 0, fmt.Errorf("read the header of base image %s: %w", b.Path, err)
-	}
-	return qcow2Size(header)
-}
-
-// qcow2Size reads the virtual size from an image's first 32 bytes.
-func qcow2Size(header []byte) (int64, error) {
-	if len(header) < 32 || string(header[:4]) != "QFI\xfb" {
-		return 0, fmt.Errorf("read qcow2 header: it is none: %w", nephos.ErrInvalid)
-	}
-	size := binary.BigEndian.Uint64(header[24:])
-	if size > 1<<56 {
-		return 0, fmt.Errorf("read qcow2 header: size %d: %w", size, nephos.ErrInvalid)
-	}
-	return int64(size), nil
 }
 
 // openRegular opens a disk's file, or block device.

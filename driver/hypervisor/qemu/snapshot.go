@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/internal/qemuimg"
 	"github.com/nephos-cloud/nephos/driver/internal/tailfile"
 )
 
@@ -109,7 +109,7 @@ func (v *vm) backup(ctx context.Context, disk driver.Disk, path string) (err err
 		v.d.mu.Unlock()
 	}
 	_ = v.dropNode(ctx, target)
-	if err := v.d.runImg(ctx, "create", "-q", "-f", "qcow2", path, strconv.FormatInt(size, 10)); err != nil {
+	if err := v.d.img().Create(ctx, path, size, qemuimg.Base{}); err != nil {
 		return err
 	}
 	f, _, err := openRegular(path, true)

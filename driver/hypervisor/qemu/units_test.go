@@ -15,6 +15,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/internal/qemuimg"
 )
 
 func TestParseVersion(t *testing.T) {
@@ -47,7 +48,7 @@ func FuzzQcow2Size(f *testing.F) {
 	binary.BigEndian.PutUint64(h[24:], 1<<30)
 	f.Add(h)
 	f.Fuzz(func(t *testing.T, header []byte) {
-		size, err := qcow2Size(header)
+		size, err := qemuimg.SizeOfHeader(header)
 		if err == nil {
 			require.GreaterOrEqual(t, size, int64(0))
 			require.Equal(t, "QFI\xfb", string(header[:4]))
