@@ -71,7 +71,7 @@ func newPeer(t *testing.T, spec hypervisor.Spec) (*Driver, *peer, *stepClock) {
 	require.NoError(t, f.Close())
 	t.Cleanup(func() { _ = l.Close() })
 	go q.accept(l)
-	p, err := openProcess(q.process.Process.Pid, 0, d.nameOf(peerID))
+	p, err := openChild(q.process.Process.Pid)
 	require.NoError(t, err)
 	d.adopt(t.Context(), g, p, false)
 	t.Cleanup(func() {
