@@ -64,8 +64,6 @@ type Source struct {
 	// such as {"driver": "file", "filename": "/x"}.
 	File map[string]any
 	Base Base // below a qcow2 overlay
-	// Objects are further options, such as secrets that File names.
-	Objects []string
 }
 
 // Copy writes a whole, independent qcow2 image of the source.
@@ -93,11 +91,7 @@ func (t Tool) CopyTo(ctx context.Context, from Source, path, format string) erro
 	if err != nil {
 		return err
 	}
-	args := []string{"convert", "-q"}
-	for _, o := range from.Objects {
-		args = append(args, "--object", o)
-	}
-	return t.run(ctx, append(args, "-O", format, "json:"+string(spec), path)...)
+	return t.run(ctx, "convert", "-q", "-O", format, "json:"+string(spec), path)
 }
 
 // Grow makes an image at least as large as size, with the format given.
