@@ -362,10 +362,15 @@ func (a *Agent) watchHypervisor(ctx context.Context) <-chan hypervisor.Event {
 // followHypervisor reports guests that change by themselves. When the events
 // break off it subscribes again and looks at every guest, for what was missed.
 func (a *Agent) followHypervisor(ctx context.Context, events <-chan hypervisor.Event) {
-	for events != nil {
-		for e := range events {
-			if e.Guest {
-				a.reportGuest(ctx, e)
+	if events == nil && !a.cfg.Hypervisor.Can(hypervisor.CanEvents) {
+		return
+	}
+	for {
+		if events != nil {
+			for e := range events {
+				if e.Guest {
+					a.reportGuest(ctx, e)
+				}
 			}
 		}
 		select {
@@ -373,7 +378,9 @@ func (a *Agent) followHypervisor(ctx context.Context, events <-chan hypervisor.E
 			return
 		case <-a.cfg.Clock.After(time.Second):
 		}
-		events = a.watchHypervisor(ctx)
+		if events = a.watchHypervisor(ctx); events == nil {
+			continue // a plugin that is being started again, say
+		}
 		guests, err := a.cfg.Hypervisor.List(ctx)
 		if err != nil {
 			a.cfg.Log.Error("listing guests", "error", err)
@@ -423,14 +430,24 @@ func (a *Agent) reportState(ctx context.Context, d driver.Object) {
 }
 
 // followNetwork reports the first address that a server's guest was given.
+// When the events break off it subscribes again.
 func (a *Agent) followNetwork(ctx context.Context) {
-	events, err := a.cfg.Network.Events(ctx)
-	if err != nil {
-		return
-	}
-	for e := range events {
-		if e.Kind == "dhcp" {
-			a.moment(ctx, e.PortID, "dhcp", e.At, nil)
+	for {
+		events, err := a.cfg.Network.Events(ctx)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return
+		}
+		if err == nil {
+			for e := range events {
+				if e.Kind == "dhcp" {
+					a.moment(ctx, e.PortID, "dhcp", e.At, nil)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.cfg.Clock.After(time.Second):
 		}
 	}
 }
