@@ -117,7 +117,7 @@ func (c *testCloud) startController() {
 	c.volumes, err = blockstorage.New(blockstorage.Config{Store: c.db, Policy: c.policy, Pools: []*volume.Pool{pool}, Clock: c.clock, Images: c.images, Crash: crash})
 	require.NoError(c.t, err)
 	cfg := compute.Config{
-		Store: c.db, Policy: c.policy, Clock: c.clock, Fleet: c.fleet, Claims: c.claims, Images: c.images, Sink: c.images, Ports: c.network, Volumes: c.volumes, Crash: crash,
+		Store: c.db, Policy: c.policy, Clock: c.clock, Fleet: c.fleet, Claims: c.claims, Images: c.images, Sink: c.images, Ports: c.network, Groups: c.network, Volumes: c.volumes, Crash: crash,
 		ConsoleURL: func() string { return "http://cloud.test/console" },
 	}
 	if c.config != nil {

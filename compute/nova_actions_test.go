@@ -81,3 +81,53 @@ func TestWireAnImageOfAServer(t *testing.T) {
 		require.Equal(t, 400, act("", body).status, body)
 	}
 }
+
+// Old clients look security groups up by the Compute API.
+func TestWireSecurityGroupsOfOldClients(t *testing.T) {
+	w := newWire(t, 1, nil)
+	const base = "/v2.1/os-security-groups"
+	require.Equal(t, 404, w.call("user", "2.36", "GET", base, "").status)
+	made := w.call("user", "", "POST", base, `{"security_group": {"name": "web", "description": "d"}}`)
+	require.Equal(t, 200, made.status, made.text)
+	web := made.body["security_group"].(map[string]any)
+	require.Equal(t, []any{}, web["rules"])
+	id := web["id"].(string)
+	var names []string
+	for _, g := range w.call("user", "", "GET", base, "").body["security_groups"].([]any) {
+		names = append(names, g.(map[string]any)["name"].(string))
+	}
+	require.Equal(t, []string{"default", "web"}, names)
+
+	rule := w.call("user", "", "POST", "/v2.1/os-security-group-rules",
+		`{"security_group_rule": {"parent_group_id": "`+id+`", "ip_protocol": "TCP", "from_port": "22", "to_port": 22, "cidr": "10.0.0.0/8"}}`)
+	require.Equal(t, 200, rule.status, rule.text)
+	got := rule.body["security_group_rule"].(map[string]any)
+	ruleID := got["id"].(string)
+	require.Equal(t, map[string]any{
+		"id": ruleID, "parent_group_id": id, "ip_protocol": "tcp", "from_port": 22.0, "to_port": 22.0,
+		"ip_range": map[string]any{"cidr": "10.0.0.0/8"}, "group": map[string]any{},
+	}, got)
+	shown := w.call("user", "", "GET", base+"/"+id, "").body["security_group"].(map[string]any)
+	require.Len(t, shown["rules"], 1)
+	for body, want := range map[string]string{
+		`{}`: "Missing parameter security_group_rule",
+		`{"security_group_rule": {"parent_group_id": "x"}}`:                                                                           "Security group id should be uuid",
+		`{"security_group_rule": {"parent_group_id": "` + id + `"}}`:                                                                  "Not enough parameters to build a valid rule.",
+		`{"security_group_rule": {"parent_group_id": "` + id + `", "ip_protocol": "tcp", "from_port": 9, "to_port": 8}}`:              "Former value cannot be greater than the later",
+		`{"security_group_rule": {"parent_group_id": "` + id + `", "ip_protocol": "tcp", "from_port": 0, "to_port": 8}}`:              "should be between 1-65535",
+		`{"security_group_rule": {"parent_group_id": "` + id + `", "ip_protocol": "tcp", "from_port": "a", "to_port": 8}}`:            "must be integers",
+		`{"security_group_rule": {"parent_group_id": "` + id + `", "ip_protocol": "x", "from_port": 1, "to_port": 8}}`:                "Invalid IP protocol x.",
+		`{"security_group_rule": {"parent_group_id": "` + id + `", "ip_protocol": "tcp", "from_port": 1, "to_port": 8, "cidr": "a"}}`: "Invalid cidr a.",
+	} {
+		a := w.call("user", "", "POST", "/v2.1/os-security-group-rules", body)
+		require.Equal(t, 400, a.status, body)
+		require.Contains(t, a.text, want, body)
+	}
+	require.Equal(t, 202, w.call("user", "", "DELETE", "/v2.1/os-security-group-rules/"+ruleID, "").status)
+	renamed := w.call("user", "", "PUT", base+"/"+id, `{"security_group": {"name": "www", "description": ""}}`)
+	require.Equal(t, "www", renamed.body["security_group"].(map[string]any)["name"])
+	require.Equal(t, 400, w.call("user", "", "GET", base+"/www", "").status)
+	require.Equal(t, 400, w.call("user", "", "POST", base, `{"security_group": {"name": "x"}}`).status)
+	require.Equal(t, 202, w.call("user", "", "DELETE", base+"/"+id, "").status)
+	require.Equal(t, 404, w.call("user", "", "GET", base+"/"+id, "").status)
+}

@@ -59,6 +59,14 @@ type Ports interface {
 	RemoveGroup(ctx context.Context, serverID, group string) error
 }
 
+// NetworkGroups is what the Compute API's old view of security groups needs of
+// the network service, which satisfies it.
+type NetworkGroups interface {
+	network.SecurityGroups
+	CreateSecurityGroupRules(ctx context.Context, specs []network.RuleSpec) ([]network.SecurityGroupRule, error)
+	DeleteSecurityGroupRule(ctx context.Context, id string) error
+}
+
 // BlockDevices is what servers need of volumes. The block storage service
 // satisfies it. Owner keys are ours: an owner's second call finds what the
 // first made.

@@ -30,9 +30,10 @@ type Config struct {
 	// Claims is where capacity is given out.
 	Claims  Claims
 	Images  ImageSource
-	Sink    ImageSink    // nil: no images are made of servers
-	Ports   Ports        // nil: servers have no cards
-	Volumes BlockDevices // nil: there are no volumes
+	Sink    ImageSink     // nil: no images are made of servers
+	Ports   Ports         // nil: servers have no cards
+	Groups  NetworkGroups // nil: there are no security groups
+	Volumes BlockDevices  // nil: there are no volumes
 	// Projects tells which projects exist; nil: nobody knows, and all may.
 	Projects Projects
 

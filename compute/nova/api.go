@@ -21,6 +21,7 @@ type Config struct {
 	Interfaces  compute.Interfaces
 	Attachments compute.VolumeAttachments
 	Groups      compute.ServerSecurityGroups
+	AllGroups   compute.SecurityGroups
 	Consoles    compute.Consoles
 	Images      compute.ServerImages
 	Catalog     compute.Catalog
@@ -52,6 +53,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[compute.Interfaces](&cfg.Interfaces, s)
 		orElse[compute.VolumeAttachments](&cfg.Attachments, s)
 		orElse[compute.ServerSecurityGroups](&cfg.Groups, s)
+		orElse[compute.SecurityGroups](&cfg.AllGroups, s)
 		orElse[compute.Consoles](&cfg.Consoles, s)
 		orElse[compute.ServerImages](&cfg.Images, s)
 		orElse[compute.Catalog](&cfg.Catalog, s)

@@ -16,7 +16,7 @@ func (a *api) catalogRoutes() []httpapi.Route {
 	for _, part := range [][]httpapi.Route{
 		a.flavorRoutes(), a.flavorPartRoutes(), a.keyPairRoutes(), a.groupRoutes(), a.aggregateRoutes(), a.zoneRoutes(),
 		a.quotaRoutes(), a.limitRoutes(), a.hypervisorRoutes(), a.computeServiceRoutes(), a.usageRoutes(),
-		a.externalEventRoutes(), a.extensionRoutes(),
+		a.externalEventRoutes(), a.extensionRoutes(), a.securityGroupRoutes(),
 	} {
 		routes = append(routes, part...)
 	}

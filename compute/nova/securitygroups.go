@@ -31,33 +31,36 @@ type securityRuleBody struct {
 // knows no others.
 func securityGroupView(g compute.SecurityGroup, names map[string]compute.SecurityGroup) securityGroupBody {
 	b := securityGroupBody{ID: g.ID, Name: g.Name, Description: g.Description, ProjectID: g.ProjectID, Rules: []securityRuleBody{}}
-	for _, r := range g.Rules {
-		if r.Direction != "ingress" {
-			continue
+	for i := range g.Rules {
+		if g.Rules[i].Direction == "ingress" {
+			b.Rules = append(b.Rules, securityRuleView(&g.Rules[i], names))
 		}
-		rule := securityRuleBody{ID: r.ID, ParentID: g.ID, From: r.PortMin, To: r.PortMax, Range: map[string]any{}, Group: map[string]any{}}
-		if r.Protocol != "" {
-			rule.Protocol = ptr(strings.ToLower(r.Protocol))
-			if rule.From == nil && rule.To == nil {
-				rule.From, rule.To = ptr(-1), ptr(-1)
-				if *rule.Protocol == "tcp" || *rule.Protocol == "udp" {
-					rule.From, rule.To = ptr(1), ptr(65535)
-				}
-			}
-		}
-		switch {
-		case r.RemoteGroup != "":
-			if of, ok := names[r.RemoteGroup]; ok {
-				rule.Group = map[string]any{"name": of.Name, "tenant_id": of.ProjectID}
-			}
-		case r.RemotePrefix != "":
-			rule.Range = map[string]any{"cidr": r.RemotePrefix}
-		default:
-			rule.Range = map[string]any{"cidr": "0.0.0.0/0"}
-		}
-		b.Rules = append(b.Rules, rule)
 	}
 	return b
+}
+
+func securityRuleView(r *compute.SecurityGroupRule, names map[string]compute.SecurityGroup) securityRuleBody {
+	rule := securityRuleBody{ID: r.ID, ParentID: r.GroupID, From: r.PortMin, To: r.PortMax, Range: map[string]any{}, Group: map[string]any{}}
+	if r.Protocol != "" {
+		rule.Protocol = ptr(strings.ToLower(r.Protocol))
+		if rule.From == nil && rule.To == nil {
+			rule.From, rule.To = ptr(-1), ptr(-1)
+			if *rule.Protocol == "tcp" || *rule.Protocol == "udp" {
+				rule.From, rule.To = ptr(1), ptr(65535)
+			}
+		}
+	}
+	switch {
+	case r.RemoteGroup != "":
+		if of, ok := names[r.RemoteGroup]; ok {
+			rule.Group = map[string]any{"name": of.Name, "tenant_id": of.ProjectID}
+		}
+	case r.RemotePrefix != "":
+		rule.Range = map[string]any{"cidr": r.RemotePrefix}
+	default:
+		rule.Range = map[string]any{"cidr": "0.0.0.0/0"}
+	}
+	return rule
 }
 
 func (a *api) listServerGroups(r *httpapi.Request) (*httpapi.Response, error) {
