@@ -249,7 +249,7 @@ func (c *Cloud) makeServices(context.Context) (err error) {
 	}
 	c.Compute, err = compute.New(compute.Config{
 		Store: cfg.Store, Policy: c.Policy, Clock: cfg.Clock, IDs: cfg.IDs, Log: cfg.Log,
-		Fleet: c.Fleet, Claims: c.Claims, Images: c.Image, Sink: c.Image, Ports: c.Network, Volumes: c.BlockStorage, Projects: c.Identity,
+		Fleet: c.Fleet, Claims: c.Claims, Images: c.Image, Sink: c.Image, Ports: c.Network, Groups: c.Network, Volumes: c.BlockStorage, Projects: c.Identity,
 		ConsoleURL: func() string { return cfg.PublicURL + "/console" }, Crash: cfg.Crash,
 	})
 	if err != nil {

@@ -216,6 +216,7 @@ func newCast(t *testing.T) *cast {
 			"qos-specs": create(admin, "volume", "/v3/qos-specs", "qos_specs", `{"name":"fast","k":"v"}`),
 		},
 		"compute": {
+			"os-security-groups": group, "os-security-group-rules": rule,
 			"servers": server, "metadata": "k", "tags": "t", "ips": "n", "os-instance-actions": request, "os-interface": port,
 			"os-volume_attachments": volume, "flavors": "1", "os-extra_specs": "k", "os-keypairs": key, "os-server-groups": servers,
 			"os-aggregates": "1", "os-quota-sets": ours, "os-quota-class-sets": "default",
@@ -395,6 +396,9 @@ var changes = map[string][]string{
 	"compute POST /v2.1/flavors":                                    {`{"flavor":{"name":"x","ram":1,"vcpus":1,"disk":1}}`},
 	"compute PUT /v2.1/flavors/{id}":                                {`{"flavor":{"description":"x"}}`},
 	"compute POST /v2.1/flavors/{id}/action":                        {`{"addTenantAccess":{"tenant":"<os-quota-sets>"}}`, `{"removeTenantAccess":{"tenant":"<os-quota-sets>"}}`},
+	"compute POST /v2.1/os-security-groups until 2.35":              {`{"security_group":{"name":"x","description":""}}`},
+	"compute PUT /v2.1/os-security-groups/{id} until 2.35":          {`{"security_group":{"name":"x","description":""}}`},
+	"compute POST /v2.1/os-security-group-rules until 2.35":         {`{"security_group_rule":{"parent_group_id":"<os-security-groups>","ip_protocol":"tcp","from_port":1,"to_port":2}}`},
 	"compute POST /v2.1/flavors/{id}/os-extra_specs":                {`{"extra_specs":{"k":"v"}}`},
 	"compute PUT /v2.1/flavors/{id}/os-extra_specs/{key}":           {`{"k":"v"}`},
 	"compute POST /v2.1/os-keypairs":                                {`{"keypair":{"name":"x","type":"ssh","public_key":"` + sshKey + `","user_id":"<users>"}}`},
