@@ -129,6 +129,8 @@ func (*odd) Get(ctx context.Context, id string) (volume.Volume, error) {
 		panic("the driver is broken")
 	case "stop":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		<-ctx.Done() // another thread may have taken the signal, and stops this one in a moment
+		return volume.Volume{}, ctx.Err()
 	case "hang":
 		<-ctx.Done()
 		return volume.Volume{}, ctx.Err()
