@@ -381,6 +381,13 @@ func walkCompute(c *cli) {
 	guard := fmt.Sprint(c.show("security", "group", "show", "cli-guard")["id"])
 	require.Contains(c.t, fmt.Sprint(c.show("port", "show", port)["security_group_ids"]), guard)
 	c.run("port", "unset", "--security-group", guard, port)
+	c.run("server", "add", "security", "group", "cli-server", "cli-guard")
+	c.until("security_groups", "cli-guard", "server", "show", "cli-server")
+	c.run("server", "remove", "security", "group", "cli-server", "cli-guard")
+	c.run("server", "suspend", "cli-server")
+	c.until("status", "SUSPENDED", "server", "show", "cli-server")
+	c.run("server", "resume", "cli-server")
+	c.until("status", "ACTIVE", "server", "show", "cli-server")
 
 	c.run("console", "log", "show", "cli-server")
 	require.Contains(c.t, fmt.Sprint(c.show("console", "url", "show", "--novnc", "cli-server")["url"]), "token")
