@@ -24,6 +24,7 @@ func TestWireSecurityGroupsOfAServer(t *testing.T) {
 	act := func(body string) answer { return w.call("user", "", "POST", "/v2.1/servers/"+id+"/action", body) }
 	require.Equal(t, []string{"default"}, names())
 	require.Equal(t, 202, act(`{"addSecurityGroup": {"name": "web"}}`).status)
+	require.Equal(t, []string{"default", "web"}, names())
 	w.settle()
 	require.Equal(t, []string{"default", "web"}, names())
 	require.Equal(t, 202, act(`{"addSecurityGroup": {"name": "web"}}`).status)

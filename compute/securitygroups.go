@@ -174,5 +174,9 @@ func (s *Service) regroup(ctx context.Context, serverID, action, rule string, ch
 	if err := change(); err != nil {
 		return err
 	}
+	// The server shows it at once, not when the network's event has come.
+	if err := s.refresh(row.served(ctx), []string{serverID}); err != nil {
+		return err
+	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return row.done(ctx, tx, action) })
 }
