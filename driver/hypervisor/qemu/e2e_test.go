@@ -18,6 +18,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/hypervisortest"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/qemu"
+	"github.com/nephos-cloud/nephos/driver/plugin"
 )
 
 // serialSector is a boot sector that writes "nephos-boot" to the first serial
@@ -90,6 +91,19 @@ func processOf(t drivertest.T, dir, id string) int {
 }
 
 func TestSuite(t *testing.T) {
+	suite(t, func(_ drivertest.T, d *qemu.Driver) hypervisor.Driver { return d })
+}
+
+// TestSuiteOverTheWire runs the same through the plugin's protocol.
+func TestSuiteOverTheWire(t *testing.T) {
+	suite(t, func(t drivertest.T, d *qemu.Driver) hypervisor.Driver {
+		over, err := plugin.Loop[hypervisor.Driver](t.Context(), d, plugin.LoopOptions{})
+		require.NoError(t, err)
+		return over
+	})
+}
+
+func suite(t *testing.T, held func(drivertest.T, *qemu.Driver) hypervisor.Driver) {
 	e2e(t)
 	t.Cleanup(func() { goleak.VerifyNone(t, goleak.IgnoreCurrent()) })
 	dir := filepath.Join(t.TempDir(), "a directory with a name so long that no address of a unix socket could ever hold the path of a file in it")
@@ -108,7 +122,7 @@ func TestSuite(t *testing.T) {
 		var err error
 		d, err = qemu.Open(t.Context(), qemu.Config{CloudID: "test", Dir: dir, UID: 65534, GID: 65534, Accel: "tcg"})
 		require.NoError(t, err)
-		return d
+		return held(t, d)
 	}, hypervisortest.Options{
 		CloudID: "test", Guests: 3, BootText: "nephos-boot",
 		Spec: func(_ drivertest.T, s *hypervisor.Spec) {

@@ -18,6 +18,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/network"
 	"github.com/nephos-cloud/nephos/driver/network/linux"
 	"github.com/nephos-cloud/nephos/driver/network/networktest"
+	"github.com/nephos-cloud/nephos/driver/plugin"
 )
 
 // needRoot skips where the kernel cannot be asked for what the tests need.
@@ -125,12 +126,25 @@ func (h *host) namespaces() (names []string) {
 }
 
 func TestDriver(t *testing.T) {
+	suite(t, func(_ drivertest.T, _ *host, d *linux.Driver) network.Driver { return d })
+}
+
+// TestDriverOverTheWire runs the same through the plugin's protocol.
+func TestDriverOverTheWire(t *testing.T) {
+	suite(t, func(t drivertest.T, h *host, d *linux.Driver) network.Driver {
+		over, err := plugin.Loop[network.Driver](t.Context(), d, plugin.LoopOptions{Roots: []string{h.dir}})
+		require.NoError(t, err)
+		return over
+	})
+}
+
+func suite(t *testing.T, held func(drivertest.T, *host, *linux.Driver) network.Driver) {
 	needRoot(t)
 	hosts := map[drivertest.T]*host{}
 	networktest.Run(t, func(t drivertest.T) network.Driver {
 		if hosts[t] == nil {
 			hosts[t] = newHost(t)
 		}
-		return hosts[t].open()
+		return held(t, hosts[t], hosts[t].open())
 	}, networktest.Options{Ports: 32, External: network.Segment{Type: "flat", Physical: "physnet"}})
 }
