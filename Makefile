@@ -33,6 +33,7 @@ test:
 # Fakes and both databases, under the race detector.
 unit:
 	scripts/with-postgres $(GO) test -race -timeout 10m ./...
+	$(GO) test -count=1 -timeout 10m -run TestACrashAnywhere ./cloud/cloudtest
 
 # Real QEMU, network namespaces and clients; needs root.
 e2e:
@@ -41,16 +42,21 @@ e2e:
 
 # The drivers that link a library: libvirt with a daemon of the test's, Ceph with a
 # cluster of the test's.
+# Of libvirt's tests `make test` runs those that end soon; `make e2e-libvirt` runs all, for about six minutes.
+LIBVIRT_SOON = ^(TestSuite|TestImaginedHost|TestImaginedHostOverTheWire|TestTwoHosts|TestDaemonRestart|TestKilledDriver)$$
 LIBVIRT = ./driver/hypervisor/libvirt/... ./examples/plugin-libvirt/...
 CEPH = ./driver/internal/ceph/... ./driver/volume/rbd/... ./driver/blob/rbd/... ./examples/plugin-rbd/...
 e2e-cgo:
-	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags libvirt $(LIBVIRT)
+	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags libvirt -run '$(LIBVIRT_SOON)' ./driver/hypervisor/libvirt/...
 	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags 'ceph pacific' $(CEPH)
 
 # Writes docs/compatibility.md, and the lists it is made of, anew; make e2e compares them.
 evidence:
 	NEPHOS_E2E=1 NEPHOS_ACCEPTANCE_UPDATE=1 NEPHOS_COMPATIBILITY_UPDATE=1 $(GO) test -p 1 -count=1 -timeout 15m \
 		-run '^(TestOpenStackCommand|TestGophercloud|TestThePageIsWhatTheTestsHaveShown)$$' ./e2e ./e2e/acceptance ./e2e/compat
+
+e2e-libvirt:
+	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 20m -tags libvirt $(LIBVIRT)
 
 lint:
 	$(GO) vet ./...
