@@ -2,6 +2,7 @@ package compute
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ func (s *Service) connectNIC(ctx context.Context, row *serverRow, n *NIC) error 
 		return err
 	}
 	n.PortID, n.MAC, n.NetworkID = port.ID, port.MAC, port.NetworkID
+	n.groups = append([]string{}, port.SecurityGroups...)
 	if len(n.Addresses) == 0 {
 		for _, f := range port.FixedIPs {
 			n.Addresses = append(n.Addresses, Address{IP: f.IP.String(), Subnet: Subnet{ID: f.SubnetID}})
@@ -37,14 +39,20 @@ func (s *Service) connectNIC(ctx context.Context, row *serverRow, n *NIC) error 
 	return nil
 }
 
-// subnetsGood is how long what is known of a subnet is good for a boot: many
-// servers are booted on few subnets.
+// subnetsGood is how long what is known of a subnet, or of a security group's
+// name, is good for a boot: many servers are booted on few of them.
 const subnetsGood = 5 * time.Second
 
-// subnetCache remembers subnets for a moment.
+// subnetCache remembers subnets and the names of security groups for a moment.
 type subnetCache struct {
-	mu sync.Mutex
-	by map[string]seenSubnet
+	mu    sync.Mutex
+	by    map[string]seenSubnet
+	names map[string]seenName // of security groups
+}
+
+type seenName struct {
+	name string
+	at   time.Time
 }
 
 type seenSubnet struct {
@@ -52,8 +60,8 @@ type seenSubnet struct {
 	at time.Time
 }
 
-// describe fills in the subnets of addresses; false when it knows one of them no
-// more.
+// describe fills in the subnets of addresses and the names of groups; false when
+// it knows one of them no more.
 func (c *subnetCache) describe(now time.Time, nics []NIC) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,15 +77,35 @@ func (c *subnetCache) describe(now time.Time, nics []NIC) bool {
 			}
 			a.Subnet = known.Subnet
 		}
+		if nics[i].groups == nil {
+			return false
+		}
+		nics[i].Groups = nil
+		for _, id := range nics[i].groups {
+			known, ok := c.names[id]
+			if !ok || now.Sub(known.at) > subnetsGood {
+				return false
+			}
+			nics[i].Groups = append(nics[i].Groups, known.name)
+		}
+		slices.Sort(nics[i].Groups) // as the network service tells them
 	}
 	return true
 }
 
-func (c *subnetCache) remember(now time.Time, nics []NIC) {
+func (c *subnetCache) remember(now time.Time, nics []NIC, views []network.PortView) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.by == nil || len(c.by) > 1000 {
 		c.by = map[string]seenSubnet{}
+	}
+	if c.names == nil || len(c.names) > 1000 {
+		c.names = map[string]seenName{}
+	}
+	for _, v := range views {
+		for _, g := range v.Groups {
+			c.names[g.ID] = seenName{g.Name, now}
+		}
 	}
 	for _, n := range nics {
 		for _, a := range n.Addresses {
@@ -100,7 +128,7 @@ func (s *Service) describe(ctx context.Context, row *serverRow) error {
 		return err
 	}
 	describeNICs(row.NICs, views)
-	s.subnets.remember(now, row.NICs)
+	s.subnets.remember(now, row.NICs, views)
 	return nil
 }
 

@@ -119,6 +119,7 @@ type NIC struct {
 	Tag       string `json:",omitempty"`
 	Addresses []Address
 	Groups    []string `json:",omitempty"` // names of its port's security groups
+	groups    []string // their IDs, while the card is being connected
 	State     string   `json:",omitempty"` // attaching, detaching; empty: plugged
 	// Plan is what is to be made or taken, until it has been.
 	Plan *network.PortPlan `json:",omitempty"`
