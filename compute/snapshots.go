@@ -109,15 +109,23 @@ func (r *snapshotRow) spec(row *serverRow) image.Spec {
 	}
 }
 
+// snapshotOf returns the image on its way of a server; nil where there is none.
+func (s *Service) snapshotOf(ctx context.Context, serverID string) (*snapshotRow, error) {
+	var rows []snapshotRow
+	err := s.cfg.Store.Reader().NewSelect().Model(&rows).Where("snap.server_id = ?", serverID).Scan(ctx)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	return &rows[0], nil
+}
+
 // stepSnapshot takes an image of a server one step on.
 func (s *Service) stepSnapshot(ctx context.Context, it *reconcile.Item) (reconcile.Next, error) {
-	var snaps []snapshotRow
-	db := s.cfg.Store.Reader()
-	if err := db.NewSelect().Model(&snaps).Where("snap.server_id = ?", it.ID).Scan(ctx); err != nil || len(snaps) == 0 {
+	snap, err := s.snapshotOf(ctx, it.ID)
+	if err != nil || snap == nil {
 		return reconcile.Done(), err
 	}
-	snap := &snaps[0]
-	row, err := loadServer(ctx, db, it.ID)
+	row, err := loadServer(ctx, s.cfg.Store.Reader(), it.ID)
 	switch {
 	case errors.Is(err, nephos.ErrNotFound):
 		return s.endSnapshot(ctx, it, snap, nil, "The server is gone.", "")
@@ -159,12 +167,11 @@ func (s *Service) snapshotFailed(ctx context.Context, it *reconcile.Item, snap *
 
 // giveUpSnapshot ends an image whose steps keep failing.
 func (s *Service) giveUpSnapshot(ctx context.Context, it *reconcile.Item, cause error) (reconcile.Next, error) {
-	var snaps []snapshotRow
-	db := s.cfg.Store.Reader()
-	if err := db.NewSelect().Model(&snaps).Where("snap.server_id = ?", it.ID).Scan(ctx); err != nil || len(snaps) == 0 {
+	snap, err := s.snapshotOf(ctx, it.ID)
+	if err != nil || snap == nil {
 		return reconcile.Done(), err
 	}
-	return s.endSnapshot(ctx, it, &snaps[0], nil, "The image could not be made.", fmt.Sprint(cause))
+	return s.endSnapshot(ctx, it, snap, nil, "The image could not be made.", fmt.Sprint(cause))
 }
 
 // endSnapshot frees the server and closes the action; with a cause, the image
