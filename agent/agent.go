@@ -413,7 +413,8 @@ func (a *Agent) beat(ctx context.Context) {
 		Hypervisor: driver.Hypervisor{
 			Type: info.Type, Version: info.Version, Arch: info.Arch, CPUModel: info.CPUModel, HostIP: info.HostIP,
 			VCPUs: info.VCPUs, MemoryMiB: info.MemoryMiB, DiskGiB: info.DiskGiB, FreeDiskGiB: info.FreeDiskGiB,
-			RunningVMs: info.RunningVMs, Formats: info.Formats,
+			RunningVMs: info.RunningVMs, Formats: info.Formats, CPUVendor: info.CPUVendor, CPUFeatures: info.CPUFeatures,
+			Traits: a.cfg.Hypervisor.Traits(info), NUMA: info.NUMA, PCI: info.PCI, Metrics: info.Metrics,
 		},
 		Abilities: a.cfg.Hypervisor.Abilities(), Networks: a.cfg.Network.Abilities(), Guests: unknown,
 	}})

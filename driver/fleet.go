@@ -90,4 +90,11 @@ type Hypervisor struct {
 	Type, Arch, CPUModel, HostIP                                string
 	Version, VCPUs, MemoryMiB, DiskGiB, FreeDiskGiB, RunningVMs int
 	Formats                                                     []string
+
+	CPUVendor   string             `json:",omitempty"`
+	CPUFeatures []string           `json:",omitempty"` // as the processor names them: aes, avx2
+	Traits      []string           `json:",omitempty"` // as the Placement API names them, sorted
+	NUMA        []NUMACell         `json:",omitempty"`
+	PCI         []PCIDevice        `json:",omitempty"` // that servers may be given
+	Metrics     map[string]float64 `json:",omitempty"` // measurements by Nova's names
 }

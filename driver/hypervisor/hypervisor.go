@@ -61,6 +61,27 @@ type Host struct {
 	BootID      string // changes with each boot of the host
 	HostIP      string
 	Formats     []string // disk formats a base image may have
+
+	// The rest says what a choice of a host may depend on; a driver leaves out
+	// what it does not know, or cannot hand on to guests.
+
+	CPUVendor string // such as Intel or AMD
+	// CPUFeatures are what guests find of the processor's abilities, as the
+	// processor's maker names them: aes, avx2.
+	CPUFeatures []string
+	// Traits are further facts by the Placement API's names (os-traits, or
+	// CUSTOM_…), such as COMPUTE_STORAGE_BUS_SATA. What follows from the other
+	// fields and the driver's abilities need not be among them: see
+	// [Node.Traits].
+	Traits []string
+	// NUMA are the host's NUMA cells.
+	NUMA []driver.NUMACell
+	// PCI are the devices that the driver's configuration hands out to guests,
+	// given away already or not.
+	PCI []driver.PCIDevice
+	// Metrics are measurements by Nova's names, such as cpu.percent, of which the
+	// scheduler's MetricsWeigher makes use. Shares of time are from 0 to 1.
+	Metrics map[string]float64
 }
 
 // Spec is a guest, whole.

@@ -9,8 +9,13 @@ import (
 func (n *Node) Info(ctx context.Context) (Host, error) {
 	var h Host
 	err := n.call(ctx, "Info", "", n.opts.Deadline, func(ctx context.Context) (err error) {
-		h, err = n.driver.Info(ctx)
-		return err
+		if h, err = n.driver.Info(ctx); err != nil {
+			return err
+		}
+		if err = h.Validate(); err != nil {
+			return fmt.Errorf("describe host: the driver tells what cannot be: %w", err)
+		}
+		return nil
 	})
 	return h, err
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -21,7 +22,8 @@ func (d *Driver) Info(ctx context.Context) (hypervisor.Host, error) {
 	d.state.mu.Lock()
 	defer d.state.mu.Unlock()
 	h := d.cfg.Host
-	h.Formats = slices.Clone(h.Formats)
+	h.Formats, h.CPUFeatures, h.Traits = slices.Clone(h.Formats), slices.Clone(h.CPUFeatures), slices.Clone(h.Traits)
+	h.NUMA, h.PCI, h.Metrics = slices.Clone(h.NUMA), slices.Clone(h.PCI), maps.Clone(h.Metrics)
 	h.BootID = nephos.ChildID(d.cfg.Name, fmt.Sprintf("boot %d", d.state.boots))
 	h.FreeDiskGiB = max(0, h.DiskGiB-int(d.state.localBytes()>>30))
 	h.RunningVMs = 0

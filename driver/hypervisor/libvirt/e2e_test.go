@@ -70,7 +70,7 @@ type host struct {
 	t      testing.TB
 	dir    string // of the daemon
 	name   string
-	net    string // its network namespace
+	net    string // its network namespace; empty: ours
 	daemon *libvirtd.Daemon
 	user   libvirtd.Config // User and Group of its guests
 }
@@ -117,16 +117,37 @@ func newHostOf(t testing.TB, name string, user libvirtd.Config) *host {
 	ip(t, "netns", "add", h.net)
 	t.Cleanup(func() { ip(t, "netns", "del", h.net) })
 	ip(t, "-n", h.net, "link", "set", "lo", "up")
-	h.start()
-	t.Cleanup(func() {
-		h.stop(syscall.SIGTERM)
-		left, _ := exec.Command("pgrep", "-f", h.dir+"|"+h.net).Output()
-		require.Empty(t, strings.TrimSpace(string(left)), "a process is left behind")
-	})
+	h.serve(h.dir + "|" + h.net)
 	return h
 }
 
-func (h *host) netns() string { return "/run/netns/" + h.net }
+// newHostHere is a machine whose libvirtd shares our network, and so reaches
+// what listens on our loopback address.
+func newHostHere(t testing.TB, name string) *host {
+	e2e(t)
+	h := &host{t: t, dir: shared(t), name: name}
+	h.serve(h.dir)
+	return h
+}
+
+// serve starts the daemon until the test ends; then no process is left whose
+// command line has what the pattern matches.
+func (h *host) serve(pattern string) {
+	h.start()
+	h.t.Cleanup(func() {
+		h.stop(syscall.SIGTERM)
+		left, _ := exec.Command("pgrep", "-f", pattern).Output()
+		require.Empty(h.t, strings.TrimSpace(string(left)), "a process is left behind")
+	})
+}
+
+// netns is the path of its network namespace; empty: ours.
+func (h *host) netns() string {
+	if h.net == "" {
+		return ""
+	}
+	return "/run/netns/" + h.net
+}
 
 func (h *host) start() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/internal/linuxhost"
 	"github.com/nephos-cloud/nephos/driver/internal/eventfeed"
 	"github.com/nephos-cloud/nephos/driver/internal/filelock"
 )
@@ -61,6 +62,7 @@ type Driver struct {
 	mu     sync.Mutex // guards all below, and the fields of guests that say so
 	closed bool
 	guests map[string]*guest
+	times  linuxhost.Times // of the processors, when Info was asked last
 }
 
 // Open finds QEMU, takes possession of the directory, and finds the guests that

@@ -39,13 +39,15 @@ func (d *Driver) Info(ctx context.Context) (hypervisor.Host, error) {
 		return fail(fmt.Errorf("parse MemTotal %q: %w", mem, err))
 	}
 	h.MemoryMiB = kib / 1024
-	h.CPUModel, _ = procField("/proc/cpuinfo", "model name")
 	var fs unix.Statfs_t
 	if err := unix.Statfs(d.cfg.Dir, &fs); err != nil {
 		return fail(err)
 	}
 	h.DiskGiB = int(fs.Blocks * uint64(fs.Bsize) >> 30)
 	h.FreeDiskGiB = int(fs.Bavail * uint64(fs.Bsize) >> 30)
+	if err := d.describeProcessors(&h, os.DirFS("/")); err != nil {
+		return fail(err)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {

@@ -139,7 +139,22 @@ type Host struct {
 	// The host's address.
 	HostIp string `protobuf:"bytes,12,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"`
 	// Disk formats that a base image may have.
-	Formats       []string `protobuf:"bytes,13,rep,name=formats,proto3" json:"formats,omitempty"`
+	Formats []string `protobuf:"bytes,13,rep,name=formats,proto3" json:"formats,omitempty"`
+	// Who made the processor, such as Intel or AMD.
+	CpuVendor string `protobuf:"bytes,14,opt,name=cpu_vendor,json=cpuVendor,proto3" json:"cpu_vendor,omitempty"`
+	// What guests find of the processor's abilities, such as aes and avx2.
+	CpuFeatures []string `protobuf:"bytes,15,rep,name=cpu_features,json=cpuFeatures,proto3" json:"cpu_features,omitempty"`
+	// Further facts by the Placement API's names, such as
+	// COMPUTE_STORAGE_BUS_SATA.
+	Traits []string `protobuf:"bytes,16,rep,name=traits,proto3" json:"traits,omitempty"`
+	// NUMA cells.
+	Numa []*NUMACell `protobuf:"bytes,17,rep,name=numa,proto3" json:"numa,omitempty"`
+	// Devices that the driver's configuration hands out to guests, given away
+	// already or not.
+	Pci []*PCIDevice `protobuf:"bytes,18,rep,name=pci,proto3" json:"pci,omitempty"`
+	// Measurements by Nova's names, such as cpu.percent; shares of time are from 0
+	// to 1.
+	Metrics       map[string]float64 `protobuf:"bytes,19,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -265,6 +280,231 @@ func (x *Host) GetFormats() []string {
 	return nil
 }
 
+func (x *Host) GetCpuVendor() string {
+	if x != nil {
+		return x.CpuVendor
+	}
+	return ""
+}
+
+func (x *Host) GetCpuFeatures() []string {
+	if x != nil {
+		return x.CpuFeatures
+	}
+	return nil
+}
+
+func (x *Host) GetTraits() []string {
+	if x != nil {
+		return x.Traits
+	}
+	return nil
+}
+
+func (x *Host) GetNuma() []*NUMACell {
+	if x != nil {
+		return x.Numa
+	}
+	return nil
+}
+
+func (x *Host) GetPci() []*PCIDevice {
+	if x != nil {
+		return x.Pci
+	}
+	return nil
+}
+
+func (x *Host) GetMetrics() map[string]float64 {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+// NUMACell is processors and the memory near them.
+type NUMACell struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host's number of the cell.
+	Id int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Processors that guests share, by the host's numbers.
+	Cpus []int64 `protobuf:"varint,2,rep,packed,name=cpus,proto3" json:"cpus,omitempty"`
+	// Processors that a guest may have for itself; none of them is among the
+	// shared.
+	Dedicated []int64 `protobuf:"varint,3,rep,packed,name=dedicated,proto3" json:"dedicated,omitempty"`
+	// Memory in pages of the usual size, in MiB.
+	MemoryMib int64 `protobuf:"varint,4,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
+	// The number of huge pages by their size in KiB.
+	Pages         map[int64]int64 `protobuf:"bytes,5,rep,name=pages,proto3" json:"pages,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NUMACell) Reset() {
+	*x = NUMACell{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NUMACell) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NUMACell) ProtoMessage() {}
+
+func (x *NUMACell) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NUMACell.ProtoReflect.Descriptor instead.
+func (*NUMACell) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NUMACell) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *NUMACell) GetCpus() []int64 {
+	if x != nil {
+		return x.Cpus
+	}
+	return nil
+}
+
+func (x *NUMACell) GetDedicated() []int64 {
+	if x != nil {
+		return x.Dedicated
+	}
+	return nil
+}
+
+func (x *NUMACell) GetMemoryMib() int64 {
+	if x != nil {
+		return x.MemoryMib
+	}
+	return 0
+}
+
+func (x *NUMACell) GetPages() map[int64]int64 {
+	if x != nil {
+		return x.Pages
+	}
+	return nil
+}
+
+// PCIDevice is a device that guests may be given.
+type PCIDevice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Such as 0000:81:00.0.
+	Address string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	// Four hexadecimal digits, such as 10de.
+	VendorId string `protobuf:"bytes,2,opt,name=vendor_id,json=vendorId,proto3" json:"vendor_id,omitempty"`
+	// Four hexadecimal digits, such as 1eb8.
+	ProductId string `protobuf:"bytes,3,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// type-PCI, type-PF or type-VF; empty is type-PCI.
+	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	// The cell that the device is near; absent: unknown.
+	NumaNode *int64 `protobuf:"varint,5,opt,name=numa_node,json=numaNode,proto3,oneof" json:"numa_node,omitempty"`
+	// What counts the device, such as CUSTOM_GPU; empty: made of vendor and product.
+	ResourceClass string `protobuf:"bytes,6,opt,name=resource_class,json=resourceClass,proto3" json:"resource_class,omitempty"`
+	// Further properties that an alias may ask for.
+	Tags          map[string]string `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PCIDevice) Reset() {
+	*x = PCIDevice{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PCIDevice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PCIDevice) ProtoMessage() {}
+
+func (x *PCIDevice) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PCIDevice.ProtoReflect.Descriptor instead.
+func (*PCIDevice) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PCIDevice) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *PCIDevice) GetVendorId() string {
+	if x != nil {
+		return x.VendorId
+	}
+	return ""
+}
+
+func (x *PCIDevice) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *PCIDevice) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *PCIDevice) GetNumaNode() int64 {
+	if x != nil && x.NumaNode != nil {
+		return *x.NumaNode
+	}
+	return 0
+}
+
+func (x *PCIDevice) GetResourceClass() string {
+	if x != nil {
+		return x.ResourceClass
+	}
+	return ""
+}
+
+func (x *PCIDevice) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 // Spec is a guest, whole.
 type Spec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -294,7 +534,7 @@ type Spec struct {
 
 func (x *Spec) Reset() {
 	*x = Spec{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[3]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -306,7 +546,7 @@ func (x *Spec) String() string {
 func (*Spec) ProtoMessage() {}
 
 func (x *Spec) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[3]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -319,7 +559,7 @@ func (x *Spec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spec.ProtoReflect.Descriptor instead.
 func (*Spec) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{3}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Spec) GetCloudId() string {
@@ -405,7 +645,7 @@ type EnsureRequest struct {
 
 func (x *EnsureRequest) Reset() {
 	*x = EnsureRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[4]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +657,7 @@ func (x *EnsureRequest) String() string {
 func (*EnsureRequest) ProtoMessage() {}
 
 func (x *EnsureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[4]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +670,7 @@ func (x *EnsureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureRequest.ProtoReflect.Descriptor instead.
 func (*EnsureRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{4}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EnsureRequest) GetId() string {
@@ -456,7 +696,7 @@ type EnsureResponse struct {
 
 func (x *EnsureResponse) Reset() {
 	*x = EnsureResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[5]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +708,7 @@ func (x *EnsureResponse) String() string {
 func (*EnsureResponse) ProtoMessage() {}
 
 func (x *EnsureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[5]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +721,7 @@ func (x *EnsureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureResponse.ProtoReflect.Descriptor instead.
 func (*EnsureResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{5}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{7}
 }
 
 // StartRequest names a guest to start.
@@ -495,7 +735,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[6]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +747,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[6]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +760,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{6}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StartRequest) GetId() string {
@@ -539,7 +779,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[7]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +791,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[7]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +804,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{7}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{9}
 }
 
 // StopRequest names a guest to stop.
@@ -580,7 +820,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[8]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +832,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[8]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +845,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{8}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StopRequest) GetId() string {
@@ -631,7 +871,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[9]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +883,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[9]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +896,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{9}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{11}
 }
 
 // DestroyRequest names a guest to destroy.
@@ -670,7 +910,7 @@ type DestroyRequest struct {
 
 func (x *DestroyRequest) Reset() {
 	*x = DestroyRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[10]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +922,7 @@ func (x *DestroyRequest) String() string {
 func (*DestroyRequest) ProtoMessage() {}
 
 func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[10]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +935,7 @@ func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyRequest.ProtoReflect.Descriptor instead.
 func (*DestroyRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{10}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DestroyRequest) GetId() string {
@@ -714,7 +954,7 @@ type DestroyResponse struct {
 
 func (x *DestroyResponse) Reset() {
 	*x = DestroyResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[11]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +966,7 @@ func (x *DestroyResponse) String() string {
 func (*DestroyResponse) ProtoMessage() {}
 
 func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[11]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +979,7 @@ func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyResponse.ProtoReflect.Descriptor instead.
 func (*DestroyResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{11}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{13}
 }
 
 // Guest is a guest as the hypervisor knows it.
@@ -769,7 +1009,7 @@ type Guest struct {
 
 func (x *Guest) Reset() {
 	*x = Guest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[12]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +1021,7 @@ func (x *Guest) String() string {
 func (*Guest) ProtoMessage() {}
 
 func (x *Guest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[12]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +1034,7 @@ func (x *Guest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guest.ProtoReflect.Descriptor instead.
 func (*Guest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{12}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Guest) GetId() string {
@@ -871,7 +1111,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[13]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +1123,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[13]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +1136,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{13}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetRequest) GetId() string {
@@ -917,7 +1157,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[14]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1169,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[14]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1182,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{14}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetResponse) GetGuest() *Guest {
@@ -961,7 +1201,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[15]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -973,7 +1213,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[15]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -986,7 +1226,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{15}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{17}
 }
 
 // ListResponse answers List.
@@ -1000,7 +1240,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[16]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1252,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[16]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1265,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{16}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListResponse) GetGuests() []*Guest {
@@ -1048,7 +1288,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[17]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1300,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[17]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1313,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{17}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RebootRequest) GetId() string {
@@ -1099,7 +1339,7 @@ type RebootResponse struct {
 
 func (x *RebootResponse) Reset() {
 	*x = RebootResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[18]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1351,7 @@ func (x *RebootResponse) String() string {
 func (*RebootResponse) ProtoMessage() {}
 
 func (x *RebootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[18]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1364,7 @@ func (x *RebootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootResponse.ProtoReflect.Descriptor instead.
 func (*RebootResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{18}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{20}
 }
 
 // PauseRequest names a guest to pause.
@@ -1138,7 +1378,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[19]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1390,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[19]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1403,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{19}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PauseRequest) GetId() string {
@@ -1182,7 +1422,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[20]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1434,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[20]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1447,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{20}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{22}
 }
 
 // UnpauseRequest names a guest to unpause.
@@ -1221,7 +1461,7 @@ type UnpauseRequest struct {
 
 func (x *UnpauseRequest) Reset() {
 	*x = UnpauseRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[21]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1473,7 @@ func (x *UnpauseRequest) String() string {
 func (*UnpauseRequest) ProtoMessage() {}
 
 func (x *UnpauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[21]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1486,7 @@ func (x *UnpauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpauseRequest.ProtoReflect.Descriptor instead.
 func (*UnpauseRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{21}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UnpauseRequest) GetId() string {
@@ -1265,7 +1505,7 @@ type UnpauseResponse struct {
 
 func (x *UnpauseResponse) Reset() {
 	*x = UnpauseResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[22]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1517,7 @@ func (x *UnpauseResponse) String() string {
 func (*UnpauseResponse) ProtoMessage() {}
 
 func (x *UnpauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[22]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1530,7 @@ func (x *UnpauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpauseResponse.ProtoReflect.Descriptor instead.
 func (*UnpauseResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{22}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{24}
 }
 
 // SuspendRequest names a guest to suspend.
@@ -1304,7 +1544,7 @@ type SuspendRequest struct {
 
 func (x *SuspendRequest) Reset() {
 	*x = SuspendRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[23]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1556,7 @@ func (x *SuspendRequest) String() string {
 func (*SuspendRequest) ProtoMessage() {}
 
 func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[23]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1569,7 @@ func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendRequest.ProtoReflect.Descriptor instead.
 func (*SuspendRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{23}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SuspendRequest) GetId() string {
@@ -1348,7 +1588,7 @@ type SuspendResponse struct {
 
 func (x *SuspendResponse) Reset() {
 	*x = SuspendResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[24]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1600,7 @@ func (x *SuspendResponse) String() string {
 func (*SuspendResponse) ProtoMessage() {}
 
 func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[24]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1613,7 @@ func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendResponse.ProtoReflect.Descriptor instead.
 func (*SuspendResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{24}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{26}
 }
 
 // ResumeRequest names a guest to resume.
@@ -1387,7 +1627,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[25]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1639,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[25]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +1652,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{25}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResumeRequest) GetId() string {
@@ -1431,7 +1671,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[26]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1683,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[26]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1696,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{26}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{28}
 }
 
 // SnapshotRequest asks for a copy of a disk.
@@ -1474,7 +1714,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[27]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1726,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[27]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1739,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{27}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SnapshotRequest) GetId() string {
@@ -1532,7 +1772,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[28]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1784,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[28]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1797,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{28}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{30}
 }
 
 // ConsoleLogRequest asks for the end of a console's log.
@@ -1573,7 +1813,7 @@ type ConsoleLogRequest struct {
 
 func (x *ConsoleLogRequest) Reset() {
 	*x = ConsoleLogRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[29]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1825,7 @@ func (x *ConsoleLogRequest) String() string {
 func (*ConsoleLogRequest) ProtoMessage() {}
 
 func (x *ConsoleLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[29]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1838,7 @@ func (x *ConsoleLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleLogRequest.ProtoReflect.Descriptor instead.
 func (*ConsoleLogRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{29}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ConsoleLogRequest) GetId() string {
@@ -1626,7 +1866,7 @@ type ConsoleLogResponse struct {
 
 func (x *ConsoleLogResponse) Reset() {
 	*x = ConsoleLogResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[30]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1878,7 @@ func (x *ConsoleLogResponse) String() string {
 func (*ConsoleLogResponse) ProtoMessage() {}
 
 func (x *ConsoleLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[30]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1891,7 @@ func (x *ConsoleLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleLogResponse.ProtoReflect.Descriptor instead.
 func (*ConsoleLogResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{30}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ConsoleLogResponse) GetLog() []byte {
@@ -1676,7 +1916,7 @@ type ConsoleRequest struct {
 
 func (x *ConsoleRequest) Reset() {
 	*x = ConsoleRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[31]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1928,7 @@ func (x *ConsoleRequest) String() string {
 func (*ConsoleRequest) ProtoMessage() {}
 
 func (x *ConsoleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[31]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1941,7 @@ func (x *ConsoleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleRequest.ProtoReflect.Descriptor instead.
 func (*ConsoleRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{31}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ConsoleRequest) GetId() string {
@@ -1734,7 +1974,7 @@ type ConsoleResponse struct {
 
 func (x *ConsoleResponse) Reset() {
 	*x = ConsoleResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[32]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1986,7 @@ func (x *ConsoleResponse) String() string {
 func (*ConsoleResponse) ProtoMessage() {}
 
 func (x *ConsoleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[32]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1999,7 @@ func (x *ConsoleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleResponse.ProtoReflect.Descriptor instead.
 func (*ConsoleResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{32}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{34}
 }
 
 // EventsRequest asks for events until the call ends.
@@ -1771,7 +2011,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[33]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +2023,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[33]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +2036,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{33}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{35}
 }
 
 // EventsResponse says that a guest changed its state.
@@ -1816,7 +2056,7 @@ type EventsResponse struct {
 
 func (x *EventsResponse) Reset() {
 	*x = EventsResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[34]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2068,7 @@ func (x *EventsResponse) String() string {
 func (*EventsResponse) ProtoMessage() {}
 
 func (x *EventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[34]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2081,7 @@ func (x *EventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsResponse.ProtoReflect.Descriptor instead.
 func (*EventsResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{34}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *EventsResponse) GetId() string {
@@ -1883,7 +2123,7 @@ type DiagnosticsRequest struct {
 
 func (x *DiagnosticsRequest) Reset() {
 	*x = DiagnosticsRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[35]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +2135,7 @@ func (x *DiagnosticsRequest) String() string {
 func (*DiagnosticsRequest) ProtoMessage() {}
 
 func (x *DiagnosticsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[35]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2148,7 @@ func (x *DiagnosticsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnosticsRequest.ProtoReflect.Descriptor instead.
 func (*DiagnosticsRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{35}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DiagnosticsRequest) GetId() string {
@@ -1930,7 +2170,7 @@ type DiagnosticsResponse struct {
 
 func (x *DiagnosticsResponse) Reset() {
 	*x = DiagnosticsResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[36]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2182,7 @@ func (x *DiagnosticsResponse) String() string {
 func (*DiagnosticsResponse) ProtoMessage() {}
 
 func (x *DiagnosticsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[36]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2195,7 @@ func (x *DiagnosticsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnosticsResponse.ProtoReflect.Descriptor instead.
 func (*DiagnosticsResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{36}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DiagnosticsResponse) GetJson() []byte {
@@ -1976,7 +2216,7 @@ type StatisticsRequest struct {
 
 func (x *StatisticsRequest) Reset() {
 	*x = StatisticsRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[37]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2228,7 @@ func (x *StatisticsRequest) String() string {
 func (*StatisticsRequest) ProtoMessage() {}
 
 func (x *StatisticsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[37]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2241,7 @@ func (x *StatisticsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatisticsRequest.ProtoReflect.Descriptor instead.
 func (*StatisticsRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{37}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StatisticsRequest) GetId() string {
@@ -2022,7 +2262,7 @@ type StatisticsResponse struct {
 
 func (x *StatisticsResponse) Reset() {
 	*x = StatisticsResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[38]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2274,7 @@ func (x *StatisticsResponse) String() string {
 func (*StatisticsResponse) ProtoMessage() {}
 
 func (x *StatisticsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[38]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2287,7 @@ func (x *StatisticsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatisticsResponse.ProtoReflect.Descriptor instead.
 func (*StatisticsResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{38}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *StatisticsResponse) GetStatistics() *Statistics {
@@ -2082,7 +2322,7 @@ type Statistics struct {
 
 func (x *Statistics) Reset() {
 	*x = Statistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[39]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2334,7 @@ func (x *Statistics) String() string {
 func (*Statistics) ProtoMessage() {}
 
 func (x *Statistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[39]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2347,7 @@ func (x *Statistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statistics.ProtoReflect.Descriptor instead.
 func (*Statistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{39}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Statistics) GetState() string {
@@ -2179,7 +2419,7 @@ type CPUStatistics struct {
 
 func (x *CPUStatistics) Reset() {
 	*x = CPUStatistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[40]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2431,7 @@ func (x *CPUStatistics) String() string {
 func (*CPUStatistics) ProtoMessage() {}
 
 func (x *CPUStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[40]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2444,7 @@ func (x *CPUStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CPUStatistics.ProtoReflect.Descriptor instead.
 func (*CPUStatistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{40}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CPUStatistics) GetId() int64 {
@@ -2242,7 +2482,7 @@ type MemoryStatistics struct {
 
 func (x *MemoryStatistics) Reset() {
 	*x = MemoryStatistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[41]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2494,7 @@ func (x *MemoryStatistics) String() string {
 func (*MemoryStatistics) ProtoMessage() {}
 
 func (x *MemoryStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[41]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2507,7 @@ func (x *MemoryStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryStatistics.ProtoReflect.Descriptor instead.
 func (*MemoryStatistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{41}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *MemoryStatistics) GetTotal() int64 {
@@ -2343,7 +2583,7 @@ type DiskStatistics struct {
 
 func (x *DiskStatistics) Reset() {
 	*x = DiskStatistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[42]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2595,7 @@ func (x *DiskStatistics) String() string {
 func (*DiskStatistics) ProtoMessage() {}
 
 func (x *DiskStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[42]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2608,7 @@ func (x *DiskStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskStatistics.ProtoReflect.Descriptor instead.
 func (*DiskStatistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{42}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DiskStatistics) GetId() string {
@@ -2477,7 +2717,7 @@ type NICStatistics struct {
 
 func (x *NICStatistics) Reset() {
 	*x = NICStatistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[43]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2729,7 @@ func (x *NICStatistics) String() string {
 func (*NICStatistics) ProtoMessage() {}
 
 func (x *NICStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[43]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2742,7 @@ func (x *NICStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NICStatistics.ProtoReflect.Descriptor instead.
 func (*NICStatistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{43}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NICStatistics) GetId() string {
@@ -2590,7 +2830,7 @@ type SetPasswordRequest struct {
 
 func (x *SetPasswordRequest) Reset() {
 	*x = SetPasswordRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[44]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +2842,7 @@ func (x *SetPasswordRequest) String() string {
 func (*SetPasswordRequest) ProtoMessage() {}
 
 func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[44]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +2855,7 @@ func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordRequest.ProtoReflect.Descriptor instead.
 func (*SetPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{44}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetPasswordRequest) GetId() string {
@@ -2648,7 +2888,7 @@ type SetPasswordResponse struct {
 
 func (x *SetPasswordResponse) Reset() {
 	*x = SetPasswordResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[45]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2900,7 @@ func (x *SetPasswordResponse) String() string {
 func (*SetPasswordResponse) ProtoMessage() {}
 
 func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[45]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2913,7 @@ func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordResponse.ProtoReflect.Descriptor instead.
 func (*SetPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{45}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{47}
 }
 
 // RescueRequest names a guest to boot from another disk.
@@ -2689,7 +2929,7 @@ type RescueRequest struct {
 
 func (x *RescueRequest) Reset() {
 	*x = RescueRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[46]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2941,7 @@ func (x *RescueRequest) String() string {
 func (*RescueRequest) ProtoMessage() {}
 
 func (x *RescueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[46]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2954,7 @@ func (x *RescueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RescueRequest.ProtoReflect.Descriptor instead.
 func (*RescueRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{46}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RescueRequest) GetId() string {
@@ -2740,7 +2980,7 @@ type RescueResponse struct {
 
 func (x *RescueResponse) Reset() {
 	*x = RescueResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[47]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +2992,7 @@ func (x *RescueResponse) String() string {
 func (*RescueResponse) ProtoMessage() {}
 
 func (x *RescueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[47]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +3005,7 @@ func (x *RescueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RescueResponse.ProtoReflect.Descriptor instead.
 func (*RescueResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{47}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{49}
 }
 
 // UnrescueRequest names a guest to end the rescue of.
@@ -2779,7 +3019,7 @@ type UnrescueRequest struct {
 
 func (x *UnrescueRequest) Reset() {
 	*x = UnrescueRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[48]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +3031,7 @@ func (x *UnrescueRequest) String() string {
 func (*UnrescueRequest) ProtoMessage() {}
 
 func (x *UnrescueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[48]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +3044,7 @@ func (x *UnrescueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnrescueRequest.ProtoReflect.Descriptor instead.
 func (*UnrescueRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{48}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UnrescueRequest) GetId() string {
@@ -2823,7 +3063,7 @@ type UnrescueResponse struct {
 
 func (x *UnrescueResponse) Reset() {
 	*x = UnrescueResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[49]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2835,7 +3075,7 @@ func (x *UnrescueResponse) String() string {
 func (*UnrescueResponse) ProtoMessage() {}
 
 func (x *UnrescueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[49]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2848,7 +3088,7 @@ func (x *UnrescueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnrescueResponse.ProtoReflect.Descriptor instead.
 func (*UnrescueResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{49}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{51}
 }
 
 // ResizeDiskRequest asks for a larger disk.
@@ -2866,7 +3106,7 @@ type ResizeDiskRequest struct {
 
 func (x *ResizeDiskRequest) Reset() {
 	*x = ResizeDiskRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[50]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2878,7 +3118,7 @@ func (x *ResizeDiskRequest) String() string {
 func (*ResizeDiskRequest) ProtoMessage() {}
 
 func (x *ResizeDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[50]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2891,7 +3131,7 @@ func (x *ResizeDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeDiskRequest.ProtoReflect.Descriptor instead.
 func (*ResizeDiskRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{50}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ResizeDiskRequest) GetId() string {
@@ -2924,7 +3164,7 @@ type ResizeDiskResponse struct {
 
 func (x *ResizeDiskResponse) Reset() {
 	*x = ResizeDiskResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[51]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3176,7 @@ func (x *ResizeDiskResponse) String() string {
 func (*ResizeDiskResponse) ProtoMessage() {}
 
 func (x *ResizeDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[51]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3189,7 @@ func (x *ResizeDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeDiskResponse.ProtoReflect.Descriptor instead.
 func (*ResizeDiskResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{51}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{53}
 }
 
 // ThrottleDiskRequest replaces a disk's limits.
@@ -2967,7 +3207,7 @@ type ThrottleDiskRequest struct {
 
 func (x *ThrottleDiskRequest) Reset() {
 	*x = ThrottleDiskRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[52]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3219,7 @@ func (x *ThrottleDiskRequest) String() string {
 func (*ThrottleDiskRequest) ProtoMessage() {}
 
 func (x *ThrottleDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[52]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3232,7 @@ func (x *ThrottleDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThrottleDiskRequest.ProtoReflect.Descriptor instead.
 func (*ThrottleDiskRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{52}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ThrottleDiskRequest) GetId() string {
@@ -3025,7 +3265,7 @@ type ThrottleDiskResponse struct {
 
 func (x *ThrottleDiskResponse) Reset() {
 	*x = ThrottleDiskResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[53]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3037,7 +3277,7 @@ func (x *ThrottleDiskResponse) String() string {
 func (*ThrottleDiskResponse) ProtoMessage() {}
 
 func (x *ThrottleDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[53]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3050,7 +3290,7 @@ func (x *ThrottleDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThrottleDiskResponse.ProtoReflect.Descriptor instead.
 func (*ThrottleDiskResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{53}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{55}
 }
 
 // DiskImage describes the stream of a disk's content.
@@ -3068,7 +3308,7 @@ type DiskImage struct {
 
 func (x *DiskImage) Reset() {
 	*x = DiskImage{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[54]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3080,7 +3320,7 @@ func (x *DiskImage) String() string {
 func (*DiskImage) ProtoMessage() {}
 
 func (x *DiskImage) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[54]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3093,7 +3333,7 @@ func (x *DiskImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskImage.ProtoReflect.Descriptor instead.
 func (*DiskImage) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{54}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DiskImage) GetFormat() string {
@@ -3132,7 +3372,7 @@ type ExportDiskRequest struct {
 
 func (x *ExportDiskRequest) Reset() {
 	*x = ExportDiskRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[55]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3144,7 +3384,7 @@ func (x *ExportDiskRequest) String() string {
 func (*ExportDiskRequest) ProtoMessage() {}
 
 func (x *ExportDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[55]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3157,7 +3397,7 @@ func (x *ExportDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportDiskRequest.ProtoReflect.Descriptor instead.
 func (*ExportDiskRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{55}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ExportDiskRequest) GetId() string {
@@ -3192,7 +3432,7 @@ type ExportDiskResponse struct {
 
 func (x *ExportDiskResponse) Reset() {
 	*x = ExportDiskResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[56]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3204,7 +3444,7 @@ func (x *ExportDiskResponse) String() string {
 func (*ExportDiskResponse) ProtoMessage() {}
 
 func (x *ExportDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[56]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3217,7 +3457,7 @@ func (x *ExportDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportDiskResponse.ProtoReflect.Descriptor instead.
 func (*ExportDiskResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{56}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ExportDiskResponse) GetImage() *DiskImage {
@@ -3244,7 +3484,7 @@ type ImportDiskRequest struct {
 
 func (x *ImportDiskRequest) Reset() {
 	*x = ImportDiskRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[57]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3496,7 @@ func (x *ImportDiskRequest) String() string {
 func (*ImportDiskRequest) ProtoMessage() {}
 
 func (x *ImportDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[57]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3509,7 @@ func (x *ImportDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDiskRequest.ProtoReflect.Descriptor instead.
 func (*ImportDiskRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{57}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ImportDiskRequest) GetId() string {
@@ -3309,7 +3549,7 @@ type ImportDiskResponse struct {
 
 func (x *ImportDiskResponse) Reset() {
 	*x = ImportDiskResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[58]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3321,7 +3561,7 @@ func (x *ImportDiskResponse) String() string {
 func (*ImportDiskResponse) ProtoMessage() {}
 
 func (x *ImportDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[58]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3334,7 +3574,7 @@ func (x *ImportDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDiskResponse.ProtoReflect.Descriptor instead.
 func (*ImportDiskResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{58}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{60}
 }
 
 // ImageSpec describes a base image to be kept.
@@ -3352,7 +3592,7 @@ type ImageSpec struct {
 
 func (x *ImageSpec) Reset() {
 	*x = ImageSpec{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[59]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3364,7 +3604,7 @@ func (x *ImageSpec) String() string {
 func (*ImageSpec) ProtoMessage() {}
 
 func (x *ImageSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[59]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3377,7 +3617,7 @@ func (x *ImageSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageSpec.ProtoReflect.Descriptor instead.
 func (*ImageSpec) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{59}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ImageSpec) GetDigest() string {
@@ -3414,7 +3654,7 @@ type EnsureImageRequest struct {
 
 func (x *EnsureImageRequest) Reset() {
 	*x = EnsureImageRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[60]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3666,7 @@ func (x *EnsureImageRequest) String() string {
 func (*EnsureImageRequest) ProtoMessage() {}
 
 func (x *EnsureImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[60]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3679,7 @@ func (x *EnsureImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureImageRequest.ProtoReflect.Descriptor instead.
 func (*EnsureImageRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{60}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *EnsureImageRequest) GetImage() *ImageSpec {
@@ -3467,7 +3707,7 @@ type EnsureImageResponse struct {
 
 func (x *EnsureImageResponse) Reset() {
 	*x = EnsureImageResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[61]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3479,7 +3719,7 @@ func (x *EnsureImageResponse) String() string {
 func (*EnsureImageResponse) ProtoMessage() {}
 
 func (x *EnsureImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[61]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3492,7 +3732,7 @@ func (x *EnsureImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureImageResponse.ProtoReflect.Descriptor instead.
 func (*EnsureImageResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{61}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *EnsureImageResponse) GetImage() *v1.Image {
@@ -3519,7 +3759,7 @@ type CachedImage struct {
 
 func (x *CachedImage) Reset() {
 	*x = CachedImage{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[62]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3771,7 @@ func (x *CachedImage) String() string {
 func (*CachedImage) ProtoMessage() {}
 
 func (x *CachedImage) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[62]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3784,7 @@ func (x *CachedImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CachedImage.ProtoReflect.Descriptor instead.
 func (*CachedImage) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{62}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CachedImage) GetImage() *v1.Image {
@@ -3584,7 +3824,7 @@ type ListImagesRequest struct {
 
 func (x *ListImagesRequest) Reset() {
 	*x = ListImagesRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[63]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3596,7 +3836,7 @@ func (x *ListImagesRequest) String() string {
 func (*ListImagesRequest) ProtoMessage() {}
 
 func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[63]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3609,7 +3849,7 @@ func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesRequest.ProtoReflect.Descriptor instead.
 func (*ListImagesRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{63}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{65}
 }
 
 // ListImagesResponse answers ListImages.
@@ -3623,7 +3863,7 @@ type ListImagesResponse struct {
 
 func (x *ListImagesResponse) Reset() {
 	*x = ListImagesResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[64]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3635,7 +3875,7 @@ func (x *ListImagesResponse) String() string {
 func (*ListImagesResponse) ProtoMessage() {}
 
 func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[64]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3648,7 +3888,7 @@ func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesResponse.ProtoReflect.Descriptor instead.
 func (*ListImagesResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{64}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListImagesResponse) GetImages() []*CachedImage {
@@ -3669,7 +3909,7 @@ type EvictImageRequest struct {
 
 func (x *EvictImageRequest) Reset() {
 	*x = EvictImageRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[65]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3681,7 +3921,7 @@ func (x *EvictImageRequest) String() string {
 func (*EvictImageRequest) ProtoMessage() {}
 
 func (x *EvictImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[65]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3694,7 +3934,7 @@ func (x *EvictImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictImageRequest.ProtoReflect.Descriptor instead.
 func (*EvictImageRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{65}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *EvictImageRequest) GetDigest() string {
@@ -3713,7 +3953,7 @@ type EvictImageResponse struct {
 
 func (x *EvictImageResponse) Reset() {
 	*x = EvictImageResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[66]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3725,7 +3965,7 @@ func (x *EvictImageResponse) String() string {
 func (*EvictImageResponse) ProtoMessage() {}
 
 func (x *EvictImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[66]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3738,7 +3978,7 @@ func (x *EvictImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictImageResponse.ProtoReflect.Descriptor instead.
 func (*EvictImageResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{66}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{68}
 }
 
 // CheckMigrationRequest asks about a migration.
@@ -3754,7 +3994,7 @@ type CheckMigrationRequest struct {
 
 func (x *CheckMigrationRequest) Reset() {
 	*x = CheckMigrationRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[67]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +4006,7 @@ func (x *CheckMigrationRequest) String() string {
 func (*CheckMigrationRequest) ProtoMessage() {}
 
 func (x *CheckMigrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[67]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +4019,7 @@ func (x *CheckMigrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckMigrationRequest.ProtoReflect.Descriptor instead.
 func (*CheckMigrationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{67}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *CheckMigrationRequest) GetId() string {
@@ -3807,7 +4047,7 @@ type CheckMigrationResponse struct {
 
 func (x *CheckMigrationResponse) Reset() {
 	*x = CheckMigrationResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[68]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +4059,7 @@ func (x *CheckMigrationResponse) String() string {
 func (*CheckMigrationResponse) ProtoMessage() {}
 
 func (x *CheckMigrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[68]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,7 +4072,7 @@ func (x *CheckMigrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckMigrationResponse.ProtoReflect.Descriptor instead.
 func (*CheckMigrationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{68}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *CheckMigrationResponse) GetCheck() *MigrationCheck {
@@ -3855,7 +4095,7 @@ type MigrationCheck struct {
 
 func (x *MigrationCheck) Reset() {
 	*x = MigrationCheck{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[69]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3867,7 +4107,7 @@ func (x *MigrationCheck) String() string {
 func (*MigrationCheck) ProtoMessage() {}
 
 func (x *MigrationCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[69]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3880,7 +4120,7 @@ func (x *MigrationCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationCheck.ProtoReflect.Descriptor instead.
 func (*MigrationCheck) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{69}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *MigrationCheck) GetCopyDisks() []string {
@@ -3914,7 +4154,7 @@ type PrepareOptions struct {
 
 func (x *PrepareOptions) Reset() {
 	*x = PrepareOptions{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[70]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3926,7 +4166,7 @@ func (x *PrepareOptions) String() string {
 func (*PrepareOptions) ProtoMessage() {}
 
 func (x *PrepareOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[70]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3939,7 +4179,7 @@ func (x *PrepareOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareOptions.ProtoReflect.Descriptor instead.
 func (*PrepareOptions) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{70}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *PrepareOptions) GetSource() string {
@@ -3985,7 +4225,7 @@ type PrepareMigrationRequest struct {
 
 func (x *PrepareMigrationRequest) Reset() {
 	*x = PrepareMigrationRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[71]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3997,7 +4237,7 @@ func (x *PrepareMigrationRequest) String() string {
 func (*PrepareMigrationRequest) ProtoMessage() {}
 
 func (x *PrepareMigrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[71]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4010,7 +4250,7 @@ func (x *PrepareMigrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareMigrationRequest.ProtoReflect.Descriptor instead.
 func (*PrepareMigrationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{71}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *PrepareMigrationRequest) GetId() string {
@@ -4045,7 +4285,7 @@ type PrepareMigrationResponse struct {
 
 func (x *PrepareMigrationResponse) Reset() {
 	*x = PrepareMigrationResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[72]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4057,7 +4297,7 @@ func (x *PrepareMigrationResponse) String() string {
 func (*PrepareMigrationResponse) ProtoMessage() {}
 
 func (x *PrepareMigrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[72]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4070,7 +4310,7 @@ func (x *PrepareMigrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareMigrationResponse.ProtoReflect.Descriptor instead.
 func (*PrepareMigrationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{72}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *PrepareMigrationResponse) GetTarget() *MigrationTarget {
@@ -4100,7 +4340,7 @@ type MigrationTarget struct {
 
 func (x *MigrationTarget) Reset() {
 	*x = MigrationTarget{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[73]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4112,7 +4352,7 @@ func (x *MigrationTarget) String() string {
 func (*MigrationTarget) ProtoMessage() {}
 
 func (x *MigrationTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[73]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4125,7 +4365,7 @@ func (x *MigrationTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationTarget.ProtoReflect.Descriptor instead.
 func (*MigrationTarget) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{73}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *MigrationTarget) GetType() string {
@@ -4180,7 +4420,7 @@ type MigrateOptions struct {
 
 func (x *MigrateOptions) Reset() {
 	*x = MigrateOptions{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[74]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4192,7 +4432,7 @@ func (x *MigrateOptions) String() string {
 func (*MigrateOptions) ProtoMessage() {}
 
 func (x *MigrateOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[74]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4205,7 +4445,7 @@ func (x *MigrateOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateOptions.ProtoReflect.Descriptor instead.
 func (*MigrateOptions) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{74}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *MigrateOptions) GetMaxDowntime() int64 {
@@ -4251,7 +4491,7 @@ type MigrateRequest struct {
 
 func (x *MigrateRequest) Reset() {
 	*x = MigrateRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[75]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4263,7 +4503,7 @@ func (x *MigrateRequest) String() string {
 func (*MigrateRequest) ProtoMessage() {}
 
 func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[75]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4276,7 +4516,7 @@ func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateRequest.ProtoReflect.Descriptor instead.
 func (*MigrateRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{75}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *MigrateRequest) GetId() string {
@@ -4309,7 +4549,7 @@ type MigrateResponse struct {
 
 func (x *MigrateResponse) Reset() {
 	*x = MigrateResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[76]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4321,7 +4561,7 @@ func (x *MigrateResponse) String() string {
 func (*MigrateResponse) ProtoMessage() {}
 
 func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[76]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4334,7 +4574,7 @@ func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateResponse.ProtoReflect.Descriptor instead.
 func (*MigrateResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{76}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{78}
 }
 
 // MigrationRequest asks how far a migration is.
@@ -4348,7 +4588,7 @@ type MigrationRequest struct {
 
 func (x *MigrationRequest) Reset() {
 	*x = MigrationRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[77]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4360,7 +4600,7 @@ func (x *MigrationRequest) String() string {
 func (*MigrationRequest) ProtoMessage() {}
 
 func (x *MigrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[77]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4373,7 +4613,7 @@ func (x *MigrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationRequest.ProtoReflect.Descriptor instead.
 func (*MigrationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{77}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *MigrationRequest) GetId() string {
@@ -4394,7 +4634,7 @@ type MigrationResponse struct {
 
 func (x *MigrationResponse) Reset() {
 	*x = MigrationResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[78]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4406,7 +4646,7 @@ func (x *MigrationResponse) String() string {
 func (*MigrationResponse) ProtoMessage() {}
 
 func (x *MigrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[78]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4419,7 +4659,7 @@ func (x *MigrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationResponse.ProtoReflect.Descriptor instead.
 func (*MigrationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{78}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *MigrationResponse) GetMigration() *MigrationStatus {
@@ -4458,7 +4698,7 @@ type MigrationStatus struct {
 
 func (x *MigrationStatus) Reset() {
 	*x = MigrationStatus{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[79]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4470,7 +4710,7 @@ func (x *MigrationStatus) String() string {
 func (*MigrationStatus) ProtoMessage() {}
 
 func (x *MigrationStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[79]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4483,7 +4723,7 @@ func (x *MigrationStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationStatus.ProtoReflect.Descriptor instead.
 func (*MigrationStatus) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{79}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *MigrationStatus) GetPhase() string {
@@ -4567,7 +4807,7 @@ type AbortMigrationRequest struct {
 
 func (x *AbortMigrationRequest) Reset() {
 	*x = AbortMigrationRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[80]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4579,7 +4819,7 @@ func (x *AbortMigrationRequest) String() string {
 func (*AbortMigrationRequest) ProtoMessage() {}
 
 func (x *AbortMigrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[80]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4592,7 +4832,7 @@ func (x *AbortMigrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortMigrationRequest.ProtoReflect.Descriptor instead.
 func (*AbortMigrationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{80}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *AbortMigrationRequest) GetId() string {
@@ -4611,7 +4851,7 @@ type AbortMigrationResponse struct {
 
 func (x *AbortMigrationResponse) Reset() {
 	*x = AbortMigrationResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[81]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4623,7 +4863,7 @@ func (x *AbortMigrationResponse) String() string {
 func (*AbortMigrationResponse) ProtoMessage() {}
 
 func (x *AbortMigrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[81]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4636,7 +4876,7 @@ func (x *AbortMigrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortMigrationResponse.ProtoReflect.Descriptor instead.
 func (*AbortMigrationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{81}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{83}
 }
 
 var File_nephos_hypervisor_v1_hypervisor_proto protoreflect.FileDescriptor
@@ -4646,7 +4886,7 @@ const file_nephos_hypervisor_v1_hypervisor_proto_rawDesc = "" +
 	"%nephos/hypervisor/v1/hypervisor.proto\x12\x14nephos.hypervisor.v1\x1a\x1dnephos/driver/v1/driver.proto\"\r\n" +
 	"\vInfoRequest\">\n" +
 	"\fInfoResponse\x12.\n" +
-	"\x04host\x18\x01 \x01(\v2\x1a.nephos.hypervisor.v1.HostR\x04host\"\xe8\x02\n" +
+	"\x04host\x18\x01 \x01(\v2\x1a.nephos.hypervisor.v1.HostR\x04host\"\xa8\x05\n" +
 	"\x04Host\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x12\n" +
@@ -4663,7 +4903,42 @@ const file_nephos_hypervisor_v1_hypervisor_proto_rawDesc = "" +
 	"runningVms\x12\x17\n" +
 	"\aboot_id\x18\v \x01(\tR\x06bootId\x12\x17\n" +
 	"\ahost_ip\x18\f \x01(\tR\x06hostIp\x12\x18\n" +
-	"\aformats\x18\r \x03(\tR\aformats\"\x90\x03\n" +
+	"\aformats\x18\r \x03(\tR\aformats\x12\x1d\n" +
+	"\n" +
+	"cpu_vendor\x18\x0e \x01(\tR\tcpuVendor\x12!\n" +
+	"\fcpu_features\x18\x0f \x03(\tR\vcpuFeatures\x12\x16\n" +
+	"\x06traits\x18\x10 \x03(\tR\x06traits\x122\n" +
+	"\x04numa\x18\x11 \x03(\v2\x1e.nephos.hypervisor.v1.NUMACellR\x04numa\x121\n" +
+	"\x03pci\x18\x12 \x03(\v2\x1f.nephos.hypervisor.v1.PCIDeviceR\x03pci\x12A\n" +
+	"\ametrics\x18\x13 \x03(\v2'.nephos.hypervisor.v1.Host.MetricsEntryR\ametrics\x1a:\n" +
+	"\fMetricsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xe6\x01\n" +
+	"\bNUMACell\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
+	"\x04cpus\x18\x02 \x03(\x03R\x04cpus\x12\x1c\n" +
+	"\tdedicated\x18\x03 \x03(\x03R\tdedicated\x12\x1d\n" +
+	"\n" +
+	"memory_mib\x18\x04 \x01(\x03R\tmemoryMib\x12?\n" +
+	"\x05pages\x18\x05 \x03(\v2).nephos.hypervisor.v1.NUMACell.PagesEntryR\x05pages\x1a8\n" +
+	"\n" +
+	"PagesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x03R\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xc4\x02\n" +
+	"\tPCIDevice\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1b\n" +
+	"\tvendor_id\x18\x02 \x01(\tR\bvendorId\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x03 \x01(\tR\tproductId\x12\x12\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x12 \n" +
+	"\tnuma_node\x18\x05 \x01(\x03H\x00R\bnumaNode\x88\x01\x01\x12%\n" +
+	"\x0eresource_class\x18\x06 \x01(\tR\rresourceClass\x12=\n" +
+	"\x04tags\x18\a \x03(\v2).nephos.hypervisor.v1.PCIDevice.TagsEntryR\x04tags\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
+	"\n" +
+	"_numa_node\"\x90\x03\n" +
 	"\x04Spec\x12\x19\n" +
 	"\bcloud_id\x18\x01 \x01(\tR\acloudId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -4995,204 +5270,214 @@ func file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP() []byte {
 	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescData
 }
 
-var file_nephos_hypervisor_v1_hypervisor_proto_msgTypes = make([]protoimpl.MessageInfo, 87)
+var file_nephos_hypervisor_v1_hypervisor_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
 var file_nephos_hypervisor_v1_hypervisor_proto_goTypes = []any{
 	(*InfoRequest)(nil),              // 0: nephos.hypervisor.v1.InfoRequest
 	(*InfoResponse)(nil),             // 1: nephos.hypervisor.v1.InfoResponse
 	(*Host)(nil),                     // 2: nephos.hypervisor.v1.Host
-	(*Spec)(nil),                     // 3: nephos.hypervisor.v1.Spec
-	(*EnsureRequest)(nil),            // 4: nephos.hypervisor.v1.EnsureRequest
-	(*EnsureResponse)(nil),           // 5: nephos.hypervisor.v1.EnsureResponse
-	(*StartRequest)(nil),             // 6: nephos.hypervisor.v1.StartRequest
-	(*StartResponse)(nil),            // 7: nephos.hypervisor.v1.StartResponse
-	(*StopRequest)(nil),              // 8: nephos.hypervisor.v1.StopRequest
-	(*StopResponse)(nil),             // 9: nephos.hypervisor.v1.StopResponse
-	(*DestroyRequest)(nil),           // 10: nephos.hypervisor.v1.DestroyRequest
-	(*DestroyResponse)(nil),          // 11: nephos.hypervisor.v1.DestroyResponse
-	(*Guest)(nil),                    // 12: nephos.hypervisor.v1.Guest
-	(*GetRequest)(nil),               // 13: nephos.hypervisor.v1.GetRequest
-	(*GetResponse)(nil),              // 14: nephos.hypervisor.v1.GetResponse
-	(*ListRequest)(nil),              // 15: nephos.hypervisor.v1.ListRequest
-	(*ListResponse)(nil),             // 16: nephos.hypervisor.v1.ListResponse
-	(*RebootRequest)(nil),            // 17: nephos.hypervisor.v1.RebootRequest
-	(*RebootResponse)(nil),           // 18: nephos.hypervisor.v1.RebootResponse
-	(*PauseRequest)(nil),             // 19: nephos.hypervisor.v1.PauseRequest
-	(*PauseResponse)(nil),            // 20: nephos.hypervisor.v1.PauseResponse
-	(*UnpauseRequest)(nil),           // 21: nephos.hypervisor.v1.UnpauseRequest
-	(*UnpauseResponse)(nil),          // 22: nephos.hypervisor.v1.UnpauseResponse
-	(*SuspendRequest)(nil),           // 23: nephos.hypervisor.v1.SuspendRequest
-	(*SuspendResponse)(nil),          // 24: nephos.hypervisor.v1.SuspendResponse
-	(*ResumeRequest)(nil),            // 25: nephos.hypervisor.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 26: nephos.hypervisor.v1.ResumeResponse
-	(*SnapshotRequest)(nil),          // 27: nephos.hypervisor.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),         // 28: nephos.hypervisor.v1.SnapshotResponse
-	(*ConsoleLogRequest)(nil),        // 29: nephos.hypervisor.v1.ConsoleLogRequest
-	(*ConsoleLogResponse)(nil),       // 30: nephos.hypervisor.v1.ConsoleLogResponse
-	(*ConsoleRequest)(nil),           // 31: nephos.hypervisor.v1.ConsoleRequest
-	(*ConsoleResponse)(nil),          // 32: nephos.hypervisor.v1.ConsoleResponse
-	(*EventsRequest)(nil),            // 33: nephos.hypervisor.v1.EventsRequest
-	(*EventsResponse)(nil),           // 34: nephos.hypervisor.v1.EventsResponse
-	(*DiagnosticsRequest)(nil),       // 35: nephos.hypervisor.v1.DiagnosticsRequest
-	(*DiagnosticsResponse)(nil),      // 36: nephos.hypervisor.v1.DiagnosticsResponse
-	(*StatisticsRequest)(nil),        // 37: nephos.hypervisor.v1.StatisticsRequest
-	(*StatisticsResponse)(nil),       // 38: nephos.hypervisor.v1.StatisticsResponse
-	(*Statistics)(nil),               // 39: nephos.hypervisor.v1.Statistics
-	(*CPUStatistics)(nil),            // 40: nephos.hypervisor.v1.CPUStatistics
-	(*MemoryStatistics)(nil),         // 41: nephos.hypervisor.v1.MemoryStatistics
-	(*DiskStatistics)(nil),           // 42: nephos.hypervisor.v1.DiskStatistics
-	(*NICStatistics)(nil),            // 43: nephos.hypervisor.v1.NICStatistics
-	(*SetPasswordRequest)(nil),       // 44: nephos.hypervisor.v1.SetPasswordRequest
-	(*SetPasswordResponse)(nil),      // 45: nephos.hypervisor.v1.SetPasswordResponse
-	(*RescueRequest)(nil),            // 46: nephos.hypervisor.v1.RescueRequest
-	(*RescueResponse)(nil),           // 47: nephos.hypervisor.v1.RescueResponse
-	(*UnrescueRequest)(nil),          // 48: nephos.hypervisor.v1.UnrescueRequest
-	(*UnrescueResponse)(nil),         // 49: nephos.hypervisor.v1.UnrescueResponse
-	(*ResizeDiskRequest)(nil),        // 50: nephos.hypervisor.v1.ResizeDiskRequest
-	(*ResizeDiskResponse)(nil),       // 51: nephos.hypervisor.v1.ResizeDiskResponse
-	(*ThrottleDiskRequest)(nil),      // 52: nephos.hypervisor.v1.ThrottleDiskRequest
-	(*ThrottleDiskResponse)(nil),     // 53: nephos.hypervisor.v1.ThrottleDiskResponse
-	(*DiskImage)(nil),                // 54: nephos.hypervisor.v1.DiskImage
-	(*ExportDiskRequest)(nil),        // 55: nephos.hypervisor.v1.ExportDiskRequest
-	(*ExportDiskResponse)(nil),       // 56: nephos.hypervisor.v1.ExportDiskResponse
-	(*ImportDiskRequest)(nil),        // 57: nephos.hypervisor.v1.ImportDiskRequest
-	(*ImportDiskResponse)(nil),       // 58: nephos.hypervisor.v1.ImportDiskResponse
-	(*ImageSpec)(nil),                // 59: nephos.hypervisor.v1.ImageSpec
-	(*EnsureImageRequest)(nil),       // 60: nephos.hypervisor.v1.EnsureImageRequest
-	(*EnsureImageResponse)(nil),      // 61: nephos.hypervisor.v1.EnsureImageResponse
-	(*CachedImage)(nil),              // 62: nephos.hypervisor.v1.CachedImage
-	(*ListImagesRequest)(nil),        // 63: nephos.hypervisor.v1.ListImagesRequest
-	(*ListImagesResponse)(nil),       // 64: nephos.hypervisor.v1.ListImagesResponse
-	(*EvictImageRequest)(nil),        // 65: nephos.hypervisor.v1.EvictImageRequest
-	(*EvictImageResponse)(nil),       // 66: nephos.hypervisor.v1.EvictImageResponse
-	(*CheckMigrationRequest)(nil),    // 67: nephos.hypervisor.v1.CheckMigrationRequest
-	(*CheckMigrationResponse)(nil),   // 68: nephos.hypervisor.v1.CheckMigrationResponse
-	(*MigrationCheck)(nil),           // 69: nephos.hypervisor.v1.MigrationCheck
-	(*PrepareOptions)(nil),           // 70: nephos.hypervisor.v1.PrepareOptions
-	(*PrepareMigrationRequest)(nil),  // 71: nephos.hypervisor.v1.PrepareMigrationRequest
-	(*PrepareMigrationResponse)(nil), // 72: nephos.hypervisor.v1.PrepareMigrationResponse
-	(*MigrationTarget)(nil),          // 73: nephos.hypervisor.v1.MigrationTarget
-	(*MigrateOptions)(nil),           // 74: nephos.hypervisor.v1.MigrateOptions
-	(*MigrateRequest)(nil),           // 75: nephos.hypervisor.v1.MigrateRequest
-	(*MigrateResponse)(nil),          // 76: nephos.hypervisor.v1.MigrateResponse
-	(*MigrationRequest)(nil),         // 77: nephos.hypervisor.v1.MigrationRequest
-	(*MigrationResponse)(nil),        // 78: nephos.hypervisor.v1.MigrationResponse
-	(*MigrationStatus)(nil),          // 79: nephos.hypervisor.v1.MigrationStatus
-	(*AbortMigrationRequest)(nil),    // 80: nephos.hypervisor.v1.AbortMigrationRequest
-	(*AbortMigrationResponse)(nil),   // 81: nephos.hypervisor.v1.AbortMigrationResponse
-	nil,                              // 82: nephos.hypervisor.v1.Spec.LabelsEntry
-	nil,                              // 83: nephos.hypervisor.v1.Guest.LabelsEntry
-	nil,                              // 84: nephos.hypervisor.v1.MigrationTarget.DisksEntry
-	nil,                              // 85: nephos.hypervisor.v1.MigrationTarget.OptionsEntry
-	nil,                              // 86: nephos.hypervisor.v1.MigrationTarget.SecretsEntry
-	(*v1.Disk)(nil),                  // 87: nephos.driver.v1.Disk
-	(*v1.NIC)(nil),                   // 88: nephos.driver.v1.NIC
-	(*v1.Limits)(nil),                // 89: nephos.driver.v1.Limits
-	(*v1.Image)(nil),                 // 90: nephos.driver.v1.Image
+	(*NUMACell)(nil),                 // 3: nephos.hypervisor.v1.NUMACell
+	(*PCIDevice)(nil),                // 4: nephos.hypervisor.v1.PCIDevice
+	(*Spec)(nil),                     // 5: nephos.hypervisor.v1.Spec
+	(*EnsureRequest)(nil),            // 6: nephos.hypervisor.v1.EnsureRequest
+	(*EnsureResponse)(nil),           // 7: nephos.hypervisor.v1.EnsureResponse
+	(*StartRequest)(nil),             // 8: nephos.hypervisor.v1.StartRequest
+	(*StartResponse)(nil),            // 9: nephos.hypervisor.v1.StartResponse
+	(*StopRequest)(nil),              // 10: nephos.hypervisor.v1.StopRequest
+	(*StopResponse)(nil),             // 11: nephos.hypervisor.v1.StopResponse
+	(*DestroyRequest)(nil),           // 12: nephos.hypervisor.v1.DestroyRequest
+	(*DestroyResponse)(nil),          // 13: nephos.hypervisor.v1.DestroyResponse
+	(*Guest)(nil),                    // 14: nephos.hypervisor.v1.Guest
+	(*GetRequest)(nil),               // 15: nephos.hypervisor.v1.GetRequest
+	(*GetResponse)(nil),              // 16: nephos.hypervisor.v1.GetResponse
+	(*ListRequest)(nil),              // 17: nephos.hypervisor.v1.ListRequest
+	(*ListResponse)(nil),             // 18: nephos.hypervisor.v1.ListResponse
+	(*RebootRequest)(nil),            // 19: nephos.hypervisor.v1.RebootRequest
+	(*RebootResponse)(nil),           // 20: nephos.hypervisor.v1.RebootResponse
+	(*PauseRequest)(nil),             // 21: nephos.hypervisor.v1.PauseRequest
+	(*PauseResponse)(nil),            // 22: nephos.hypervisor.v1.PauseResponse
+	(*UnpauseRequest)(nil),           // 23: nephos.hypervisor.v1.UnpauseRequest
+	(*UnpauseResponse)(nil),          // 24: nephos.hypervisor.v1.UnpauseResponse
+	(*SuspendRequest)(nil),           // 25: nephos.hypervisor.v1.SuspendRequest
+	(*SuspendResponse)(nil),          // 26: nephos.hypervisor.v1.SuspendResponse
+	(*ResumeRequest)(nil),            // 27: nephos.hypervisor.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 28: nephos.hypervisor.v1.ResumeResponse
+	(*SnapshotRequest)(nil),          // 29: nephos.hypervisor.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),         // 30: nephos.hypervisor.v1.SnapshotResponse
+	(*ConsoleLogRequest)(nil),        // 31: nephos.hypervisor.v1.ConsoleLogRequest
+	(*ConsoleLogResponse)(nil),       // 32: nephos.hypervisor.v1.ConsoleLogResponse
+	(*ConsoleRequest)(nil),           // 33: nephos.hypervisor.v1.ConsoleRequest
+	(*ConsoleResponse)(nil),          // 34: nephos.hypervisor.v1.ConsoleResponse
+	(*EventsRequest)(nil),            // 35: nephos.hypervisor.v1.EventsRequest
+	(*EventsResponse)(nil),           // 36: nephos.hypervisor.v1.EventsResponse
+	(*DiagnosticsRequest)(nil),       // 37: nephos.hypervisor.v1.DiagnosticsRequest
+	(*DiagnosticsResponse)(nil),      // 38: nephos.hypervisor.v1.DiagnosticsResponse
+	(*StatisticsRequest)(nil),        // 39: nephos.hypervisor.v1.StatisticsRequest
+	(*StatisticsResponse)(nil),       // 40: nephos.hypervisor.v1.StatisticsResponse
+	(*Statistics)(nil),               // 41: nephos.hypervisor.v1.Statistics
+	(*CPUStatistics)(nil),            // 42: nephos.hypervisor.v1.CPUStatistics
+	(*MemoryStatistics)(nil),         // 43: nephos.hypervisor.v1.MemoryStatistics
+	(*DiskStatistics)(nil),           // 44: nephos.hypervisor.v1.DiskStatistics
+	(*NICStatistics)(nil),            // 45: nephos.hypervisor.v1.NICStatistics
+	(*SetPasswordRequest)(nil),       // 46: nephos.hypervisor.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),      // 47: nephos.hypervisor.v1.SetPasswordResponse
+	(*RescueRequest)(nil),            // 48: nephos.hypervisor.v1.RescueRequest
+	(*RescueResponse)(nil),           // 49: nephos.hypervisor.v1.RescueResponse
+	(*UnrescueRequest)(nil),          // 50: nephos.hypervisor.v1.UnrescueRequest
+	(*UnrescueResponse)(nil),         // 51: nephos.hypervisor.v1.UnrescueResponse
+	(*ResizeDiskRequest)(nil),        // 52: nephos.hypervisor.v1.ResizeDiskRequest
+	(*ResizeDiskResponse)(nil),       // 53: nephos.hypervisor.v1.ResizeDiskResponse
+	(*ThrottleDiskRequest)(nil),      // 54: nephos.hypervisor.v1.ThrottleDiskRequest
+	(*ThrottleDiskResponse)(nil),     // 55: nephos.hypervisor.v1.ThrottleDiskResponse
+	(*DiskImage)(nil),                // 56: nephos.hypervisor.v1.DiskImage
+	(*ExportDiskRequest)(nil),        // 57: nephos.hypervisor.v1.ExportDiskRequest
+	(*ExportDiskResponse)(nil),       // 58: nephos.hypervisor.v1.ExportDiskResponse
+	(*ImportDiskRequest)(nil),        // 59: nephos.hypervisor.v1.ImportDiskRequest
+	(*ImportDiskResponse)(nil),       // 60: nephos.hypervisor.v1.ImportDiskResponse
+	(*ImageSpec)(nil),                // 61: nephos.hypervisor.v1.ImageSpec
+	(*EnsureImageRequest)(nil),       // 62: nephos.hypervisor.v1.EnsureImageRequest
+	(*EnsureImageResponse)(nil),      // 63: nephos.hypervisor.v1.EnsureImageResponse
+	(*CachedImage)(nil),              // 64: nephos.hypervisor.v1.CachedImage
+	(*ListImagesRequest)(nil),        // 65: nephos.hypervisor.v1.ListImagesRequest
+	(*ListImagesResponse)(nil),       // 66: nephos.hypervisor.v1.ListImagesResponse
+	(*EvictImageRequest)(nil),        // 67: nephos.hypervisor.v1.EvictImageRequest
+	(*EvictImageResponse)(nil),       // 68: nephos.hypervisor.v1.EvictImageResponse
+	(*CheckMigrationRequest)(nil),    // 69: nephos.hypervisor.v1.CheckMigrationRequest
+	(*CheckMigrationResponse)(nil),   // 70: nephos.hypervisor.v1.CheckMigrationResponse
+	(*MigrationCheck)(nil),           // 71: nephos.hypervisor.v1.MigrationCheck
+	(*PrepareOptions)(nil),           // 72: nephos.hypervisor.v1.PrepareOptions
+	(*PrepareMigrationRequest)(nil),  // 73: nephos.hypervisor.v1.PrepareMigrationRequest
+	(*PrepareMigrationResponse)(nil), // 74: nephos.hypervisor.v1.PrepareMigrationResponse
+	(*MigrationTarget)(nil),          // 75: nephos.hypervisor.v1.MigrationTarget
+	(*MigrateOptions)(nil),           // 76: nephos.hypervisor.v1.MigrateOptions
+	(*MigrateRequest)(nil),           // 77: nephos.hypervisor.v1.MigrateRequest
+	(*MigrateResponse)(nil),          // 78: nephos.hypervisor.v1.MigrateResponse
+	(*MigrationRequest)(nil),         // 79: nephos.hypervisor.v1.MigrationRequest
+	(*MigrationResponse)(nil),        // 80: nephos.hypervisor.v1.MigrationResponse
+	(*MigrationStatus)(nil),          // 81: nephos.hypervisor.v1.MigrationStatus
+	(*AbortMigrationRequest)(nil),    // 82: nephos.hypervisor.v1.AbortMigrationRequest
+	(*AbortMigrationResponse)(nil),   // 83: nephos.hypervisor.v1.AbortMigrationResponse
+	nil,                              // 84: nephos.hypervisor.v1.Host.MetricsEntry
+	nil,                              // 85: nephos.hypervisor.v1.NUMACell.PagesEntry
+	nil,                              // 86: nephos.hypervisor.v1.PCIDevice.TagsEntry
+	nil,                              // 87: nephos.hypervisor.v1.Spec.LabelsEntry
+	nil,                              // 88: nephos.hypervisor.v1.Guest.LabelsEntry
+	nil,                              // 89: nephos.hypervisor.v1.MigrationTarget.DisksEntry
+	nil,                              // 90: nephos.hypervisor.v1.MigrationTarget.OptionsEntry
+	nil,                              // 91: nephos.hypervisor.v1.MigrationTarget.SecretsEntry
+	(*v1.Disk)(nil),                  // 92: nephos.driver.v1.Disk
+	(*v1.NIC)(nil),                   // 93: nephos.driver.v1.NIC
+	(*v1.Limits)(nil),                // 94: nephos.driver.v1.Limits
+	(*v1.Image)(nil),                 // 95: nephos.driver.v1.Image
 }
 var file_nephos_hypervisor_v1_hypervisor_proto_depIdxs = []int32{
 	2,  // 0: nephos.hypervisor.v1.InfoResponse.host:type_name -> nephos.hypervisor.v1.Host
-	87, // 1: nephos.hypervisor.v1.Spec.disks:type_name -> nephos.driver.v1.Disk
-	88, // 2: nephos.hypervisor.v1.Spec.nics:type_name -> nephos.driver.v1.NIC
-	82, // 3: nephos.hypervisor.v1.Spec.labels:type_name -> nephos.hypervisor.v1.Spec.LabelsEntry
-	3,  // 4: nephos.hypervisor.v1.EnsureRequest.spec:type_name -> nephos.hypervisor.v1.Spec
-	83, // 5: nephos.hypervisor.v1.Guest.labels:type_name -> nephos.hypervisor.v1.Guest.LabelsEntry
-	12, // 6: nephos.hypervisor.v1.GetResponse.guest:type_name -> nephos.hypervisor.v1.Guest
-	12, // 7: nephos.hypervisor.v1.ListResponse.guests:type_name -> nephos.hypervisor.v1.Guest
-	39, // 8: nephos.hypervisor.v1.StatisticsResponse.statistics:type_name -> nephos.hypervisor.v1.Statistics
-	40, // 9: nephos.hypervisor.v1.Statistics.cpus:type_name -> nephos.hypervisor.v1.CPUStatistics
-	41, // 10: nephos.hypervisor.v1.Statistics.memory:type_name -> nephos.hypervisor.v1.MemoryStatistics
-	42, // 11: nephos.hypervisor.v1.Statistics.disks:type_name -> nephos.hypervisor.v1.DiskStatistics
-	43, // 12: nephos.hypervisor.v1.Statistics.nics:type_name -> nephos.hypervisor.v1.NICStatistics
-	87, // 13: nephos.hypervisor.v1.RescueRequest.disk:type_name -> nephos.driver.v1.Disk
-	89, // 14: nephos.hypervisor.v1.ThrottleDiskRequest.limits:type_name -> nephos.driver.v1.Limits
-	54, // 15: nephos.hypervisor.v1.ExportDiskResponse.image:type_name -> nephos.hypervisor.v1.DiskImage
-	54, // 16: nephos.hypervisor.v1.ImportDiskRequest.image:type_name -> nephos.hypervisor.v1.DiskImage
-	59, // 17: nephos.hypervisor.v1.EnsureImageRequest.image:type_name -> nephos.hypervisor.v1.ImageSpec
-	90, // 18: nephos.hypervisor.v1.EnsureImageResponse.image:type_name -> nephos.driver.v1.Image
-	90, // 19: nephos.hypervisor.v1.CachedImage.image:type_name -> nephos.driver.v1.Image
-	62, // 20: nephos.hypervisor.v1.ListImagesResponse.images:type_name -> nephos.hypervisor.v1.CachedImage
-	2,  // 21: nephos.hypervisor.v1.CheckMigrationRequest.dest:type_name -> nephos.hypervisor.v1.Host
-	69, // 22: nephos.hypervisor.v1.CheckMigrationResponse.check:type_name -> nephos.hypervisor.v1.MigrationCheck
-	3,  // 23: nephos.hypervisor.v1.PrepareMigrationRequest.spec:type_name -> nephos.hypervisor.v1.Spec
-	70, // 24: nephos.hypervisor.v1.PrepareMigrationRequest.opts:type_name -> nephos.hypervisor.v1.PrepareOptions
-	73, // 25: nephos.hypervisor.v1.PrepareMigrationResponse.target:type_name -> nephos.hypervisor.v1.MigrationTarget
-	84, // 26: nephos.hypervisor.v1.MigrationTarget.disks:type_name -> nephos.hypervisor.v1.MigrationTarget.DisksEntry
-	85, // 27: nephos.hypervisor.v1.MigrationTarget.options:type_name -> nephos.hypervisor.v1.MigrationTarget.OptionsEntry
-	86, // 28: nephos.hypervisor.v1.MigrationTarget.secrets:type_name -> nephos.hypervisor.v1.MigrationTarget.SecretsEntry
-	73, // 29: nephos.hypervisor.v1.MigrateRequest.target:type_name -> nephos.hypervisor.v1.MigrationTarget
-	74, // 30: nephos.hypervisor.v1.MigrateRequest.opts:type_name -> nephos.hypervisor.v1.MigrateOptions
-	79, // 31: nephos.hypervisor.v1.MigrationResponse.migration:type_name -> nephos.hypervisor.v1.MigrationStatus
-	0,  // 32: nephos.hypervisor.v1.Hypervisor.Info:input_type -> nephos.hypervisor.v1.InfoRequest
-	4,  // 33: nephos.hypervisor.v1.Hypervisor.Ensure:input_type -> nephos.hypervisor.v1.EnsureRequest
-	6,  // 34: nephos.hypervisor.v1.Hypervisor.Start:input_type -> nephos.hypervisor.v1.StartRequest
-	8,  // 35: nephos.hypervisor.v1.Hypervisor.Stop:input_type -> nephos.hypervisor.v1.StopRequest
-	10, // 36: nephos.hypervisor.v1.Hypervisor.Destroy:input_type -> nephos.hypervisor.v1.DestroyRequest
-	13, // 37: nephos.hypervisor.v1.Hypervisor.Get:input_type -> nephos.hypervisor.v1.GetRequest
-	15, // 38: nephos.hypervisor.v1.Hypervisor.List:input_type -> nephos.hypervisor.v1.ListRequest
-	17, // 39: nephos.hypervisor.v1.Hypervisor.Reboot:input_type -> nephos.hypervisor.v1.RebootRequest
-	19, // 40: nephos.hypervisor.v1.Hypervisor.Pause:input_type -> nephos.hypervisor.v1.PauseRequest
-	21, // 41: nephos.hypervisor.v1.Hypervisor.Unpause:input_type -> nephos.hypervisor.v1.UnpauseRequest
-	23, // 42: nephos.hypervisor.v1.Hypervisor.Suspend:input_type -> nephos.hypervisor.v1.SuspendRequest
-	25, // 43: nephos.hypervisor.v1.Hypervisor.Resume:input_type -> nephos.hypervisor.v1.ResumeRequest
-	27, // 44: nephos.hypervisor.v1.Hypervisor.Snapshot:input_type -> nephos.hypervisor.v1.SnapshotRequest
-	29, // 45: nephos.hypervisor.v1.Hypervisor.ConsoleLog:input_type -> nephos.hypervisor.v1.ConsoleLogRequest
-	31, // 46: nephos.hypervisor.v1.Hypervisor.Console:input_type -> nephos.hypervisor.v1.ConsoleRequest
-	33, // 47: nephos.hypervisor.v1.Hypervisor.Events:input_type -> nephos.hypervisor.v1.EventsRequest
-	35, // 48: nephos.hypervisor.v1.Hypervisor.Diagnostics:input_type -> nephos.hypervisor.v1.DiagnosticsRequest
-	37, // 49: nephos.hypervisor.v1.Hypervisor.Statistics:input_type -> nephos.hypervisor.v1.StatisticsRequest
-	44, // 50: nephos.hypervisor.v1.Hypervisor.SetPassword:input_type -> nephos.hypervisor.v1.SetPasswordRequest
-	46, // 51: nephos.hypervisor.v1.Hypervisor.Rescue:input_type -> nephos.hypervisor.v1.RescueRequest
-	48, // 52: nephos.hypervisor.v1.Hypervisor.Unrescue:input_type -> nephos.hypervisor.v1.UnrescueRequest
-	50, // 53: nephos.hypervisor.v1.Hypervisor.ResizeDisk:input_type -> nephos.hypervisor.v1.ResizeDiskRequest
-	52, // 54: nephos.hypervisor.v1.Hypervisor.ThrottleDisk:input_type -> nephos.hypervisor.v1.ThrottleDiskRequest
-	55, // 55: nephos.hypervisor.v1.Hypervisor.ExportDisk:input_type -> nephos.hypervisor.v1.ExportDiskRequest
-	57, // 56: nephos.hypervisor.v1.Hypervisor.ImportDisk:input_type -> nephos.hypervisor.v1.ImportDiskRequest
-	60, // 57: nephos.hypervisor.v1.Hypervisor.EnsureImage:input_type -> nephos.hypervisor.v1.EnsureImageRequest
-	63, // 58: nephos.hypervisor.v1.Hypervisor.ListImages:input_type -> nephos.hypervisor.v1.ListImagesRequest
-	65, // 59: nephos.hypervisor.v1.Hypervisor.EvictImage:input_type -> nephos.hypervisor.v1.EvictImageRequest
-	67, // 60: nephos.hypervisor.v1.Hypervisor.CheckMigration:input_type -> nephos.hypervisor.v1.CheckMigrationRequest
-	71, // 61: nephos.hypervisor.v1.Hypervisor.PrepareMigration:input_type -> nephos.hypervisor.v1.PrepareMigrationRequest
-	75, // 62: nephos.hypervisor.v1.Hypervisor.Migrate:input_type -> nephos.hypervisor.v1.MigrateRequest
-	77, // 63: nephos.hypervisor.v1.Hypervisor.Migration:input_type -> nephos.hypervisor.v1.MigrationRequest
-	80, // 64: nephos.hypervisor.v1.Hypervisor.AbortMigration:input_type -> nephos.hypervisor.v1.AbortMigrationRequest
-	1,  // 65: nephos.hypervisor.v1.Hypervisor.Info:output_type -> nephos.hypervisor.v1.InfoResponse
-	5,  // 66: nephos.hypervisor.v1.Hypervisor.Ensure:output_type -> nephos.hypervisor.v1.EnsureResponse
-	7,  // 67: nephos.hypervisor.v1.Hypervisor.Start:output_type -> nephos.hypervisor.v1.StartResponse
-	9,  // 68: nephos.hypervisor.v1.Hypervisor.Stop:output_type -> nephos.hypervisor.v1.StopResponse
-	11, // 69: nephos.hypervisor.v1.Hypervisor.Destroy:output_type -> nephos.hypervisor.v1.DestroyResponse
-	14, // 70: nephos.hypervisor.v1.Hypervisor.Get:output_type -> nephos.hypervisor.v1.GetResponse
-	16, // 71: nephos.hypervisor.v1.Hypervisor.List:output_type -> nephos.hypervisor.v1.ListResponse
-	18, // 72: nephos.hypervisor.v1.Hypervisor.Reboot:output_type -> nephos.hypervisor.v1.RebootResponse
-	20, // 73: nephos.hypervisor.v1.Hypervisor.Pause:output_type -> nephos.hypervisor.v1.PauseResponse
-	22, // 74: nephos.hypervisor.v1.Hypervisor.Unpause:output_type -> nephos.hypervisor.v1.UnpauseResponse
-	24, // 75: nephos.hypervisor.v1.Hypervisor.Suspend:output_type -> nephos.hypervisor.v1.SuspendResponse
-	26, // 76: nephos.hypervisor.v1.Hypervisor.Resume:output_type -> nephos.hypervisor.v1.ResumeResponse
-	28, // 77: nephos.hypervisor.v1.Hypervisor.Snapshot:output_type -> nephos.hypervisor.v1.SnapshotResponse
-	30, // 78: nephos.hypervisor.v1.Hypervisor.ConsoleLog:output_type -> nephos.hypervisor.v1.ConsoleLogResponse
-	32, // 79: nephos.hypervisor.v1.Hypervisor.Console:output_type -> nephos.hypervisor.v1.ConsoleResponse
-	34, // 80: nephos.hypervisor.v1.Hypervisor.Events:output_type -> nephos.hypervisor.v1.EventsResponse
-	36, // 81: nephos.hypervisor.v1.Hypervisor.Diagnostics:output_type -> nephos.hypervisor.v1.DiagnosticsResponse
-	38, // 82: nephos.hypervisor.v1.Hypervisor.Statistics:output_type -> nephos.hypervisor.v1.StatisticsResponse
-	45, // 83: nephos.hypervisor.v1.Hypervisor.SetPassword:output_type -> nephos.hypervisor.v1.SetPasswordResponse
-	47, // 84: nephos.hypervisor.v1.Hypervisor.Rescue:output_type -> nephos.hypervisor.v1.RescueResponse
-	49, // 85: nephos.hypervisor.v1.Hypervisor.Unrescue:output_type -> nephos.hypervisor.v1.UnrescueResponse
-	51, // 86: nephos.hypervisor.v1.Hypervisor.ResizeDisk:output_type -> nephos.hypervisor.v1.ResizeDiskResponse
-	53, // 87: nephos.hypervisor.v1.Hypervisor.ThrottleDisk:output_type -> nephos.hypervisor.v1.ThrottleDiskResponse
-	56, // 88: nephos.hypervisor.v1.Hypervisor.ExportDisk:output_type -> nephos.hypervisor.v1.ExportDiskResponse
-	58, // 89: nephos.hypervisor.v1.Hypervisor.ImportDisk:output_type -> nephos.hypervisor.v1.ImportDiskResponse
-	61, // 90: nephos.hypervisor.v1.Hypervisor.EnsureImage:output_type -> nephos.hypervisor.v1.EnsureImageResponse
-	64, // 91: nephos.hypervisor.v1.Hypervisor.ListImages:output_type -> nephos.hypervisor.v1.ListImagesResponse
-	66, // 92: nephos.hypervisor.v1.Hypervisor.EvictImage:output_type -> nephos.hypervisor.v1.EvictImageResponse
-	68, // 93: nephos.hypervisor.v1.Hypervisor.CheckMigration:output_type -> nephos.hypervisor.v1.CheckMigrationResponse
-	72, // 94: nephos.hypervisor.v1.Hypervisor.PrepareMigration:output_type -> nephos.hypervisor.v1.PrepareMigrationResponse
-	76, // 95: nephos.hypervisor.v1.Hypervisor.Migrate:output_type -> nephos.hypervisor.v1.MigrateResponse
-	78, // 96: nephos.hypervisor.v1.Hypervisor.Migration:output_type -> nephos.hypervisor.v1.MigrationResponse
-	81, // 97: nephos.hypervisor.v1.Hypervisor.AbortMigration:output_type -> nephos.hypervisor.v1.AbortMigrationResponse
-	65, // [65:98] is the sub-list for method output_type
-	32, // [32:65] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	3,  // 1: nephos.hypervisor.v1.Host.numa:type_name -> nephos.hypervisor.v1.NUMACell
+	4,  // 2: nephos.hypervisor.v1.Host.pci:type_name -> nephos.hypervisor.v1.PCIDevice
+	84, // 3: nephos.hypervisor.v1.Host.metrics:type_name -> nephos.hypervisor.v1.Host.MetricsEntry
+	85, // 4: nephos.hypervisor.v1.NUMACell.pages:type_name -> nephos.hypervisor.v1.NUMACell.PagesEntry
+	86, // 5: nephos.hypervisor.v1.PCIDevice.tags:type_name -> nephos.hypervisor.v1.PCIDevice.TagsEntry
+	92, // 6: nephos.hypervisor.v1.Spec.disks:type_name -> nephos.driver.v1.Disk
+	93, // 7: nephos.hypervisor.v1.Spec.nics:type_name -> nephos.driver.v1.NIC
+	87, // 8: nephos.hypervisor.v1.Spec.labels:type_name -> nephos.hypervisor.v1.Spec.LabelsEntry
+	5,  // 9: nephos.hypervisor.v1.EnsureRequest.spec:type_name -> nephos.hypervisor.v1.Spec
+	88, // 10: nephos.hypervisor.v1.Guest.labels:type_name -> nephos.hypervisor.v1.Guest.LabelsEntry
+	14, // 11: nephos.hypervisor.v1.GetResponse.guest:type_name -> nephos.hypervisor.v1.Guest
+	14, // 12: nephos.hypervisor.v1.ListResponse.guests:type_name -> nephos.hypervisor.v1.Guest
+	41, // 13: nephos.hypervisor.v1.StatisticsResponse.statistics:type_name -> nephos.hypervisor.v1.Statistics
+	42, // 14: nephos.hypervisor.v1.Statistics.cpus:type_name -> nephos.hypervisor.v1.CPUStatistics
+	43, // 15: nephos.hypervisor.v1.Statistics.memory:type_name -> nephos.hypervisor.v1.MemoryStatistics
+	44, // 16: nephos.hypervisor.v1.Statistics.disks:type_name -> nephos.hypervisor.v1.DiskStatistics
+	45, // 17: nephos.hypervisor.v1.Statistics.nics:type_name -> nephos.hypervisor.v1.NICStatistics
+	92, // 18: nephos.hypervisor.v1.RescueRequest.disk:type_name -> nephos.driver.v1.Disk
+	94, // 19: nephos.hypervisor.v1.ThrottleDiskRequest.limits:type_name -> nephos.driver.v1.Limits
+	56, // 20: nephos.hypervisor.v1.ExportDiskResponse.image:type_name -> nephos.hypervisor.v1.DiskImage
+	56, // 21: nephos.hypervisor.v1.ImportDiskRequest.image:type_name -> nephos.hypervisor.v1.DiskImage
+	61, // 22: nephos.hypervisor.v1.EnsureImageRequest.image:type_name -> nephos.hypervisor.v1.ImageSpec
+	95, // 23: nephos.hypervisor.v1.EnsureImageResponse.image:type_name -> nephos.driver.v1.Image
+	95, // 24: nephos.hypervisor.v1.CachedImage.image:type_name -> nephos.driver.v1.Image
+	64, // 25: nephos.hypervisor.v1.ListImagesResponse.images:type_name -> nephos.hypervisor.v1.CachedImage
+	2,  // 26: nephos.hypervisor.v1.CheckMigrationRequest.dest:type_name -> nephos.hypervisor.v1.Host
+	71, // 27: nephos.hypervisor.v1.CheckMigrationResponse.check:type_name -> nephos.hypervisor.v1.MigrationCheck
+	5,  // 28: nephos.hypervisor.v1.PrepareMigrationRequest.spec:type_name -> nephos.hypervisor.v1.Spec
+	72, // 29: nephos.hypervisor.v1.PrepareMigrationRequest.opts:type_name -> nephos.hypervisor.v1.PrepareOptions
+	75, // 30: nephos.hypervisor.v1.PrepareMigrationResponse.target:type_name -> nephos.hypervisor.v1.MigrationTarget
+	89, // 31: nephos.hypervisor.v1.MigrationTarget.disks:type_name -> nephos.hypervisor.v1.MigrationTarget.DisksEntry
+	90, // 32: nephos.hypervisor.v1.MigrationTarget.options:type_name -> nephos.hypervisor.v1.MigrationTarget.OptionsEntry
+	91, // 33: nephos.hypervisor.v1.MigrationTarget.secrets:type_name -> nephos.hypervisor.v1.MigrationTarget.SecretsEntry
+	75, // 34: nephos.hypervisor.v1.MigrateRequest.target:type_name -> nephos.hypervisor.v1.MigrationTarget
+	76, // 35: nephos.hypervisor.v1.MigrateRequest.opts:type_name -> nephos.hypervisor.v1.MigrateOptions
+	81, // 36: nephos.hypervisor.v1.MigrationResponse.migration:type_name -> nephos.hypervisor.v1.MigrationStatus
+	0,  // 37: nephos.hypervisor.v1.Hypervisor.Info:input_type -> nephos.hypervisor.v1.InfoRequest
+	6,  // 38: nephos.hypervisor.v1.Hypervisor.Ensure:input_type -> nephos.hypervisor.v1.EnsureRequest
+	8,  // 39: nephos.hypervisor.v1.Hypervisor.Start:input_type -> nephos.hypervisor.v1.StartRequest
+	10, // 40: nephos.hypervisor.v1.Hypervisor.Stop:input_type -> nephos.hypervisor.v1.StopRequest
+	12, // 41: nephos.hypervisor.v1.Hypervisor.Destroy:input_type -> nephos.hypervisor.v1.DestroyRequest
+	15, // 42: nephos.hypervisor.v1.Hypervisor.Get:input_type -> nephos.hypervisor.v1.GetRequest
+	17, // 43: nephos.hypervisor.v1.Hypervisor.List:input_type -> nephos.hypervisor.v1.ListRequest
+	19, // 44: nephos.hypervisor.v1.Hypervisor.Reboot:input_type -> nephos.hypervisor.v1.RebootRequest
+	21, // 45: nephos.hypervisor.v1.Hypervisor.Pause:input_type -> nephos.hypervisor.v1.PauseRequest
+	23, // 46: nephos.hypervisor.v1.Hypervisor.Unpause:input_type -> nephos.hypervisor.v1.UnpauseRequest
+	25, // 47: nephos.hypervisor.v1.Hypervisor.Suspend:input_type -> nephos.hypervisor.v1.SuspendRequest
+	27, // 48: nephos.hypervisor.v1.Hypervisor.Resume:input_type -> nephos.hypervisor.v1.ResumeRequest
+	29, // 49: nephos.hypervisor.v1.Hypervisor.Snapshot:input_type -> nephos.hypervisor.v1.SnapshotRequest
+	31, // 50: nephos.hypervisor.v1.Hypervisor.ConsoleLog:input_type -> nephos.hypervisor.v1.ConsoleLogRequest
+	33, // 51: nephos.hypervisor.v1.Hypervisor.Console:input_type -> nephos.hypervisor.v1.ConsoleRequest
+	35, // 52: nephos.hypervisor.v1.Hypervisor.Events:input_type -> nephos.hypervisor.v1.EventsRequest
+	37, // 53: nephos.hypervisor.v1.Hypervisor.Diagnostics:input_type -> nephos.hypervisor.v1.DiagnosticsRequest
+	39, // 54: nephos.hypervisor.v1.Hypervisor.Statistics:input_type -> nephos.hypervisor.v1.StatisticsRequest
+	46, // 55: nephos.hypervisor.v1.Hypervisor.SetPassword:input_type -> nephos.hypervisor.v1.SetPasswordRequest
+	48, // 56: nephos.hypervisor.v1.Hypervisor.Rescue:input_type -> nephos.hypervisor.v1.RescueRequest
+	50, // 57: nephos.hypervisor.v1.Hypervisor.Unrescue:input_type -> nephos.hypervisor.v1.UnrescueRequest
+	52, // 58: nephos.hypervisor.v1.Hypervisor.ResizeDisk:input_type -> nephos.hypervisor.v1.ResizeDiskRequest
+	54, // 59: nephos.hypervisor.v1.Hypervisor.ThrottleDisk:input_type -> nephos.hypervisor.v1.ThrottleDiskRequest
+	57, // 60: nephos.hypervisor.v1.Hypervisor.ExportDisk:input_type -> nephos.hypervisor.v1.ExportDiskRequest
+	59, // 61: nephos.hypervisor.v1.Hypervisor.ImportDisk:input_type -> nephos.hypervisor.v1.ImportDiskRequest
+	62, // 62: nephos.hypervisor.v1.Hypervisor.EnsureImage:input_type -> nephos.hypervisor.v1.EnsureImageRequest
+	65, // 63: nephos.hypervisor.v1.Hypervisor.ListImages:input_type -> nephos.hypervisor.v1.ListImagesRequest
+	67, // 64: nephos.hypervisor.v1.Hypervisor.EvictImage:input_type -> nephos.hypervisor.v1.EvictImageRequest
+	69, // 65: nephos.hypervisor.v1.Hypervisor.CheckMigration:input_type -> nephos.hypervisor.v1.CheckMigrationRequest
+	73, // 66: nephos.hypervisor.v1.Hypervisor.PrepareMigration:input_type -> nephos.hypervisor.v1.PrepareMigrationRequest
+	77, // 67: nephos.hypervisor.v1.Hypervisor.Migrate:input_type -> nephos.hypervisor.v1.MigrateRequest
+	79, // 68: nephos.hypervisor.v1.Hypervisor.Migration:input_type -> nephos.hypervisor.v1.MigrationRequest
+	82, // 69: nephos.hypervisor.v1.Hypervisor.AbortMigration:input_type -> nephos.hypervisor.v1.AbortMigrationRequest
+	1,  // 70: nephos.hypervisor.v1.Hypervisor.Info:output_type -> nephos.hypervisor.v1.InfoResponse
+	7,  // 71: nephos.hypervisor.v1.Hypervisor.Ensure:output_type -> nephos.hypervisor.v1.EnsureResponse
+	9,  // 72: nephos.hypervisor.v1.Hypervisor.Start:output_type -> nephos.hypervisor.v1.StartResponse
+	11, // 73: nephos.hypervisor.v1.Hypervisor.Stop:output_type -> nephos.hypervisor.v1.StopResponse
+	13, // 74: nephos.hypervisor.v1.Hypervisor.Destroy:output_type -> nephos.hypervisor.v1.DestroyResponse
+	16, // 75: nephos.hypervisor.v1.Hypervisor.Get:output_type -> nephos.hypervisor.v1.GetResponse
+	18, // 76: nephos.hypervisor.v1.Hypervisor.List:output_type -> nephos.hypervisor.v1.ListResponse
+	20, // 77: nephos.hypervisor.v1.Hypervisor.Reboot:output_type -> nephos.hypervisor.v1.RebootResponse
+	22, // 78: nephos.hypervisor.v1.Hypervisor.Pause:output_type -> nephos.hypervisor.v1.PauseResponse
+	24, // 79: nephos.hypervisor.v1.Hypervisor.Unpause:output_type -> nephos.hypervisor.v1.UnpauseResponse
+	26, // 80: nephos.hypervisor.v1.Hypervisor.Suspend:output_type -> nephos.hypervisor.v1.SuspendResponse
+	28, // 81: nephos.hypervisor.v1.Hypervisor.Resume:output_type -> nephos.hypervisor.v1.ResumeResponse
+	30, // 82: nephos.hypervisor.v1.Hypervisor.Snapshot:output_type -> nephos.hypervisor.v1.SnapshotResponse
+	32, // 83: nephos.hypervisor.v1.Hypervisor.ConsoleLog:output_type -> nephos.hypervisor.v1.ConsoleLogResponse
+	34, // 84: nephos.hypervisor.v1.Hypervisor.Console:output_type -> nephos.hypervisor.v1.ConsoleResponse
+	36, // 85: nephos.hypervisor.v1.Hypervisor.Events:output_type -> nephos.hypervisor.v1.EventsResponse
+	38, // 86: nephos.hypervisor.v1.Hypervisor.Diagnostics:output_type -> nephos.hypervisor.v1.DiagnosticsResponse
+	40, // 87: nephos.hypervisor.v1.Hypervisor.Statistics:output_type -> nephos.hypervisor.v1.StatisticsResponse
+	47, // 88: nephos.hypervisor.v1.Hypervisor.SetPassword:output_type -> nephos.hypervisor.v1.SetPasswordResponse
+	49, // 89: nephos.hypervisor.v1.Hypervisor.Rescue:output_type -> nephos.hypervisor.v1.RescueResponse
+	51, // 90: nephos.hypervisor.v1.Hypervisor.Unrescue:output_type -> nephos.hypervisor.v1.UnrescueResponse
+	53, // 91: nephos.hypervisor.v1.Hypervisor.ResizeDisk:output_type -> nephos.hypervisor.v1.ResizeDiskResponse
+	55, // 92: nephos.hypervisor.v1.Hypervisor.ThrottleDisk:output_type -> nephos.hypervisor.v1.ThrottleDiskResponse
+	58, // 93: nephos.hypervisor.v1.Hypervisor.ExportDisk:output_type -> nephos.hypervisor.v1.ExportDiskResponse
+	60, // 94: nephos.hypervisor.v1.Hypervisor.ImportDisk:output_type -> nephos.hypervisor.v1.ImportDiskResponse
+	63, // 95: nephos.hypervisor.v1.Hypervisor.EnsureImage:output_type -> nephos.hypervisor.v1.EnsureImageResponse
+	66, // 96: nephos.hypervisor.v1.Hypervisor.ListImages:output_type -> nephos.hypervisor.v1.ListImagesResponse
+	68, // 97: nephos.hypervisor.v1.Hypervisor.EvictImage:output_type -> nephos.hypervisor.v1.EvictImageResponse
+	70, // 98: nephos.hypervisor.v1.Hypervisor.CheckMigration:output_type -> nephos.hypervisor.v1.CheckMigrationResponse
+	74, // 99: nephos.hypervisor.v1.Hypervisor.PrepareMigration:output_type -> nephos.hypervisor.v1.PrepareMigrationResponse
+	78, // 100: nephos.hypervisor.v1.Hypervisor.Migrate:output_type -> nephos.hypervisor.v1.MigrateResponse
+	80, // 101: nephos.hypervisor.v1.Hypervisor.Migration:output_type -> nephos.hypervisor.v1.MigrationResponse
+	83, // 102: nephos.hypervisor.v1.Hypervisor.AbortMigration:output_type -> nephos.hypervisor.v1.AbortMigrationResponse
+	70, // [70:103] is the sub-list for method output_type
+	37, // [37:70] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_nephos_hypervisor_v1_hypervisor_proto_init() }
@@ -5200,13 +5485,14 @@ func file_nephos_hypervisor_v1_hypervisor_proto_init() {
 	if File_nephos_hypervisor_v1_hypervisor_proto != nil {
 		return
 	}
+	file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nephos_hypervisor_v1_hypervisor_proto_rawDesc), len(file_nephos_hypervisor_v1_hypervisor_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   87,
+			NumMessages:   92,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,314 @@
+//go:build libvirt && ceph
+
+package libvirt_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gorbd "github.com/ceph/go-ceph/rbd"
+	"github.com/stretchr/testify/require"
+	virt "libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/qemu"
+	"github.com/nephos-cloud/nephos/driver/internal/ceph"
+	"github.com/nephos-cloud/nephos/driver/internal/cephtest"
+	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/driver/volume/rbd"
+)
+
+// TestGuestsOnCeph boots guests with an operating system from volumes of the
+// driver rbd, has them write to volumes that they were started with and that
+// were plugged while they ran, and reads the bytes back by librbd: with libvirt,
+// then with QEMU alone. One cluster serves both.
+func TestGuestsOnCeph(t *testing.T) {
+	e2e(t)
+	if _, err := os.Stat("/usr/lib/x86_64-linux-gnu/qemu/block-rbd.so"); err != nil {
+		t.Skip("QEMU has no block driver rbd (Debian: qemu-block-extra)")
+	}
+	p := newPool(t)
+	t.Run("Libvirt", func(t *testing.T) {
+		b := benchOn(t, newHostHere(t, "one"))
+		conn, err := virt.NewConnect(b.daemon.URI())
+		require.NoError(t, err)
+		defer conn.Close()
+		p.carries(t, b.d, func(disks int) { secretsOf(t, conn, b, p.key, disks) })
+	})
+	t.Run("QEMU", func(t *testing.T) {
+		dir := shared(t)
+		d, err := qemu.Open(t.Context(), qemu.Config{CloudID: "test", Dir: filepath.Join(dir, "q"), Accel: "tcg"})
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			require.NoError(t, d.Destroy(context.Background(), "g"))
+			require.NoError(t, d.Close())
+		})
+		// This driver keeps it where only root reads it, for the next start.
+		kept := filepath.Join(dir, "q", "guests", "g", "secrets.json")
+		p.carries(t, d, func(disks int) {
+			notIn(t, dir, p.key, kept)
+			info, err := os.Stat(kept)
+			if disks == 0 {
+				require.ErrorIs(t, err, fs.ErrNotExist)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
+			out, err := exec.Command("pgrep", "-af", dir).Output()
+			require.True(t, err == nil || len(out) == 0)
+			require.NotContains(t, string(out), p.key, "whoever lists processes reads it")
+		})
+	})
+}
+
+// pool is a pool of volumes in a cluster of the test's, an image to boot, and
+// the key that guests' hosts use, which has no more rights than the volume
+// driver's documentation asks for.
+type pool struct {
+	volumes *rbd.Driver
+	raw     *ceph.Pool
+	image   string
+	key     string
+}
+
+func newPool(t *testing.T) *pool {
+	c := cephtest.Start(t)
+	c.Pool(t, "volumes")
+	p := &pool{image: os.Getenv("NEPHOS_GUEST_IMAGE")}
+	p.key = strings.TrimSpace(c.Ceph(t, "auth", "get-or-create-key", "client.guests", "mon", "profile rbd", "osd", "profile rbd pool=volumes"))
+	require.NotEmpty(t, p.key)
+	if p.image == "" {
+		p.image = filepath.Join(shared(t), "guest.qcow2")
+		out, err := exec.Command("../../../examples/guest/build", "-o", p.image).CombinedOutput()
+		require.NoError(t, err, "building the guest: %s", out)
+	}
+	var err error
+	p.volumes, err = rbd.Open(t.Context(), rbd.Config{
+		CloudID: "test", Monitors: []string{c.Monitors}, User: c.User, Key: c.Key, GuestUser: "guests", GuestKey: p.key,
+		Pool: "volumes", Scratch: filepath.Join(shared(t), "scratch"),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.volumes.Close()) })
+	p.raw, err = ceph.Open(t.Context(), ceph.Config{Monitors: []string{c.Monitors}, User: c.User, Key: c.Key, Pool: "volumes", Timeout: time.Minute})
+	require.NoError(t, err)
+	t.Cleanup(p.raw.Close)
+	return p
+}
+
+func attached(id string) volume.Connector {
+	return volume.Connector{AttachmentID: "a-" + id, Host: "one"}
+}
+
+// disk makes a volume, of the image if the guest is to boot from it, and
+// connects it.
+func (p *pool) disk(t *testing.T, id string, boot bool) driver.Disk {
+	t.Helper()
+	disk := driver.Disk{ID: id, Serial: id, Format: "raw", BootIndex: -1}
+	if boot {
+		f, err := os.Open(p.image)
+		require.NoError(t, err)
+		defer f.Close()
+		require.NoError(t, p.volumes.CreateFromImage(t.Context(), id, volume.Spec{SizeGiB: 1}, volume.Image{Body: f, Format: volume.FormatQCOW2, Size: -1}))
+		disk.BootIndex = 0
+	} else {
+		require.NoError(t, p.volumes.Create(t.Context(), id, volume.Spec{SizeGiB: 1}))
+	}
+	var err error
+	disk.Source, err = p.volumes.Connect(t.Context(), id, attached(id))
+	require.NoError(t, err)
+	require.Equal(t, "rbd", disk.Source.Type)
+	return disk
+}
+
+// begins reads how a volume begins, by librbd.
+func (p *pool) begins(t *testing.T, id string, n int) string {
+	t.Helper()
+	im, err := gorbd.OpenImageReadOnly(p.raw.IO, "volume-"+id, gorbd.NoSnapshot)
+	require.NoError(t, err)
+	defer im.Close()
+	b := make([]byte, n)
+	_, err = im.ReadAt(b, 0)
+	require.NoError(t, err)
+	return string(b)
+}
+
+// away disconnects a volume and deletes it, which nobody may have open then.
+func (p *pool) away(t *testing.T, id string) {
+	t.Helper()
+	require.NoError(t, p.volumes.Disconnect(t.Context(), id, attached(id)))
+	require.NoError(t, p.volumes.Delete(t.Context(), id))
+}
+
+// carries runs a guest on volumes. Open looks at what is open to see, with so
+// many volumes in use.
+func (p *pool) carries(t *testing.T, d hypervisor.Driver, open func(disks int)) {
+	println(time.Now().Format("05.000"), "begin")
+	ctx := t.Context()
+	root, cold, hot := p.disk(t, "root", true), p.disk(t, "cold", false), p.disk(t, "hot", false)
+	spec := hypervisor.Spec{CloudID: "test", Name: "n", VCPUs: 1, MemoryMiB: 128, Disks: []driver.Disk{root, cold}}
+	require.NoError(t, d.Ensure(ctx, "g", spec))
+	require.NoError(t, d.Start(ctx, "g"))
+	console := newTerminal(t, d, "g")
+	println(time.Now().Format("05.000"), "open2")
+	open(2)
+
+	spec.Disks = append(spec.Disks, hot)
+	require.NoError(t, d.Ensure(ctx, "g", spec))
+	open(3)
+	console.login()
+	for _, id := range []string{"cold", "hot"} {
+		console.run(fmt.Sprintf("until [ -b /dev/disk/by-id/virtio-%s ]; do sleep 0.2; done; "+
+			"echo written by the guest to %[1]s | dd of=/dev/disk/by-id/virtio-%[1]s conv=fsync 2>/dev/null", id))
+	}
+	console.run("echo kept >/etc/kept; sync")
+
+	spec.Disks = spec.Disks[:2]
+	require.NoError(t, d.Ensure(ctx, "g", spec), "the guest lets go of it")
+	println(time.Now().Format("05.000"), "open2")
+	open(2)
+	console.run("[ ! -e /dev/disk/by-id/virtio-hot ]")
+	const text = "written by the guest to "
+	require.Equal(t, text+"hot\n", p.begins(t, "hot", len(text)+4))
+	println(time.Now().Format("05.000"), "away")
+	p.away(t, "hot")
+	println(time.Now().Format("05.000"), "away done")
+
+	require.NoError(t, console.c.Close())
+	require.NoError(t, d.Stop(ctx, "g", hypervisor.StopOptions{}))
+	require.Equal(t, text+"cold\n", p.begins(t, "cold", len(text)+5))
+	// The same guest again, from what it left on its root volume.
+	require.NoError(t, d.Start(ctx, "g"))
+	console = newTerminal(t, d, "g")
+	console.login()
+	console.run("[ $(cat /etc/kept) = kept ]")
+	require.NoError(t, console.c.Close())
+	require.NoError(t, d.Destroy(ctx, "g"))
+	println(time.Now().Format("05.000"), "destroyed")
+	open(0)
+	println(time.Now().Format("05.000"), "away2")
+	p.away(t, "cold")
+	p.away(t, "root")
+	println(time.Now().Format("05.000"), "done")
+}
+
+// terminal is a guest's serial port.
+type terminal struct {
+	t    *testing.T
+	c    io.ReadWriteCloser
+	said []byte // and not yet consumed
+	asks int
+}
+
+func newTerminal(t *testing.T, d hypervisor.Driver, id string) *terminal {
+	t.Helper()
+	c, err := d.(hypervisor.Consoler).Console(t.Context(), id, hypervisor.Serial)
+	require.NoError(t, err)
+	return &terminal{t: t, c: c}
+}
+
+func (x *terminal) expect(text string) {
+	x.t.Helper()
+	println(time.Now().Format("05.000"), "expect", text)
+	over := time.AfterFunc(2*time.Minute, func() { _ = x.c.Close() })
+	defer over.Stop()
+	chunk := make([]byte, 4096)
+	for {
+		if _, after, ok := bytes.Cut(x.said, []byte(text)); ok {
+			x.said = after
+			return
+		}
+		n, err := x.c.Read(chunk)
+		x.said = append(x.said, chunk[:n]...)
+		require.NoError(x.t, err, "waiting for %q, the guest said %q", text, x.said)
+	}
+}
+
+func (x *terminal) enter(line string) {
+	x.t.Helper()
+	_, err := x.c.Write([]byte(line + "\n"))
+	require.NoError(x.t, err)
+}
+
+func (x *terminal) login() {
+	x.t.Helper()
+	x.expect("nephos-guest: ready")
+	x.enter("")
+	x.expect("login: ")
+	x.enter("root")
+	x.expect("assword: ")
+	x.enter("nephos")
+	x.expect("# ")
+}
+
+// run runs a command in the guest, which must succeed.
+func (x *terminal) run(command string) {
+	println(time.Now().Format("05.000"), command)
+	x.t.Helper()
+	x.asks++
+	x.enter(fmt.Sprintf("{ %s\n} && echo well''-%d", command, x.asks))
+	x.expect(fmt.Sprintf("well-%d", x.asks))
+}
+
+// secretsOf looks for so many secrets in libvirt, which only its memory has.
+func secretsOf(t *testing.T, conn *virt.Connect, b *bench, key string, want int) {
+	t.Helper()
+	secrets, err := conn.ListAllSecrets(0)
+	require.NoError(t, err)
+	require.Len(t, secrets, want, "one for each volume in use")
+	for i := range secrets {
+		text, err := secrets[i].GetXMLDesc(0)
+		require.NoError(t, err)
+		x := libvirtxml.Secret{}
+		require.NoError(t, x.Unmarshal(text))
+		require.Equal(t, "yes", x.Ephemeral)
+		require.Equal(t, "yes", x.Private)
+		_, err = secrets[i].GetValue(0)
+		require.Error(t, err, "nobody can read it back")
+		require.NoError(t, secrets[i].Free())
+	}
+	domains, err := conn.ListAllDomains(0)
+	require.NoError(t, err)
+	for i := range domains {
+		for _, flags := range []virt.DomainXMLFlags{0, virt.DOMAIN_XML_SECURE, virt.DOMAIN_XML_SECURE | virt.DOMAIN_XML_INACTIVE} {
+			text, err := domains[i].GetXMLDesc(flags)
+			require.NoError(t, err)
+			require.Contains(t, text, "protocol='rbd'")
+			require.NotContains(t, text, key)
+		}
+		require.NoError(t, domains[i].Free())
+	}
+	notIn(t, b.host.dir, key)
+	notIn(t, b.dir, key)
+}
+
+// notIn looks for a key, or the bytes that it stands for, in all files below a
+// directory but those.
+func notIn(t *testing.T, dir, key string, but ...string) {
+	t.Helper()
+	value, err := base64.StdEncoding.DecodeString(key)
+	require.NoError(t, err)
+	require.NoError(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || slices.Contains(but, path) {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		require.False(t, bytes.Contains(content, []byte(key)) || bytes.Contains(content, value), "%s has the key", path)
+		return nil
+	}))
+}
