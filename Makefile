@@ -41,7 +41,7 @@ e2e:
 	@$(MAKE) --no-print-directory e2e-cgo
 
 # The drivers that link a library: libvirt with a daemon of the test's, Ceph with a
-# cluster of the test's.
+# cluster of the test's, and guests on volumes there.
 # Of libvirt's tests `make test` runs those that end soon; `make e2e-libvirt` runs all, for about six minutes.
 LIBVIRT_SOON = ^(TestSuite|TestImaginedHost|TestImaginedHostOverTheWire|TestTwoHosts|TestDaemonRestart|TestKilledDriver)$$
 LIBVIRT = ./driver/hypervisor/libvirt/... ./examples/plugin-libvirt/...
@@ -49,6 +49,7 @@ CEPH = ./driver/internal/ceph/... ./driver/volume/rbd/... ./driver/blob/rbd/... 
 e2e-cgo:
 	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags libvirt -run '$(LIBVIRT_SOON)' ./driver/hypervisor/libvirt/...
 	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags 'ceph pacific' $(CEPH)
+	NEPHOS_E2E=1 $(GO) test -p 1 -count=1 -timeout 10m -tags 'libvirt ceph pacific' -run '^TestGuestsOnCeph$$' ./driver/hypervisor/libvirt
 
 # Writes docs/compatibility.md, and the lists it is made of, anew; make e2e compares them.
 evidence:
@@ -64,6 +65,7 @@ lint:
 	$(STATICCHECK) ./...
 	@if pkg-config --exists libvirt 2>/dev/null; then $(GO) vet -tags libvirt $(LIBVIRT); else echo "not vetted for want of libvirt-dev: $(LIBVIRT)"; fi
 	@if [ -e /usr/include/rbd/librbd.h ]; then $(GO) vet -tags 'ceph pacific' $(CEPH); else echo "not vetted for want of librbd-dev: $(CEPH)"; fi
+	@if pkg-config --exists libvirt 2>/dev/null && [ -e /usr/include/rbd/librbd.h ]; then $(GO) vet -tags 'libvirt ceph pacific' ./driver/hypervisor/libvirt/...; fi
 	cd driver/plugin/proto && $(BUF) lint && $(BUF) breaking --against released.binpb
 
 bench: build

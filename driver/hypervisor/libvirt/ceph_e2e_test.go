@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,13 +43,15 @@ func TestGuestsOnCeph(t *testing.T) {
 	}
 	p := newPool(t)
 	t.Run("Libvirt", func(t *testing.T) {
+		t.Parallel()
 		b := benchOn(t, newHostHere(t, "one"))
 		conn, err := virt.NewConnect(b.daemon.URI())
 		require.NoError(t, err)
 		defer conn.Close()
-		p.carries(t, b.d, func(disks int) { secretsOf(t, conn, b, p.key, disks) })
+		p.carries(t, b.d, "l", func(disks int) { secretsOf(t, conn, b, p.key, disks) })
 	})
 	t.Run("QEMU", func(t *testing.T) {
+		t.Parallel()
 		dir := shared(t)
 		d, err := qemu.Open(t.Context(), qemu.Config{CloudID: "test", Dir: filepath.Join(dir, "q"), Accel: "tcg"})
 		require.NoError(t, err)
@@ -58,7 +61,7 @@ func TestGuestsOnCeph(t *testing.T) {
 		})
 		// This driver keeps it where only root reads it, for the next start.
 		kept := filepath.Join(dir, "q", "guests", "g", "secrets.json")
-		p.carries(t, d, func(disks int) {
+		p.carries(t, d, "q", func(disks int) {
 			notIn(t, dir, p.key, kept)
 			info, err := os.Stat(kept)
 			if disks == 0 {
@@ -133,16 +136,32 @@ func (p *pool) disk(t *testing.T, id string, boot bool) driver.Disk {
 	return disk
 }
 
-// begins reads how a volume begins, by librbd.
-func (p *pool) begins(t *testing.T, id string, n int) string {
+// holds reads a volume by librbd and looks for a text at an offset; -1 looks
+// everywhere.
+func (p *pool) holds(t *testing.T, id string, at int64, text string) {
 	t.Helper()
 	im, err := gorbd.OpenImageReadOnly(p.raw.IO, "volume-"+id, gorbd.NoSnapshot)
 	require.NoError(t, err)
 	defer im.Close()
-	b := make([]byte, n)
-	_, err = im.ReadAt(b, 0)
+	size, err := im.GetSize()
 	require.NoError(t, err)
-	return string(b)
+	if at >= 0 {
+		b := make([]byte, len(text))
+		_, err = im.ReadAt(b, at)
+		require.NoError(t, err)
+		require.Equal(t, text, string(b))
+		return
+	}
+	found := false // the guest's file system has it within a block
+	require.NoError(t, im.DiffIterate(gorbd.DiffIterateConfig{Length: size, Callback: func(offset, length uint64, exists int, _ any) int {
+		b := make([]byte, length)
+		if _, err := im.ReadAt(b, int64(offset)); err != nil {
+			return -5
+		}
+		found = found || bytes.Contains(b, []byte(text))
+		return 0
+	}}))
+	require.True(t, found, "the volume %s has it", id)
 }
 
 // away disconnects a volume and deletes it, which nobody may have open then.
@@ -152,56 +171,51 @@ func (p *pool) away(t *testing.T, id string) {
 	require.NoError(t, p.volumes.Delete(t.Context(), id))
 }
 
-// carries runs a guest on volumes. Open looks at what is open to see, with so
-// many volumes in use.
-func (p *pool) carries(t *testing.T, d hypervisor.Driver, open func(disks int)) {
-	println(time.Now().Format("05.000"), "begin")
+// carries runs a guest on volumes whose names begin with prefix. Open looks at
+// what is open to see, with so many volumes in use.
+func (p *pool) carries(t *testing.T, d hypervisor.Driver, prefix string, open func(disks int)) {
+	const root, cold, hot = "-root", "-cold", "-hot"
 	ctx := t.Context()
-	root, cold, hot := p.disk(t, "root", true), p.disk(t, "cold", false), p.disk(t, "hot", false)
-	spec := hypervisor.Spec{CloudID: "test", Name: "n", VCPUs: 1, MemoryMiB: 128, Disks: []driver.Disk{root, cold}}
+	spec := hypervisor.Spec{CloudID: "test", Name: "n", VCPUs: 1, MemoryMiB: 128, Disks: []driver.Disk{
+		p.disk(t, prefix+root, true), p.disk(t, prefix+cold, false),
+	}}
 	require.NoError(t, d.Ensure(ctx, "g", spec))
 	require.NoError(t, d.Start(ctx, "g"))
 	console := newTerminal(t, d, "g")
-	println(time.Now().Format("05.000"), "open2")
+	open(2)
+	none := spec.Disks[1]
+	none.ID, none.Serial, none.Source.Options = "none", "none", maps.Clone(none.Source.Options)
+	none.Source.Options["image"] = "volume-none"
+	plugs := spec
+	plugs.Disks = append(slices.Clone(spec.Disks), none)
+	require.Error(t, d.Ensure(ctx, "g", plugs), "there is no such image")
 	open(2)
 
-	spec.Disks = append(spec.Disks, hot)
+	spec.Disks = append(spec.Disks, p.disk(t, prefix+hot, false))
 	require.NoError(t, d.Ensure(ctx, "g", spec))
 	open(3)
 	console.login()
-	for _, id := range []string{"cold", "hot"} {
+	for _, id := range []string{prefix + cold, prefix + hot} {
 		console.run(fmt.Sprintf("until [ -b /dev/disk/by-id/virtio-%s ]; do sleep 0.2; done; "+
-			"echo written by the guest to %[1]s | dd of=/dev/disk/by-id/virtio-%[1]s conv=fsync 2>/dev/null", id))
+			"echo written to %[1]s | dd of=/dev/disk/by-id/virtio-%[1]s conv=fsync 2>/dev/null", id))
 	}
-	console.run("echo kept >/etc/kept; sync")
+	console.run("echo written to root by the guest with $((40+2)) >/etc/kept; sync")
 
 	spec.Disks = spec.Disks[:2]
 	require.NoError(t, d.Ensure(ctx, "g", spec), "the guest lets go of it")
-	println(time.Now().Format("05.000"), "open2")
 	open(2)
-	console.run("[ ! -e /dev/disk/by-id/virtio-hot ]")
-	const text = "written by the guest to "
-	require.Equal(t, text+"hot\n", p.begins(t, "hot", len(text)+4))
-	println(time.Now().Format("05.000"), "away")
-	p.away(t, "hot")
-	println(time.Now().Format("05.000"), "away done")
+	console.run("[ ! -e /dev/disk/by-id/virtio-" + prefix + hot + " ]")
+	p.holds(t, prefix+hot, 0, "written to "+prefix+hot+"\n")
+	p.away(t, prefix+hot)
 
 	require.NoError(t, console.c.Close())
 	require.NoError(t, d.Stop(ctx, "g", hypervisor.StopOptions{}))
-	require.Equal(t, text+"cold\n", p.begins(t, "cold", len(text)+5))
-	// The same guest again, from what it left on its root volume.
-	require.NoError(t, d.Start(ctx, "g"))
-	console = newTerminal(t, d, "g")
-	console.login()
-	console.run("[ $(cat /etc/kept) = kept ]")
-	require.NoError(t, console.c.Close())
+	p.holds(t, prefix+cold, 0, "written to "+prefix+cold+"\n")
+	p.holds(t, prefix+root, -1, "written to root by the guest with 42\n")
 	require.NoError(t, d.Destroy(ctx, "g"))
-	println(time.Now().Format("05.000"), "destroyed")
 	open(0)
-	println(time.Now().Format("05.000"), "away2")
-	p.away(t, "cold")
-	p.away(t, "root")
-	println(time.Now().Format("05.000"), "done")
+	p.away(t, prefix+cold)
+	p.away(t, prefix+root)
 }
 
 // terminal is a guest's serial port.
@@ -221,7 +235,6 @@ func newTerminal(t *testing.T, d hypervisor.Driver, id string) *terminal {
 
 func (x *terminal) expect(text string) {
 	x.t.Helper()
-	println(time.Now().Format("05.000"), "expect", text)
 	over := time.AfterFunc(2*time.Minute, func() { _ = x.c.Close() })
 	defer over.Stop()
 	chunk := make([]byte, 4096)
@@ -255,7 +268,6 @@ func (x *terminal) login() {
 
 // run runs a command in the guest, which must succeed.
 func (x *terminal) run(command string) {
-	println(time.Now().Format("05.000"), command)
 	x.t.Helper()
 	x.asks++
 	x.enter(fmt.Sprintf("{ %s\n} && echo well''-%d", command, x.asks))

@@ -143,6 +143,11 @@ func (w *work) ensure(spec hypervisor.Spec) (err error) {
 	if err := w.makeDisks(spec.Disks, &rec, live); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil { // no record tells of new ones
+			w.dropSecrets(spec.Disks, had)
+		}
+	}()
 	if err := w.ensureSecrets(spec.Disks); err != nil {
 		return err
 	}
@@ -266,10 +271,10 @@ func (w *work) destroy() error {
 		if err := w.cut(); err != nil {
 			return err
 		}
+		w.dropSecrets(w.rec.Spec.Disks, nil) // while the record knows them
 		if err := w.undefine(); err != nil {
 			return err
 		}
-		w.dropSecrets(w.rec.Spec.Disks, nil)
 	}
 	parent := filepath.Join(w.d.cfg.Dir, "guests")
 	doomed := filepath.Join(parent, trash+w.id)

@@ -115,6 +115,7 @@ func (w *work) prepare(spec hypervisor.Spec, opts hypervisor.PrepareOptions) (ta
 	}
 	defer func() {
 		if err != nil && fresh {
+			w.dropSecrets(spec.Disks, nil)
 			w.discard(true)
 		}
 	}()
