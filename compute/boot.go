@@ -157,18 +157,14 @@ func (b *boot) insert(ctx context.Context) ([]Server, error) {
 
 // bootedBefore returns what the first request with the same key made.
 func bootedBefore(ctx context.Context, tx *store.Tx, id string) ([]Server, error) {
-	var views []serverView
-	err := tx.NewSelect().Model(&views).
+	q := tx.NewSelect().Model((*serverRow)(nil)).
 		Where("server.reservation_id = (SELECT reservation_id FROM compute_servers WHERE id = ?)", id).
-		Order("server.launch_index").Scan(ctx)
-	if err == nil && len(views) == 0 {
+		Order("server.launch_index")
+	servers, err := readServers(ctx, q, true)
+	if err == nil && len(servers) == 0 {
 		err = serverNotFound(id)
 	}
-	out := make([]Server, len(views))
-	for i, v := range views {
-		out[i] = v.Server
-	}
-	return out, err
+	return servers, err
 }
 
 // record is the row of the i-th server.

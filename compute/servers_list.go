@@ -60,50 +60,43 @@ func (s *Service) ListServers(ctx context.Context, f ServerFilter, p nephos.Page
 
 // list fetches a page. What SQL cannot match is matched here, page by page.
 func (s *Service) list(ctx context.Context, f ServerFilter, p nephos.Page, match func(*Server) bool) ([]Server, bool, error) {
+	limit := p.Limit
+	if match != nil {
+		limit = max(limit, 500)
+	}
 	var out []Server
-	met := newDecoded()
 	for {
-		var views []listView
-		q, err := s.listQuery(ctx, s.cfg.Store.Reader().NewSelect().Model(&views), f, p)
+		q, err := s.listQuery(ctx, s.cfg.Store.Reader().NewSelect().Model((*serverRow)(nil)), f, p)
 		if err != nil {
 			return nil, false, err
-		}
-		q = later(q)
-		if !f.UserData {
-			q = q.ExcludeColumn("user_data")
-		}
-		limit := p.Limit
-		if match != nil {
-			limit = max(limit, 500)
 		}
 		if limit > 0 {
 			q = q.Limit(int64(limit + 1))
 		}
-		if err := q.Scan(ctx); err != nil {
+		servers, err := readServers(ctx, q, f.UserData)
+		if err != nil {
 			return nil, false, err
 		}
-		for i := range views {
-			if limit > 0 && i == limit {
-				break
-			}
-			if err := met.fill(&views[i]); err != nil {
-				return nil, false, err
-			}
-			if match != nil && !match(&views[i].Server) {
+		more := limit > 0 && len(servers) > limit
+		if more {
+			servers = servers[:limit]
+		}
+		if match == nil {
+			return servers, more, nil
+		}
+		for i := range servers {
+			if !match(&servers[i]) {
 				continue
 			}
 			if p.Limit > 0 && len(out) == p.Limit {
 				return out, true, nil
 			}
-			out = append(out, views[i].Server)
+			out = append(out, servers[i])
 		}
-		if limit <= 0 || len(views) <= limit {
+		if !more {
 			return out, false, nil
 		}
-		if match == nil {
-			return out, true, nil
-		}
-		p.Marker = views[limit-1].ID
+		p.Marker = servers[limit-1].ID
 	}
 }
 

@@ -2,7 +2,6 @@ package compute
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -47,67 +46,6 @@ type serverRow struct {
 	Power        string
 	Reboot       string
 	Action       string // request id of the action under way
-}
-
-// serverView reads only what lists show.
-type serverView struct {
-	bun.BaseModel `bun:"table:compute_servers,alias:server"`
-	Server
-}
-
-// listView is a serverView whose JSON is decoded later: of many servers, much of
-// it is the same.
-type listView struct {
-	bun.BaseModel `bun:"table:compute_servers,alias:server"`
-	Server
-	FlavorText string `bun:"flavor_text,scanonly"`
-	GroupsText string `bun:"groups_text,scanonly"`
-	MetaText   string `bun:"meta_text,scanonly"`
-	TagsText   string `bun:"tags_text,scanonly"`
-}
-
-// later has a query for listViews leave the JSON alone.
-func later(q *bun.SelectQuery) *bun.SelectQuery {
-	return q.ExcludeColumn("flavor", "security_groups", "metadata", "tags").
-		ColumnExpr("server.flavor AS flavor_text").ColumnExpr("server.security_groups AS groups_text").
-		ColumnExpr("server.metadata AS meta_text").ColumnExpr("server.tags AS tags_text")
-}
-
-// decoded are the JSON texts of one list that have been met. What servers share
-// must not be changed.
-type decoded struct {
-	flavors map[string]Flavor
-	texts   map[string][]string
-	maps    map[string]map[string]string
-}
-
-func newDecoded() *decoded {
-	return &decoded{map[string]Flavor{}, map[string][]string{}, map[string]map[string]string{}}
-}
-
-func (d *decoded) fill(v *listView) (err error) {
-	if v.Flavor, err = once(d.flavors, v.FlavorText); err != nil {
-		return err
-	}
-	if v.SecurityGroups, err = once(d.texts, v.GroupsText); err != nil {
-		return err
-	}
-	if v.Tags, err = once(d.texts, v.TagsText); err != nil {
-		return err
-	}
-	v.Metadata, err = once(d.maps, v.MetaText)
-	return err
-}
-
-func once[T any](met map[string]T, text string) (T, error) {
-	v, ok := met[text]
-	if !ok {
-		if err := json.Unmarshal([]byte(text), &v); err != nil {
-			return v, err
-		}
-		met[text] = v
-	}
-	return v, nil
 }
 
 // imageCopy is what a server keeps of its image.

@@ -55,7 +55,7 @@ func (s *Service) ListUsage(ctx context.Context, f UsageFilter, p nephos.Page) (
 	if f.Stop.After(now) {
 		f.Stop = now
 	}
-	var rows []serverView
+	var rows []serverRow
 	q := db.NewSelect().Model(&rows).Column("id", "name", "project_id", "flavor", "launched_at", "deleted_at", "vm_state").
 		Where("server.launched_at < ? AND (server.deleted_at IS NULL OR server.deleted_at > ?)", f.Stop, f.Start).
 		Order("server.project_id", "server.id")

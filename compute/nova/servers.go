@@ -67,32 +67,32 @@ func (a *api) detailServers(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, any, err := a.serverFilter(r)
+	f, some, err := a.serverFilter(r)
 	if err != nil {
 		return nil, err
 	}
-	out := serverList{Servers: []*serverBody{}}
 	see := a.sight(r.Context(), r.Caller().ProjectID)
 	f.Disks, f.HostStatus, f.UserData = true, see.hostStatus && atLeast(r, 16), see.extended && atLeast(r, 3)
-	if !any || r.NoItems() {
-		return httpapi.OK(out), nil
+	if !some || r.NoItems() {
+		return httpapi.OK(serverList{Servers: []*serverBody{}}), nil
 	}
 	servers, _, err := a.Servers.ListServers(r.Context(), f, p)
 	if err != nil {
 		return nil, err
 	}
-	bodies, edits := make([]*serverBody, len(servers)), serverEdits(r).Since(r.Version)
-	for i := range servers {
-		if bodies[i], err = a.render(r, &servers[i], see, edits); err != nil {
+	var links []httpapi.Link
+	if n := len(servers); n > 0 {
+		links = httpapi.PageLinks(r, httpapi.Nova, p, n, servers[0].ID, servers[n-1].ID)
+	}
+	edits := serverEdits(r).Since(r.Version)
+	return httpapi.Collection("servers", len(servers), func(i int) (any, error) {
+		b, err := a.render(r, &servers[i], see, edits)
+		if err != nil {
 			return nil, err
 		}
-		bodies[i].ServerGroups = nil // only a single server shows its groups
-	}
-	out.Servers = bodies
-	if n := len(servers); n > 0 {
-		out.Links = httpapi.PageLinks(r, httpapi.Nova, p, n, servers[0].ID, servers[n-1].ID)
-	}
-	return httpapi.OK(out), nil
+		b.ServerGroups = nil // only a single server shows its groups
+		return b, nil
+	}, links)
 }
 
 func (a *api) showServer(r *httpapi.Request) (*httpapi.Response, error) {
