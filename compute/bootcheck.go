@@ -11,6 +11,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/network"
+	"github.com/nephos-cloud/nephos/scheduler"
 )
 
 func invalid(format string, args ...any) *nephos.Error {
@@ -50,7 +51,7 @@ func (b *boot) check(ctx context.Context) error {
 		}
 	}
 	for _, check := range []func(context.Context) error{
-		b.checkItems, b.checkFlavor, b.checkPlace, b.checkKey, b.checkDisks, b.checkNetworks,
+		b.checkItems, b.checkFlavor, b.checkPlace, b.checkKey, b.checkDisks, b.checkTopology, b.checkNetworks,
 	} {
 		if err := check(ctx); err != nil {
 			return err
@@ -126,6 +127,12 @@ func (b *boot) checkFlavor(ctx context.Context) error {
 		return invalid("Flavor %.255s could not be found.", b.req.FlavorID).WithField("flavorRef")
 	}
 	b.row.FlavorID, b.row.Flavor, b.row.VCPUs, b.row.MemoryMiB = f.ID, f, f.VCPUs, f.MemoryMiB
+	return err
+}
+
+// checkTopology refuses a NUMA topology that no host could have.
+func (b *boot) checkTopology(context.Context) error {
+	_, err := scheduler.ParseNUMA(b.row.Flavor.ExtraSpecs, b.row.Image.Properties, int64(b.row.VCPUs), int64(b.row.MemoryMiB))
 	return err
 }
 

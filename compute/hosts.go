@@ -1,10 +1,7 @@
 package compute
 
 import (
-	"cmp"
 	"context"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -12,7 +9,6 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/reconcile"
-	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/store"
 )
 
@@ -97,6 +93,9 @@ func (s *Service) Beat(ctx context.Context, beat driver.HostBeat) error {
 				return err
 			}
 		}
+		if !changed {
+			beat.Metrics = row.Beat.Metrics // as the scheduler has them, so that small changes add up
+		}
 		row.AgentID, row.BootID, row.Zone, row.Up, row.SeenAt, row.Beat = beat.AgentID, beat.BootID, beat.Zone, true, now, beat
 		if changed {
 			row.Generation, row.UpdatedAt = row.Generation+1, now
@@ -109,14 +108,6 @@ func (s *Service) Beat(ctx context.Context, beat driver.HostBeat) error {
 		return err
 	}
 	return s.publishHosts(ctx, beat.Host)
-}
-
-// sameHost reports whether two heartbeats describe the same host, apart from
-// what changes all the time.
-func sameHost(a, b driver.HostBeat) bool {
-	return a.Zone == b.Zone && a.Type == b.Type && a.Version == b.Version && a.Arch == b.Arch && a.CPUModel == b.CPUModel &&
-		a.HostIP == b.HostIP && a.VCPUs == b.VCPUs && a.MemoryMiB == b.MemoryMiB && a.DiskGiB == b.DiskGiB &&
-		slices.Equal(a.Abilities, b.Abilities) && slices.Equal(a.Networks, b.Networks) && slices.Equal(a.Formats, b.Formats)
 }
 
 // publishHosts tells the scheduler what the hosts are now: those named, or all.
@@ -140,35 +131,6 @@ func (s *Service) publishHosts(ctx context.Context, names ...string) error {
 		}
 	}
 	return nil
-}
-
-// schedulerHost describes a host to the scheduler.
-func schedulerHost(h Host, aggregates []scheduler.Aggregate) scheduler.Host {
-	b := h.Beat
-	out := scheduler.Host{
-		ID: h.Name, Name: h.Name, Node: h.Name, Zone: h.Zone, Aggregates: aggregates, Enabled: !h.Disabled, Up: h.Up && !h.ForcedDown,
-		DisabledReason: h.DisabledReason, Generation: h.Generation,
-		Inventory: map[string]scheduler.Inventory{
-			scheduler.VCPU:     {Total: int64(b.VCPUs), MaxUnit: int64(b.VCPUs)},
-			scheduler.MemoryMB: {Total: int64(b.MemoryMiB), MaxUnit: int64(b.MemoryMiB)},
-			scheduler.DiskGB:   {Total: int64(b.DiskGiB), MaxUnit: int64(b.DiskGiB)},
-		},
-		Attributes: map[string]string{
-			"hypervisor_type": b.Type, "hypervisor_version": strconv.Itoa(b.Version), "hypervisor_hostname": h.Name,
-			"cpu_arch": b.Arch, "cpu_model": b.CPUModel, "host_ip": b.HostIP,
-		},
-	}
-	if b.Arch != "" {
-		for _, kind := range []string{"qemu", "kvm", cmp.Or(b.Type, "qemu")} {
-			out.Supported = append(out.Supported, scheduler.Guest{Arch: b.Arch, HVType: lower(kind), VMMode: "hvm"})
-		}
-	}
-	for _, a := range aggregates {
-		if z := a.Metadata["availability_zone"]; z != "" {
-			out.Zone = z
-		}
-	}
-	return out
 }
 
 // Republish implements [driver.Observer].

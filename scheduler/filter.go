@@ -109,6 +109,7 @@ func DefaultFilters() []Filter {
 		TraitFilter{},
 		ComputeCapabilitiesFilter{},
 		PciPassthroughFilter{},
+		NUMATopologyFilter{Optional: true},
 		SameHostFilter{},
 		DifferentHostFilter{},
 		ServerGroupAntiAffinityFilter{},

@@ -13,14 +13,18 @@ import (
 // everywhere, one that asks passes only hosts with cells, and takes what the
 // cells have. What cannot be read turns every host away.
 //
-// It is not among the defaults, as in Nova.
-type NUMATopologyFilter struct{}
+// Among the defaults it is Optional: as in Nova, where what runs on a host has the
+// last word on its cells, and none where it knows of no cells.
+type NUMATopologyFilter struct {
+	// Optional lets hosts pass that do not tell of their cells.
+	Optional bool
+}
 
 // Name implements [Filter].
 func (NUMATopologyFilter) Name() string { return "NUMATopologyFilter" }
 
 // Prepare implements [Filter].
-func (NUMATopologyFilter) Prepare(req *Request) Check {
+func (opt NUMATopologyFilter) Prepare(req *Request) Check {
 	numa, err := numaOf(req)
 	if err != nil {
 		return turnAll("without an answer to a NUMA topology that cannot be read", err.Error())
@@ -32,6 +36,8 @@ func (NUMATopologyFilter) Prepare(req *Request) Check {
 	return Check{
 		Host: func(h HostView) Verdict {
 			switch threads := h.HasTrait("HW_CPU_HYPERTHREADING"); {
+			case len(h.NUMA()) == 0 && opt.Optional:
+				return Verdict{}
 			case len(h.NUMA()) == 0:
 				return Verdict{Reason: "without NUMA cells", Fix: "use a flavor without a NUMA topology"}
 			case numa.Threads == "require" && !threads:
@@ -45,6 +51,9 @@ func (NUMATopologyFilter) Prepare(req *Request) Check {
 			return f.why(h)
 		},
 		Claim: func(h HostView) Resources {
+			if len(h.NUMA()) == 0 {
+				return nil
+			}
 			f := f
 			f.pci = pciOf(req)
 			if p := f.place(h); p != nil {

@@ -45,6 +45,8 @@ type Options struct {
 	// Host is what each host offers; zero fields get 64 CPUs, 256 GiB of memory
 	// and 10 TB of disk.
 	Host hypervisor.Host
+	// Describe has the last word on what the host of the name offers.
+	Describe func(name string, h *hypervisor.Host)
 	// Seed is what ids, placement and order follow from.
 	Seed uint64
 	// Clock is the cloud's; nil is a [nephos.VirtualClock] that begins at

@@ -84,6 +84,9 @@ func (h *Host) open() {
 	fill(&o.VCPUs, 64)
 	fill(&o.MemoryMiB, 256<<10)
 	fill(&o.DiskGiB, 10000)
+	if c.options.Describe != nil {
+		c.options.Describe(h.Name, &o)
+	}
 	hd, err := fakehypervisor.Open(fakehypervisor.Config{
 		CloudID: cloudID, Name: h.Name, State: h.Hypervisor, Clock: c.Clock, Faults: c.Faults, Host: o, Behave: c.Guests.of,
 	})

@@ -128,8 +128,8 @@ func hypervisorView(r *httpapi.Request, h compute.Hypervisor, detail, servers bo
 		LocalGBUsed: beat.DiskGiB - beat.FreeDiskGiB, FreeRAM: beat.MemoryMiB - h.MemoryMiBUsed, FreeDisk: beat.FreeDiskGiB,
 		Workload: h.Workload, RunningVMs: h.ServerCount, DiskAvailable: beat.FreeDiskGiB,
 		CPUInfo: cpuInfo{
-			Arch: beat.Arch, Model: beat.CPUModel, Features: []string{},
-			Topology: cpuTopology{Cells: 1, Sockets: 1, Cores: beat.VCPUs, Threads: 1},
+			Arch: beat.Arch, Model: beat.CPUModel, Vendor: beat.CPUVendor, Features: append([]string{}, beat.CPUFeatures...),
+			Topology: cpuTopology{Cells: max(len(beat.NUMA), 1), Sockets: 1, Cores: beat.VCPUs, Threads: 1},
 		},
 	}
 	if !atLeast(r, 28) {
