@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"strings"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -29,14 +28,8 @@ type HostUsage struct {
 	SnapsGiB   int `bun:"snaps_gib"`
 }
 
-// Component is a part of the service, as operators see it.
-type Component struct {
-	Binary, Host, Zone string
-	Up                 bool
-	At                 time.Time // when this was so
-}
-
-// Zone is an availability zone.
+// Zone is an availability zone. It is available while one of its pools takes new
+// volumes.
 type Zone struct {
 	Name      string
 	Available bool
@@ -52,7 +45,8 @@ type Backends interface {
 	// chosen.
 	HostOf(v Volume) string
 	Pools(ctx context.Context) ([]Backend, error)
-	Components(ctx context.Context) ([]Component, error)
+	// HostComponents lists the parts of the service, for views of its hosts.
+	HostComponents(ctx context.Context) ([]Component, error)
 	Zones(ctx context.Context) ([]Zone, error)
 	// Host returns what is kept on a host, the sum first.
 	Host(ctx context.Context, name string) ([]HostUsage, error)
@@ -81,26 +75,20 @@ func (s *Service) Pools(ctx context.Context) ([]Backend, error) {
 	return out, nil
 }
 
-// Components implements [Backends]. The pools are asked whether they are up.
-func (s *Service) Components(ctx context.Context) ([]Component, error) {
-	if err := s.enforce(ctx, "volume_extension:services:index", own(ctx)); err != nil {
-		return nil, err
-	}
-	now := s.cfg.Clock.Now()
-	out := []Component{{Binary: "cinder-scheduler", Host: s.cfg.HostName, Zone: s.cfg.Zone, Up: true, At: now}}
-	for _, pool := range s.pools.all {
-		_, err := pool.Stats(ctx)
-		out = append(out, Component{Binary: "cinder-volume", Host: s.host(nameOf(pool)), Zone: s.cfg.Zone, Up: err == nil, At: now})
-	}
-	return out, nil
-}
-
 // Zones implements [Backends].
 func (s *Service) Zones(ctx context.Context) ([]Zone, error) {
 	if _, ok := nephos.CallerFrom(ctx); !ok {
 		return nil, s.enforce(ctx, "volume:get_all", own(ctx))
 	}
-	return []Zone{{Name: s.cfg.Zone, Available: true}}, nil
+	disabled, err := s.disabledHosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	zone := Zone{Name: s.cfg.Zone}
+	for _, pool := range s.pools.all {
+		zone.Available = zone.Available || !disabled[s.host(nameOf(pool))]
+	}
+	return []Zone{zone}, nil
 }
 
 // Host implements [Backends].
@@ -111,7 +99,7 @@ func (s *Service) Host(ctx context.Context, name string) ([]HostUsage, error) {
 	whole, in := name == s.cfg.HostName, []string{}
 	if _, pool, _ := strings.Cut(name, "@"); !whole {
 		if s.pools.byName[pool] == nil || name != s.host(pool) {
-			return nil, nephos.NotFound("Host", clip(name))
+			return nil, nephos.Errorf(nephos.ErrNotFound, "Service %s could not be found on host %s.", componentVolume, clip(name))
 		}
 		if in = append(in, pool); pool == nameOf(s.pools.all[0]) {
 			in = append(in, "")

@@ -141,6 +141,9 @@ func Rules() []policy.Rule {
 		"volume_extension:quota_classes:update", "Change the default quotas.",
 		"volume_extension:services:index", "List the services.",
 		"volume_extension:services:update", "Enable and disable services.",
+		"volume:freeze_host", "Freeze a backend.",
+		"volume:thaw_host", "Thaw a backend.",
+		"volume:failover_host", "Have a backend's replica take over.",
 		"volume_extension:hosts", "List the hosts.",
 		"scheduler_extension:scheduler_stats:get_pools", "List the pools.",
 	)

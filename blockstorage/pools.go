@@ -215,7 +215,8 @@ func (s *Service) backendsOf(ctx context.Context, ids []string) ([]string, error
 }
 
 // candidates describes the pools to the scheduler. A pool that cannot do what
-// the volume needs, or does not answer, is down for it.
+// the volume needs, or does not answer, is down for it, and so is one that
+// operators disabled.
 func (s *Service) candidates(ctx context.Context, can func(*volume.Pool) bool) ([]scheduler.Pool, error) {
 	var sums []struct {
 		Pool string
@@ -223,6 +224,10 @@ func (s *Service) candidates(ctx context.Context, can func(*volume.Pool) bool) (
 		GiB  int64 `bun:"gib"`
 	}
 	err := s.cfg.Store.Reader().NewRaw("SELECT pool, COUNT(*) AS n, SUM(size_gib) AS gib FROM blockstorage_volumes WHERE pool <> '' OR status <> ? GROUP BY pool", Creating).Scan(ctx, &sums)
+	if err != nil {
+		return nil, err
+	}
+	disabled, err := s.disabledHosts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +242,7 @@ func (s *Service) candidates(ctx context.Context, can func(*volume.Pool) bool) (
 			s.cfg.Log.Warn("a pool does not tell its capacity: it gets no volumes", "pool", name, "error", err)
 		}
 		p := scheduler.Pool{
-			ID: s.backend(name), Zone: s.cfg.Zone, Up: err == nil, Enabled: can(pool),
+			ID: s.backend(name), Zone: s.cfg.Zone, Up: err == nil, Enabled: can(pool) && !disabled[s.host(name)],
 			TotalGB: stats.TotalGiB, FreeGB: stats.FreeGiB, Thin: stats.Thin, Thick: !stats.Thin,
 			Capabilities: map[string]string{
 				"volume_backend_name": cmp.Or(stats.Backend, name), "storage_protocol": stats.Protocol, "pool_name": name,

@@ -322,7 +322,8 @@ func (s *Service) setQuotas(ctx context.Context, tx *store.Tx, projectID string,
 		}
 	}
 	if len(bad) > 0 {
-		return nil, invalidInput("quota_set", "Bad key(s) in quota set: %s", strings.Join(bad, ", "))
+		set := map[bool]string{true: "quota class set", false: "quota set"}[projectID == defaultClass]
+		return nil, invalidInput("quota_set", "Bad key(s) in %s: %s", set, strings.Join(bad, ", "))
 	}
 	for _, r := range sorted(quotas) {
 		row := quotaRow{ProjectID: projectID, Resource: r, Quota: quotas[r]}

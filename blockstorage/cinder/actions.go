@@ -40,7 +40,10 @@ func act(r *httpapi.Request, actions map[string]action) (*httpapi.Response, erro
 		return nil, err
 	}
 	do, ok := actions[name]
-	if !ok || do.min != "" && !since(r, do.min) {
+	if ok && do.min != "" && !since(r, do.min) {
+		return nil, nephos.Errorf(nephos.ErrNotFound, "The resource could not be found.")
+	}
+	if !ok {
 		return nil, badRequest("There is no such action: %s. Verify the request body and Content-Type header and try again.", clip(name))
 	}
 	v, err := parse(raw)

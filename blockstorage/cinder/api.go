@@ -24,6 +24,7 @@ type Config struct {
 	QoS         blockstorage.QoSSpecs
 	Quotas      blockstorage.Quotas
 	Backends    blockstorage.Backends
+	Components  blockstorage.Components
 
 	// HTTP carries the public URL, the verifier, logs, metrics and traces. Its
 	// Service, Faults and Versions are set here.
@@ -52,6 +53,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[blockstorage.QoSSpecs](&cfg.QoS, s)
 		orElse[blockstorage.Quotas](&cfg.Quotas, s)
 		orElse[blockstorage.Backends](&cfg.Backends, s)
+		orElse[blockstorage.Components](&cfg.Components, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults = "volume", httpapi.CinderFault
 	cfg.HTTP.Versions = &httpapi.VersionRange{Min: httpapi.MustVersion(minVersion), Max: httpapi.MustVersion(maxVersion)}
@@ -59,7 +61,7 @@ func New(cfg Config) *httpapi.API {
 	h := httpapi.New(cfg.HTTP)
 	for _, routes := range [][]httpapi.Route{
 		a.versionRoutes(), a.volumeRoutes(), a.actionRoutes(), a.metadataRoutes(), a.snapshotRoutes(), a.attachmentRoutes(),
-		a.typeRoutes(), a.typeEncryptionRoutes(), a.qosRoutes(), a.manageRoutes(), a.transferRoutes(), a.quotaRoutes(), a.backendRoutes(), a.extensionRoutes(),
+		a.typeRoutes(), a.typeEncryptionRoutes(), a.qosRoutes(), a.manageRoutes(), a.transferRoutes(), a.quotaRoutes(), a.backendRoutes(), a.serviceRoutes(), a.extensionRoutes(),
 	} {
 		h.Add(routes...)
 	}

@@ -11,27 +11,11 @@ func (a *api) backendRoutes() []httpapi.Route {
 	hosts := []string{"volume_extension:hosts"}
 	return []httpapi.Route{
 		{Pattern: at("GET", "/os-availability-zone"), Rules: []string{"volume:get_all"}, Handler: a.listZones},
-		{Pattern: at("GET", "/os-services"), Rules: []string{"volume_extension:services:index"}, Handler: a.listServices},
 		{Pattern: at("GET", "/scheduler-stats/get_pools"), Rules: []string{"scheduler_extension:scheduler_stats:get_pools"}, Handler: a.listPools},
 		{Pattern: at("GET", "/os-hosts"), Rules: hosts, Handler: a.listHosts},
 		{Pattern: at("GET", "/os-hosts/{host}"), Rules: hosts, Handler: a.showHost},
 		{Pattern: at("GET", "/resource_filters"), Min: "3.33", Rules: []string{"volume:get_all"}, Handler: a.listFilters},
-		{Pattern: at("PUT", "/os-services/{action}"), Rules: []string{"volume_extension:services:update"}, Handler: a.updateService},
 	}
-}
-
-// updateService is not built: there is one host, which cannot be disabled.
-func (a *api) updateService(r *httpapi.Request) (*httpapi.Response, error) {
-	const rule = "volume_extension:services:update"
-	if !a.Backends.Allowed(r.Context(), rule, r.Caller().ProjectID) {
-		return nil, denied(rule)
-	}
-	return unbuilt(r)
-}
-
-// unbuilt answers 501.
-func unbuilt(r *httpapi.Request) (*httpapi.Response, error) {
-	return httpapi.NotBuilt(nil, "")[0].Handler(r)
 }
 
 func (a *api) listZones(r *httpapi.Request) (*httpapi.Response, error) {
@@ -44,35 +28,6 @@ func (a *api) listZones(r *httpapi.Request) (*httpapi.Response, error) {
 		out[i] = object{"zoneName": z.Name, "zoneState": object{"available": z.Available}}
 	}
 	return httpapi.OK(object{"availabilityZoneInfo": out}), nil
-}
-
-func upDown(up bool) string { return map[bool]string{true: "up", false: "down"}[up] }
-
-func (a *api) listServices(r *httpapi.Request) (*httpapi.Response, error) {
-	all, err := a.Backends.Components(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	host, byHost := r.Param("host")
-	binary, byBinary := r.Param("binary")
-	out := []object{}
-	for _, c := range all {
-		if byHost && c.Host != host || byBinary && c.Binary != binary {
-			continue
-		}
-		o := object{
-			"binary": c.Binary, "host": c.Host, "zone": c.Zone, "status": "enabled", "state": upDown(c.Up), "updated_at": stamp(c.At),
-			"disabled_reason": nil, "cluster": nil,
-		}
-		if c.Binary == "cinder-volume" {
-			o["replication_status"], o["active_backend_id"], o["frozen"], o["backend_state"] = nil, nil, false, upDown(c.Up)
-		}
-		if err := serviceEdits().Down(r.Version, &o); err != nil {
-			return nil, err
-		}
-		out = append(out, o)
-	}
-	return httpapi.OK(object{"services": out}), nil
 }
 
 func (a *api) listPools(r *httpapi.Request) (*httpapi.Response, error) {
@@ -115,7 +70,7 @@ func capabilities(p blockstorage.Backend) object {
 }
 
 func (a *api) listHosts(r *httpapi.Request) (*httpapi.Response, error) {
-	all, err := a.Backends.Components(r.Context())
+	all, err := a.Backends.HostComponents(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +78,7 @@ func (a *api) listHosts(r *httpapi.Request) (*httpapi.Response, error) {
 	for i, c := range all {
 		out[i] = object{
 			"host_name": c.Host, "service": c.Binary, "zone": c.Zone, "service-status": map[bool]string{true: "available", false: "unavailable"}[c.Up],
-			"service-state": "enabled", "last-update": stamp(c.At),
+			"service-state": enabled(c), "last-update": stamp(c.At),
 		}
 	}
 	return httpapi.OK(object{"hosts": out}), nil

@@ -20,7 +20,7 @@ const (
 func decode(r *httpapi.Request, p property) (object, error) {
 	raw, err := r.Tree()
 	if err != nil {
-		return nil, err
+		return nil, noObject(r, p, err)
 	}
 	all := make(object, len(raw))
 	for k, v := range raw {
@@ -32,6 +32,19 @@ func decode(r *httpapi.Request, p property) (object, error) {
 		return nil, err
 	}
 	return all, nil
+}
+
+// noObject says of a body that is JSON but no object what the schema says of it.
+func noObject(r *httpapi.Request, p property, err error) error {
+	raw, unread := r.Raw()
+	if unread != nil {
+		return err
+	}
+	v, unparsed := parse(raw)
+	if _, isObject := v.(object); unparsed != nil || isObject || v == nil {
+		return err
+	}
+	return p.check("", v)
 }
 
 func malformed(cause error) error {

@@ -2,12 +2,16 @@ package cinder
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strconv"
 
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
 )
+
+// classValue is the form of a quota in a text.
+var classValue = regexp.MustCompile(`^[0-9]*$`)
 
 func (a *api) quotaRoutes() []httpapi.Route {
 	const base = "volume_extension:quotas:"
@@ -121,7 +125,9 @@ func (a *api) showQuotaClass(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateQuotaClass(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("quota_class_set", property{types: typeObject, open: true}))
+	o, err := decode(r, body("quota_class_set", property{types: typeObject, values: &property{
+		types: typeSize, pattern: classValue, min: 1, lowest: -1,
+	}, open: true}))
 	if err != nil {
 		return nil, err
 	}

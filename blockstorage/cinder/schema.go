@@ -192,42 +192,17 @@ func (p property) checkNumber(name string, v any) error {
 	return nil
 }
 
+// checkObject goes through the members first and the object itself then, which is
+// the order in which Cinder's schemas are written.
 func (p property) checkObject(name string, v object) error {
-	for _, k := range p.required {
-		if _, ok := v[k]; !ok {
-			return invalid(name, v, "%s is a required property", repr(k))
-		}
-	}
 	keys := slices.Sorted(maps.Keys(v))
 	var unknown []string
 	for _, k := range keys {
-		if _, ok := p.props[k]; !ok && !p.open && (p.keys == nil || !p.keys.MatchString(k)) {
-			unknown = append(unknown, repr(k))
-		}
-	}
-	if len(unknown) > 0 && p.keys != nil {
-		if len(unknown) == 1 {
-			return invalid(name, v, "%s does not match any of the regexes: %s", unknown[0], repr(p.keys.String()))
-		}
-		return invalid(name, v, "%s do not match any of the regexes: %s", strings.Join(unknown, ", "), repr(p.keys.String()))
-	}
-	if len(unknown) > 0 {
-		verb := "was"
-		if len(unknown) > 1 {
-			verb = "were"
-		}
-		return invalid(name, v, "Additional properties are not allowed (%s %s unexpected)", strings.Join(unknown, ", "), verb)
-	}
-	switch {
-	case len(v) < p.least:
-		return invalid(name, v, "%s does not have enough properties", repr(v))
-	case p.most > 0 && len(v) > p.most:
-		return invalid(name, v, "%s has too many properties", repr(v))
-	case len(p.anyOf) > 0 && !slices.ContainsFunc(p.anyOf, func(k string) bool { _, ok := v[k]; return ok }):
-		return invalid(name, v, "%s is not valid under any of the given schemas", repr(v))
-	}
-	for _, k := range keys {
 		q, ok := p.props[k]
+		if !ok && !p.open && (p.keys == nil || !p.keys.MatchString(k)) {
+			unknown = append(unknown, repr(k))
+			continue
+		}
 		if !ok && p.values != nil {
 			q, ok = *p.values, true
 		}
@@ -237,7 +212,34 @@ func (p property) checkObject(name string, v object) error {
 			}
 		}
 	}
-	return nil
+	for _, k := range p.required {
+		if _, ok := v[k]; !ok {
+			return invalid(name, v, "%s is a required property", repr(k))
+		}
+	}
+	switch {
+	case len(v) < p.least:
+		return invalid(name, v, "%s does not have enough properties", repr(v))
+	case p.most > 0 && len(v) > p.most:
+		return invalid(name, v, "%s has too many properties", repr(v))
+	case len(p.anyOf) > 0 && !slices.ContainsFunc(p.anyOf, func(k string) bool { _, ok := v[k]; return ok }):
+		return invalid(name, v, "%s is not valid under any of the given schemas", repr(v))
+	}
+	return p.refuseUnknown(name, v, unknown)
+}
+
+func (p property) refuseUnknown(name string, v object, unknown []string) error {
+	switch {
+	case len(unknown) == 0:
+		return nil
+	case p.keys != nil && len(unknown) == 1:
+		return invalid(name, v, "%s does not match any of the regexes: %s", unknown[0], repr(p.keys.String()))
+	case p.keys != nil:
+		return invalid(name, v, "%s do not match any of the regexes: %s", strings.Join(unknown, ", "), repr(p.keys.String()))
+	case len(unknown) == 1:
+		return invalid(name, v, "Additional properties are not allowed (%s was unexpected)", unknown[0])
+	}
+	return invalid(name, v, "Additional properties are not allowed (%s were unexpected)", strings.Join(unknown, ", "))
 }
 
 func isType(v any, t string) bool {

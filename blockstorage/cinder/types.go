@@ -69,7 +69,9 @@ func (a *api) createType(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.OK(object{"volume_type": a.typeView(r, t)}), nil
+	view := a.typeView(r, t)
+	delete(view, "qos_specs_id") // a new type has none, and the API does not say so
+	return httpapi.OK(object{"volume_type": view}), nil
 }
 
 func (a *api) listTypes(r *httpapi.Request) (*httpapi.Response, error) {
@@ -115,11 +117,16 @@ func (a *api) listTypes(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) showType(r *httpapi.Request) (*httpapi.Response, error) {
-	t, err := a.Types.Type(r.Context(), r.PathValue("id"))
+	id := r.PathValue("id")
+	t, err := a.Types.Type(r.Context(), id)
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.OK(object{"volume_type": a.typeView(r, t)}), nil
+	view := a.typeView(r, t)
+	if id == "default" {
+		delete(view, "os-volume-type-access:is_public") // it is said of types by id only
+	}
+	return httpapi.OK(object{"volume_type": view}), nil
 }
 
 func (a *api) updateType(r *httpapi.Request) (*httpapi.Response, error) {
@@ -139,7 +146,10 @@ func (a *api) updateType(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.OK(object{"volume_type": a.typeView(r, t)}), nil
+	view := a.typeView(r, t)
+	delete(view, "qos_specs_id")
+	delete(view, "os-volume-type-access:is_public")
+	return httpapi.OK(object{"volume_type": view}), nil
 }
 
 func (a *api) deleteType(r *httpapi.Request) (*httpapi.Response, error) {
