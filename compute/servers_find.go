@@ -2,6 +2,8 @@ package compute
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -20,18 +22,23 @@ func (s Server) target() policy.Target {
 	return policy.Target{"project_id": s.ProjectID, "user_id": s.UserID}
 }
 
-// find loads a server that the caller may know of: another project's is not
-// found.
-func (s *Service) find(ctx context.Context, id string, deletedToo bool) (*serverRow, error) {
-	var rows []serverRow
-	q := s.cfg.Store.Reader().NewSelect().Model(&rows).Where("server.id = ?", id)
+// visible narrows a query to a server that the caller may know of: another
+// project's is not found.
+func (s *Service) visible(ctx context.Context, q *bun.SelectQuery, id string, deletedToo bool) *bun.SelectQuery {
+	q = q.Where("server.id = ?", id)
 	if !deletedToo {
 		q = q.Where("NOT server.deleted")
 	}
 	if !s.everywhere(ctx) {
 		q = q.Where("server.project_id = ?", caller(ctx).ProjectID)
 	}
-	if err := q.Scan(ctx); err != nil {
+	return q
+}
+
+// find loads a server that the caller may know of.
+func (s *Service) find(ctx context.Context, id string, deletedToo bool) (*serverRow, error) {
+	var rows []serverRow
+	if err := s.visible(ctx, s.cfg.Store.Reader().NewSelect().Model(&rows), id, deletedToo).Scan(ctx); err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 {
@@ -44,14 +51,19 @@ func (s *Service) find(ctx context.Context, id string, deletedToo bool) (*server
 // transaction, and returns what became of it. Unless locked is set, a locked
 // server is refused.
 func (s *Service) change(ctx context.Context, id, rule string, lockedToo bool, f func(ctx context.Context, tx *store.Tx, row *serverRow) error) (*serverRow, error) {
-	row, err := s.find(ctx, id, false)
-	if err != nil {
+	var owner []serverRow
+	q := s.cfg.Store.Reader().NewSelect().Model(&owner).Column("project_id", "user_id")
+	if err := s.visible(ctx, q, id, false).Scan(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Policy.Enforce(ctx, rule, row.target()); err != nil {
+	if len(owner) == 0 {
+		return nil, serverNotFound(id)
+	}
+	if err := s.cfg.Policy.Enforce(ctx, rule, owner[0].target()); err != nil {
 		return nil, err
 	}
-	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	var row *serverRow
+	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		cur, err := loadServer(ctx, tx, id)
 		if err != nil {
 			return err
@@ -69,14 +81,18 @@ func (s *Service) change(ctx context.Context, id, rule string, lockedToo bool, f
 
 // Server implements [Servers].
 func (s *Service) Server(ctx context.Context, id string) (Server, error) {
-	row, err := s.find(ctx, id, false)
+	q := s.cfg.Store.Reader().NewSelect().Model((*serverRow)(nil))
+	servers, err := readServers(ctx, s.visible(ctx, q, id, false), true)
 	if err != nil {
 		return Server{}, err
 	}
-	if err := s.cfg.Policy.Enforce(ctx, serversRule("show"), row.target()); err != nil {
+	if len(servers) == 0 {
+		return Server{}, serverNotFound(id)
+	}
+	if err := s.cfg.Policy.Enforce(ctx, serversRule("show"), servers[0].target()); err != nil {
 		return Server{}, err
 	}
-	return s.whole(ctx, row.Server)
+	return s.whole(ctx, servers[0])
 }
 
 // whole adds a server's disks and its host's status.
@@ -122,22 +138,28 @@ func addDisks(ctx context.Context, db bun.IDB, servers []Server) error {
 
 // addStatus fills in the status of servers' hosts, in one query.
 func addStatus(ctx context.Context, db bun.IDB, servers []Server) error {
+	by := map[string]string{}
+	for i := range servers {
+		if h := servers[i].Host; h != "" {
+			by[h] = ""
+		}
+	}
+	if len(by) == 0 {
+		return nil
+	}
 	var rows []struct {
 		Name                     string
 		Up, Disabled, ForcedDown bool
 	}
-	err := db.NewSelect().Table("compute_hosts").Column("name", "up", "disabled", "forced_down").Scan(ctx, &rows)
+	err := db.NewSelect().Table("compute_hosts").Column("name", "up", "disabled", "forced_down").Where("name IN (?)", bun.List(slices.Sorted(maps.Keys(by)))).Scan(ctx, &rows)
 	if err != nil {
 		return err
 	}
-	by := make(map[string]string, len(rows))
 	for _, r := range rows {
 		by[r.Name] = Host{Up: r.Up, Disabled: r.Disabled, ForcedDown: r.ForcedDown}.Status()
 	}
 	for i := range servers {
-		if servers[i].Host != "" {
-			servers[i].HostStatus = by[servers[i].Host]
-		}
+		servers[i].HostStatus = by[servers[i].Host]
 	}
 	return nil
 }

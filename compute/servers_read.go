@@ -41,7 +41,8 @@ func (r *listRow) into(userData bool) []any {
 	return to
 }
 
-// chunkRows is how many rows are read before they are handed on to be decoded.
+// chunkRows is how many rows at most are read before they are handed on to be
+// decoded.
 const chunkRows = 64
 
 // readServers runs a query for listColumns.
@@ -78,10 +79,12 @@ func readServers(ctx context.Context, q *bun.SelectQuery, userData bool) ([]Serv
 		var chunk []listRow
 		for rows.Next() {
 			if len(chunk) == cap(chunk) {
+				size := 1 // as when it is a single server
 				if chunk != nil {
 					chunks <- chunk
+					size = chunkRows
 				}
-				chunk = make([]listRow, 0, chunkRows)
+				chunk = make([]listRow, 0, size)
 			}
 			chunk = chunk[:len(chunk)+1]
 			if err := rows.Scan(chunk[len(chunk)-1].into(userData)...); err != nil {
