@@ -74,17 +74,20 @@ type User struct{ UID, GID uint32 }
 // Limits bound what a plugin can use up; zero fields bound nothing. Linux only.
 type Limits struct {
 	// Memory is in bytes: of the data that it allocates, or with a Cgroup of all
-	// that it uses.
+	// that it and its children use, guests that it starts among them. A plugin
+	// that wants more is killed, and started again.
 	Memory uint64
 	// Processes bounds the processes and threads of its user, or with a Cgroup
 	// its own. A program in Go needs about 20.
 	Processes uint64
 	// Files bounds its open files.
 	Files uint64
-	// CPUs bounds its share of processors, such as 0.5. It takes a Cgroup.
+	// CPUs bounds its share of processors, such as 0.5, at least 0.01. It takes a
+	// Cgroup.
 	CPUs float64
-	// Cgroup is a directory of cgroup2 that is delegated to this process; below
-	// it each plugin gets a group of its own.
+	// Cgroup is a directory of cgroup2 that is delegated to this process, with the
+	// controllers that the limits need (memory, pids, cpu), and that has no
+	// processes; below it each plugin gets a group of its own.
 	Cgroup string
 }
 

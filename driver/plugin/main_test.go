@@ -148,6 +148,8 @@ func (*odd) Get(ctx context.Context, id string) (volume.Volume, error) {
 		fmt.Println("on standard output")
 	case "huge":
 		return volume.Volume{ID: id, Snapshots: []string{strings.Repeat("x", 20<<20)}}, nil
+	case "memory", "cpu", "processes":
+		return greedy(ctx, id)
 	case "env":
 		return volume.Volume{ID: id, Snapshots: os.Environ()}, nil
 	}

@@ -332,6 +332,9 @@ func TestAPluginWithLimits(t *testing.T) {
 
 	_, err = Launch[volume.Driver](t.Context(), self(t), LaunchOptions{Limits: Limits{CPUs: 1, Cgroup: "/proc"}})
 	require.ErrorContains(t, err, "name a folder of cgroup2 that is delegated")
+	_, err = Launch[volume.Driver](t.Context(), self(t), LaunchOptions{Limits: Limits{CPUs: 1}})
+	require.ErrorIs(t, err, nephos.ErrInvalid)
+	require.ErrorContains(t, err, "takes a control group")
 }
 
 func TestAPluginOfAnotherUser(t *testing.T) {

@@ -87,7 +87,7 @@ func (c choice) only(keys ...string) error {
 
 // launch says how to start the plugin.
 func (c choice) launch(data, cloudID string, log *slog.Logger) (plugin.LaunchOptions, error) {
-	if err := c.only("arg", "env", "dir", "root", "sha256", "uid", "gid", "memory", "processes", "files", "cgroup"); err != nil {
+	if err := c.only("arg", "env", "dir", "root", "sha256", "uid", "gid", "memory", "processes", "files", "cpus", "cgroup"); err != nil {
 		return plugin.LaunchOptions{}, err
 	}
 	o := plugin.LaunchOptions{
@@ -107,11 +107,16 @@ func (c choice) launch(data, cloudID string, log *slog.Logger) (plugin.LaunchOpt
 	if uid > 0 || gid > 0 {
 		o.User = &plugin.User{UID: uint32(uid), GID: uint32(gid)}
 	}
-	var err3, err4, err5 error
+	var err3, err4, err5, err6 error
 	o.Limits.Memory, err3 = c.number("memory", 0)
 	o.Limits.Processes, err4 = c.number("processes", 0)
 	o.Limits.Files, err5 = c.number("files", 0)
-	return o, errors.Join(err, err2, err3, err4, err5)
+	if text := c.text1("cpus", ""); text != "" {
+		if o.Limits.CPUs, err6 = strconv.ParseFloat(text, 64); err6 != nil {
+			err6 = fmt.Errorf("%q: cpus is not a number such as 0.5", c.text)
+		}
+	}
+	return o, errors.Join(err, err2, err3, err4, err5, err6)
 }
 
 // choices is a flag that may be given several times.

@@ -15,7 +15,7 @@ import (
 )
 
 func TestChoicesOfDrivers(t *testing.T) {
-	one, err := parseChoice(`/usr/lib/acme-pool.py,name=acme,arg=-a,"arg=b,c",uid=7,root=/srv,sha256=ff`)
+	one, err := parseChoice(`/usr/lib/acme-pool.py,name=acme,arg=-a,"arg=b,c",uid=7,cpus=0.5,cgroup=/sys/fs/cgroup/n,memory=1000,root=/srv,sha256=ff`)
 	require.NoError(t, err)
 	require.True(t, one.isPlugin())
 	require.Equal(t, "acme", one.name())
@@ -26,6 +26,7 @@ func TestChoicesOfDrivers(t *testing.T) {
 	require.Equal(t, []string{"NEPHOS_CLOUD_ID=cloud"}, o.Env)
 	require.Equal(t, &plugin.User{UID: 7, GID: 7}, o.User)
 	require.Equal(t, "ff", o.SHA256)
+	require.Equal(t, plugin.Limits{CPUs: 0.5, Memory: 1000, Cgroup: "/sys/fs/cgroup/n"}, o.Limits)
 	require.Empty(t, o.Dir)
 	one, err = parseChoice("./acme-pool.py")
 	require.NoError(t, err)
@@ -42,6 +43,7 @@ func TestChoicesOfDrivers(t *testing.T) {
 		"/x,magic=1":         "/x has no option magic; it has arg, cgroup",
 		"/x,uid=root":        "uid is not a number",
 		"/x,memory=1G":       "memory is not a number",
+		"/x,cpus=half":       "cpus is not a number",
 		"file,endpoint=x":    "file has no option endpoint",
 		"tape":               `there is no built-in driver "tape": use file`,
 		"file,size=enormous": "size is not a number",

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -67,6 +66,9 @@ func (l Limits) apply(pid int) error {
 			return fmt.Errorf("limiting the plugin's %s to %d: %w", what, n, err)
 		}
 	}
+	if l.Cgroup != "" { // which bounds these, and counts no other processes of the user
+		l.Processes, l.Memory = 0, 0
+	}
 	// No core dump holds the secrets that it was given. The kernel writes none of
 	// a program that changed its user, so this may fail there.
 	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
@@ -75,63 +77,4 @@ func (l Limits) apply(pid int) error {
 		set("processes", unix.RLIMIT_NPROC, l.Processes),
 		set("memory", unix.RLIMIT_DATA, l.Memory),
 	)
-}
-
-// cgroup is a control group (version 2) of one process.
-type cgroup struct {
-	path string
-	dir  *os.File
-}
-
-// newCgroup makes a group below the one that the limits name, if they do, and
-// arranges for the child to be born in it.
-func newCgroup(l Limits, name string, a *syscall.SysProcAttr) (*cgroup, error) {
-	if l.Cgroup == "" {
-		return nil, nil
-	}
-	g := &cgroup{}
-	fail := func(err error) (*cgroup, error) {
-		g.remove()
-		return nil, fmt.Errorf("limiting the plugin by a control group below %s: %w: name a folder of cgroup2 that is delegated to this process", l.Cgroup, err)
-	}
-	var err error
-	if g.path, err = os.MkdirTemp(l.Cgroup, name+"-"); err != nil {
-		return fail(err)
-	}
-	write := func(file, value string) {
-		if err == nil {
-			err = os.WriteFile(filepath.Join(g.path, file), []byte(value), 0o600)
-		}
-	}
-	if l.Memory > 0 {
-		write("memory.max", strconv.FormatUint(l.Memory, 10))
-	}
-	if l.Processes > 0 {
-		write("pids.max", strconv.FormatUint(l.Processes, 10))
-	}
-	if l.CPUs > 0 {
-		write("cpu.max", fmt.Sprintf("%d 100000", int64(l.CPUs*100000)))
-	}
-	if err != nil {
-		return fail(err)
-	}
-	if g.dir, err = os.Open(g.path); err != nil {
-		return fail(err)
-	}
-	a.UseCgroupFD, a.CgroupFD = true, int(g.dir.Fd())
-	return g, nil
-}
-
-// remove removes the group once it is empty; guests that the plugin started and
-// that outlive it keep it.
-func (g *cgroup) remove() {
-	if g == nil {
-		return
-	}
-	if g.dir != nil {
-		g.dir.Close()
-	}
-	if g.path != "" {
-		_ = os.Remove(g.path)
-	}
 }

@@ -34,4 +34,5 @@ type cgroup struct{}
 
 func newCgroup(l Limits, _ string, _ *syscall.SysProcAttr) (*cgroup, error) { return nil, nil }
 
-func (*cgroup) remove() {}
+func (*cgroup) why(*os.ProcessState) string { return "" }
+func (*cgroup) remove()                     {}

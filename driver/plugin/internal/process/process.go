@@ -58,6 +58,9 @@ type Process struct {
 // Start starts the program. Its standard input is a pipe that ends when this
 // process does.
 func Start(prog *Program, o Options) (_ *Process, err error) {
+	if err := o.Limits.check(); err != nil {
+		return nil, err
+	}
 	cmd := &exec.Cmd{Path: prog.exec, Args: append([]string{prog.Path}, o.Args...), Env: o.Env}
 	if prog.file != nil {
 		cmd.ExtraFiles = []*os.File{prog.file} // descriptor 3 over there
@@ -114,12 +117,13 @@ func Start(prog *Program, o Options) (_ *Process, err error) {
 			return
 		}
 		err = cmd.Wait()
+		why := p.group.why(cmd.ProcessState)
 		p.group.remove()
 		// What it had written is still in the pipes; a child of its own may hold
 		// them open for ever, though.
 		_ = stderr.SetReadDeadline(time.Now().Add(drainFor))
 		_ = stdout.SetReadDeadline(time.Now().Add(drainFor))
-		p.err = ending(cmd.ProcessState, err)
+		p.err = ending(cmd.ProcessState, err, why)
 		close(p.exited)
 	}()
 	if err := <-started; err != nil {
@@ -185,11 +189,11 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
-func ending(state *os.ProcessState, err error) error {
+func ending(state *os.ProcessState, err error, why string) error {
 	if state == nil {
 		return fmt.Errorf("it ended: %w", err)
 	}
-	return fmt.Errorf("it ended with %s", state)
+	return fmt.Errorf("it ended with %s%s", state, why)
 }
 
 // startError says in one line why the program did not start, and what to do.
