@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"slices"
 
 	"github.com/uptrace/bun"
 
@@ -41,7 +42,8 @@ type AssignmentFilter struct {
 	// Subtree includes the projects below ProjectID.
 	Subtree bool
 	// Effective resolves groups, inheritance and implied roles into what users
-	// hold on projects, domains and the system.
+	// hold on projects and domains, and with System on the system, which Keystone
+	// leaves out otherwise.
 	Effective bool
 	Names     bool // fill in names
 }
@@ -70,6 +72,9 @@ func (s *Service) ListAssignments(ctx context.Context, f AssignmentFilter) ([]As
 		return nil, err
 	}
 	lines := x.run()
+	if f.Effective && !f.System {
+		lines = slices.DeleteFunc(lines, func(a Assignment) bool { return a.System })
+	}
 	if c.DomainID != "" {
 		kept := lines[:0]
 		for _, a := range lines {

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"maps"
 
 	"github.com/nephos-cloud/nephos"
@@ -158,6 +159,9 @@ func (s *Service) grantFor(ctx context.Context, verb string, g Grant) (Role, err
 	if e := s.enforce(ctx, grantRule(verb, g), ends.target()); e != nil {
 		return Role{}, e
 	}
+	if verb == "revoke" && errors.Is(err, nephos.ErrNotFound) && ends.onlyActorMissing(g) {
+		err = noGrant(assignmentOf(g)) // who is gone holds nothing
+	}
 	return ends.role, err
 }
 
@@ -182,6 +186,12 @@ type grantEnds struct {
 	group   Group
 	project Project
 	domain  Project
+}
+
+// onlyActorMissing reports whether all but the user or the group was found.
+func (e grantEnds) onlyActorMissing(g Grant) bool {
+	return e.role.ID == g.RoleID && e.project.ID == g.ProjectID && e.domain.ID == g.DomainID &&
+		(e.user.ID != g.UserID || e.group.ID != g.GroupID)
 }
 
 func (e grantEnds) target() policy.Target {

@@ -29,23 +29,25 @@ type Domain struct {
 type DomainSpec struct {
 	// ID is the id that the domain shall have, a UUID with or without dashes.
 	// Empty: a new one.
-	ID          string
-	Name        string
-	Description *string
-	Enabled     *bool // nil: true
-	Options     map[string]any
-	Tags        []string
-	Extra       map[string]any
+	ID            string
+	Name          string
+	Description   *string
+	NoDescription bool  // it is null, whatever Description says
+	Enabled       *bool // nil: true
+	Options       map[string]any
+	Tags          []string
+	Extra         map[string]any
 }
 
 // DomainUpdate changes a domain; what is nil stays.
 type DomainUpdate struct {
-	Name        *string
-	Description *string
-	Enabled     *bool
-	Options     map[string]any
-	Tags        *[]string
-	Extra       map[string]any
+	Name          *string
+	Description   *string
+	NoDescription bool // it is null, whatever Description says
+	Enabled       *bool
+	Options       map[string]any
+	Tags          *[]string
+	Extra         map[string]any
 }
 
 // DomainFilter narrows a list of domains.
@@ -89,7 +91,7 @@ func (s *Service) CreateDomain(ctx context.Context, spec DomainSpec) (Domain, er
 	}
 	p := Project{
 		ID: id, Name: spec.Name, IsDomain: true, Enabled: spec.Enabled == nil || *spec.Enabled,
-		Description: orEmpty(spec.Description), Options: mergeOptions(nil, spec.Options),
+		Description: described(spec.Description, spec.NoDescription), Options: mergeOptions(nil, spec.Options),
 		Extra: mergeExtra(nil, spec.Extra), Tags: sortedTags(spec.Tags),
 	}
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -143,7 +145,7 @@ func (s *Service) UpdateDomain(ctx context.Context, id string, u DomainUpdate) (
 		return Domain{}, err
 	}
 	p, err := s.updateProject(ctx, id, ProjectUpdate{
-		Name: u.Name, Description: u.Description, Enabled: u.Enabled, Options: u.Options, Tags: u.Tags, Extra: u.Extra,
+		Name: u.Name, Description: u.Description, NoDescription: u.NoDescription, Enabled: u.Enabled, Options: u.Options, Tags: u.Tags, Extra: u.Extra,
 	})
 	return domainOf(p), err
 }

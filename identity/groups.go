@@ -21,18 +21,20 @@ type Group struct {
 
 // GroupSpec describes a group to create.
 type GroupSpec struct {
-	Name        string
-	DomainID    string // empty: the caller's domain scope, else the default domain
-	Description *string
-	Extra       map[string]any
+	Name          string
+	DomainID      string // empty: the caller's domain scope, else the default domain
+	Description   *string
+	NoDescription bool // it is null, whatever Description says
+	Extra         map[string]any
 }
 
 // GroupUpdate changes a group; what is nil stays.
 type GroupUpdate struct {
-	Name        *string
-	DomainID    *string // must be the group's own
-	Description *string
-	Extra       map[string]any
+	Name          *string
+	DomainID      *string // must be the group's own
+	Description   *string
+	NoDescription bool // it is null, whatever Description says
+	Extra         map[string]any
 }
 
 // GroupFilter narrows a list of groups.
@@ -70,7 +72,7 @@ var _ Groups = (*Service)(nil)
 func (s *Service) CreateGroup(ctx context.Context, spec GroupSpec) (Group, error) {
 	group := Group{
 		ID: s.cfg.IDs.Hex(), Name: strings.TrimSpace(spec.Name), DomainID: homeDomain(ctx, spec.DomainID),
-		Description: orEmpty(spec.Description), Extra: mergeExtra(nil, spec.Extra),
+		Description: described(spec.Description, spec.NoDescription), Extra: mergeExtra(nil, spec.Extra),
 	}
 	if err := s.enforce(ctx, "identity:create_group", groupTarget(group)); err != nil {
 		return Group{}, err
@@ -152,9 +154,7 @@ func (s *Service) UpdateGroup(ctx context.Context, id string, u GroupUpdate) (Gr
 			return nephos.Errorf(nephos.ErrInvalid, "Cannot change Domain ID").WithField("domain_id")
 		}
 		set(&group.Name, u.Name)
-		if u.Description != nil {
-			group.Description = u.Description
-		}
+		describe(&group.Description, u.Description, u.NoDescription)
 		group.Extra = mergeExtra(group.Extra, u.Extra)
 		if _, err := tx.NewUpdate().Model(&groupRow{Group: group}).WherePK().Exec(ctx); err != nil {
 			return err

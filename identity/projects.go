@@ -25,28 +25,30 @@ type Project struct {
 
 // ProjectSpec describes a project to create.
 type ProjectSpec struct {
-	Name        string
-	DomainID    string // empty: the caller's domain scope, else the default domain
-	ParentID    string // empty: the domain
-	IsDomain    bool
-	Enabled     *bool // nil: true
-	Description *string
-	Options     map[string]any
-	Tags        []string
-	Extra       map[string]any
+	Name          string
+	DomainID      string // empty: the caller's domain scope, else the default domain
+	ParentID      string // empty: the domain
+	IsDomain      bool
+	Enabled       *bool // nil: true
+	Description   *string
+	NoDescription bool // it is null, whatever Description says
+	Options       map[string]any
+	Tags          []string
+	Extra         map[string]any
 }
 
 // ProjectUpdate changes a project; what is nil stays.
 type ProjectUpdate struct {
-	Name        *string
-	DomainID    *string // these three must be what they are:
-	ParentID    *string // a project cannot move
-	IsDomain    *bool
-	Enabled     *bool
-	Description *string
-	Options     map[string]any
-	Tags        *[]string
-	Extra       map[string]any
+	Name          *string
+	DomainID      *string // these three must be what they are:
+	ParentID      *string // a project cannot move
+	IsDomain      *bool
+	Enabled       *bool
+	Description   *string
+	NoDescription bool // it is null, whatever Description says
+	Options       map[string]any
+	Tags          *[]string
+	Extra         map[string]any
 }
 
 // ProjectFilter narrows a list of projects.
@@ -95,7 +97,7 @@ func (s *Service) CreateProject(ctx context.Context, spec ProjectSpec) (Project,
 	}
 	project := Project{
 		ID: s.cfg.IDs.Hex(), Name: strings.TrimSpace(spec.Name), DomainID: spec.DomainID, ParentID: spec.ParentID,
-		IsDomain: spec.IsDomain, Enabled: spec.Enabled == nil || *spec.Enabled, Description: orEmpty(spec.Description),
+		IsDomain: spec.IsDomain, Enabled: spec.Enabled == nil || *spec.Enabled, Description: described(spec.Description, spec.NoDescription),
 		Options: mergeOptions(nil, spec.Options), Extra: mergeExtra(nil, spec.Extra), Tags: sortedTags(spec.Tags),
 	}
 	if project.IsDomain {
@@ -247,9 +249,7 @@ func (s *Service) updateProject(ctx context.Context, id string, u ProjectUpdate)
 		}
 		set(&row.Name, u.Name)
 		set(&row.Enabled, u.Enabled)
-		if u.Description != nil {
-			row.Description = u.Description
-		}
+		describe(&row.Description, u.Description, u.NoDescription)
 		row.Options, row.Extra = mergeOptions(row.Options, u.Options), mergeExtra(row.Extra, u.Extra)
 		if old.Enabled && !row.Enabled {
 			row.TokensAfter = voidUntil(row.TokensAfter, tx.Now())
@@ -284,7 +284,7 @@ func (s *Service) checkProjectUpdate(ctx context.Context, tx *store.Tx, old Proj
 	if old.IsDomain {
 		resource = "domain"
 	}
-	others := u.Name != nil || u.Enabled != nil || u.Description != nil || u.Tags != nil || len(u.Extra) > 0
+	others := u.Name != nil || u.Enabled != nil || u.Description != nil || u.NoDescription || u.Tags != nil || len(u.Extra) > 0
 	if err := checkImmutable(resource, old.ID, old.Options, u.Options, others); err != nil {
 		return err
 	}
@@ -471,6 +471,25 @@ func orNotFound(err error, resource, id string) error {
 		return err
 	}
 	return notFound(resource, id)
+}
+
+// described is the description of something new: empty when it is not said, unless
+// it is to be none.
+func described(said *string, none bool) *string {
+	if none {
+		return nil
+	}
+	return orEmpty(said)
+}
+
+// describe changes a description.
+func describe(at **string, said *string, none bool) {
+	if said != nil || none {
+		*at = said
+	}
+	if none {
+		*at = nil
+	}
 }
 
 func orEmpty(s *string) *string {

@@ -19,16 +19,18 @@ type CloudService struct {
 
 // ServiceSpec describes a service to create.
 type ServiceSpec struct {
-	Type        string
-	Name        *string
-	Description *string
-	Enabled     *bool // nil: true
-	Extra       map[string]any
+	Type          string
+	Name          *string
+	Description   *string
+	NoDescription bool  // it is null, whatever Description says
+	Enabled       *bool // nil: true
+	Extra         map[string]any
 }
 
 // ServiceUpdate changes a service; what is nil stays.
 type ServiceUpdate struct {
 	Type, Name, Description *string
+	NoDescription           bool // it is null, whatever Description says
 	Enabled                 *bool
 	Extra                   map[string]any
 }
@@ -62,6 +64,7 @@ func (s *Service) CreateService(ctx context.Context, spec ServiceSpec) (CloudSer
 	if err := checkServiceType(v.Type); err != nil {
 		return CloudService{}, err
 	}
+	v.describe(nil, spec.NoDescription)
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		id, first, err := tx.Once(ctx, "identity.create_service", v.ID)
 		if err != nil {
@@ -77,6 +80,15 @@ func (s *Service) CreateService(ctx context.Context, spec ServiceSpec) (CloudSer
 		return s.emitCatalog(ctx, tx, "service.create", v.ID)
 	})
 	return v, err
+}
+
+// describe changes the description. A service without one has none to show, one
+// whose description was taken away shows null.
+func (v *CloudService) describe(said *string, none bool) {
+	describe(&v.Description, said, none)
+	if none {
+		v.Extra["description"] = nil
+	}
 }
 
 func checkServiceType(t string) error {
@@ -130,10 +142,8 @@ func (s *Service) UpdateService(ctx context.Context, id string, u ServiceUpdate)
 		if u.Name != nil {
 			v.Name = u.Name
 		}
-		if u.Description != nil {
-			v.Description = u.Description
-		}
 		v.Extra = mergeExtra(v.Extra, u.Extra)
+		v.describe(u.Description, u.NoDescription)
 		if _, err := tx.NewUpdate().Model(&serviceRow{CloudService: v}).ExcludeColumn("managed").WherePK().Exec(ctx); err != nil {
 			return err
 		}

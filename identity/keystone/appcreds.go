@@ -3,6 +3,8 @@ package keystone
 import (
 	"errors"
 	"regexp"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nephos-cloud/nephos"
@@ -43,7 +45,8 @@ func appCredBody(r *httpapi.Request, c identity.AppCredential) map[string]any {
 				"id": role.ID, "name": role.Name, "domain_id": orNull(role.DomainID), "description": role.Description, "options": role.Options,
 			}
 		}),
-		"links": self{r.Link("/v3/users/"+c.UserID+"/application_credentials/"+c.ID, nil)},
+		"system": nil, // on projects only
+		"links":  self{r.Link("/v3/users/"+c.UserID+"/application_credentials/"+c.ID, nil)},
 	}
 }
 
@@ -54,6 +57,11 @@ func (a *api) createAppCred(r *httpapi.Request) (*httpapi.Response, error) {
 	}
 	if list, _ := o["access_rules"].([]any); len(list) > 0 {
 		return nil, nephos.Errorf(errors.ErrUnsupported, "Access rules are not implemented.").WithField("access_rules")
+	}
+	for _, name := range sortedKeys(o) {
+		if _, known := appCredSchema.props[name]; !known && !slices.Contains([]string{"id", "user_id", "project_id", "system"}, name) {
+			return nil, nephos.Errorf(nephos.ErrInvalid, "'%s' is an invalid keyword argument for ApplicationCredentialModel", name).WithField(name)
+		}
 	}
 	spec := identity.AppCredSpec{
 		UserID: r.PathValue("id"), Name: o.text("name"), Description: o.nullText("description"), Secret: o.text("secret"),
@@ -67,10 +75,14 @@ func (a *api) createAppCred(r *httpapi.Request) (*httpapi.Response, error) {
 		spec.ExpiresAt = &t
 	}
 	list, _ := o["roles"].([]any)
-	for _, v := range list {
+	for i, v := range list {
 		role := object(v.(map[string]any))
-		if len(role) != 1 {
-			return nil, invalid("roles", "%s does not have exactly one property", repr(map[string]any(role)))
+		switch at := below("roles", strconv.Itoa(i)); len(role) {
+		case 0:
+			return nil, invalid(at, "{} does not have enough properties")
+		case 1:
+		default:
+			return nil, invalid(at, "%s has too many properties", repr(v))
 		}
 		spec.Roles = append(spec.Roles, identity.Ref{ID: role.text("id"), Name: role.text("name")})
 	}

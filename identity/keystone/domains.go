@@ -41,7 +41,7 @@ func (a *api) createDomain(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, a.refuse(r, err, "create_domain", "")
 	}
 	d, err := a.Domains.CreateDomain(r.Context(), identity.DomainSpec{
-		ID: o.text("explicit_domain_id"), Name: o.text("name"), Description: o.nullText("description"), Enabled: o.flag("enabled"), Options: o.object("options"),
+		ID: o.text("explicit_domain_id"), Name: o.text("name"), Description: o.nullText("description"), NoDescription: o.isNull("description"), Enabled: o.flag("enabled"), Options: o.object("options"),
 		Tags: o.texts("tags"), Extra: o.rest("explicit_domain_id", "name", "description", "enabled", "options", "tags"),
 	})
 	if err != nil {
@@ -81,7 +81,7 @@ func (a *api) updateDomain(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	u := identity.DomainUpdate{
-		Name: o.textPtr("name"), Description: o.textPtr("description"), Enabled: o.flag("enabled"), Options: o.object("options"),
+		Name: o.textPtr("name"), Description: o.nullText("description"), NoDescription: o.isNull("description"), Enabled: o.flag("enabled"), Options: o.object("options"),
 		Extra: o.rest("name", "description", "enabled", "options", "tags"),
 	}
 	if _, ok := o["tags"]; ok {

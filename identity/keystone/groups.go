@@ -45,7 +45,7 @@ func (a *api) createGroup(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, a.refuse(r, err, "create_group", "")
 	}
 	g, err := a.Groups.CreateGroup(r.Context(), identity.GroupSpec{
-		Name: o.text("name"), DomainID: o.text("domain_id"), Description: o.nullText("description"),
+		Name: o.text("name"), DomainID: o.text("domain_id"), Description: o.nullText("description"), NoDescription: o.isNull("description"),
 		Extra: o.rest("name", "domain_id", "description"),
 	})
 	if err != nil {
@@ -85,7 +85,7 @@ func (a *api) updateGroup(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	g, err := a.Groups.UpdateGroup(r.Context(), id, identity.GroupUpdate{
-		Name: o.textPtr("name"), DomainID: o.textPtr("domain_id"), Description: o.textPtr("description"),
+		Name: o.textPtr("name"), DomainID: o.textPtr("domain_id"), Description: o.nullText("description"), NoDescription: o.isNull("description"),
 		Extra: o.rest("name", "domain_id", "description"),
 	})
 	if err != nil {

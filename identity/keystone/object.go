@@ -31,6 +31,12 @@ func (o object) nullText(name string) *string {
 	return &s
 }
 
+// isNull reports whether a property is there and null.
+func (o object) isNull(name string) bool {
+	v, ok := o[name]
+	return ok && v == nil
+}
+
 // flag returns a property's boolean, nil when it is absent or null.
 func (o object) flag(name string) *bool {
 	b, ok := o[name].(bool)
@@ -90,6 +96,16 @@ func render(named, extra map[string]any) map[string]any {
 		}
 	}
 	return named
+}
+
+// withExtra shows a resource's extra attributes together, too, as answers to
+// updates of users and projects do.
+func withExtra(body, extra map[string]any) map[string]any {
+	if extra == nil {
+		extra = map[string]any{}
+	}
+	body["extra"] = extra
+	return body
 }
 
 // orNull is an optional id on the wire.

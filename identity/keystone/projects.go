@@ -73,7 +73,7 @@ func (a *api) createProject(r *httpapi.Request) (*httpapi.Response, error) {
 	}
 	p, err := a.Projects.CreateProject(r.Context(), identity.ProjectSpec{
 		Name: o.text("name"), DomainID: o.text("domain_id"), ParentID: o.text("parent_id"), IsDomain: o.flagOr("is_domain", false),
-		Enabled: o.flag("enabled"), Description: o.nullText("description"), Options: o.object("options"), Tags: o.texts("tags"),
+		Enabled: o.flag("enabled"), Description: o.nullText("description"), NoDescription: o.isNull("description"), Options: o.object("options"), Tags: o.texts("tags"),
 		Extra: o.rest(projectFields...),
 	})
 	if err != nil {
@@ -207,7 +207,7 @@ func (a *api) updateProject(r *httpapi.Request) (*httpapi.Response, error) {
 	}
 	u := identity.ProjectUpdate{
 		Name: o.textPtr("name"), DomainID: o.textPtr("domain_id"), ParentID: o.textPtr("parent_id"), IsDomain: o.flag("is_domain"),
-		Enabled: o.flag("enabled"), Description: o.textPtr("description"), Options: o.object("options"), Extra: o.rest(projectFields...),
+		Enabled: o.flag("enabled"), Description: o.nullText("description"), NoDescription: o.isNull("description"), Options: o.object("options"), Extra: o.rest(projectFields...),
 	}
 	if _, ok := o["tags"]; ok {
 		tags := o.texts("tags")
@@ -217,7 +217,7 @@ func (a *api) updateProject(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.OK(map[string]any{"project": projectBody(r, p)}), nil
+	return httpapi.OK(map[string]any{"project": withExtra(projectBody(r, p), p.Extra)}), nil
 }
 
 func (a *api) deleteProject(r *httpapi.Request) (*httpapi.Response, error) {

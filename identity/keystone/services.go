@@ -36,7 +36,7 @@ func (a *api) createService(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, a.refuse(r, err, "create_service", "")
 	}
 	s, err := a.Services.CreateService(r.Context(), identity.ServiceSpec{
-		Type: o.text("type"), Name: o.nullText("name"), Description: o.nullText("description"), Enabled: o.flag("enabled"),
+		Type: o.text("type"), Name: o.nullText("name"), Description: o.nullText("description"), NoDescription: o.isNull("description"), Enabled: o.flag("enabled"),
 		Extra: o.rest("type", "name", "description", "enabled"),
 	})
 	if err != nil {
@@ -77,7 +77,7 @@ func (a *api) updateService(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	s, err := a.Services.UpdateService(r.Context(), id, identity.ServiceUpdate{
-		Type: o.textPtr("type"), Name: o.textPtr("name"), Description: o.textPtr("description"), Enabled: o.flag("enabled"),
+		Type: o.textPtr("type"), Name: o.textPtr("name"), Description: o.nullText("description"), NoDescription: o.isNull("description"), Enabled: o.flag("enabled"),
 		Extra: o.rest("type", "name", "description", "enabled"),
 	})
 	if err != nil {

@@ -140,7 +140,7 @@ func (a *api) updateUser(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.OK(map[string]any{"user": userBody(r, u)}), nil
+	return httpapi.OK(map[string]any{"user": withExtra(userBody(r, u), u.Extra)}), nil
 }
 
 func (a *api) deleteUser(r *httpapi.Request) (*httpapi.Response, error) {
