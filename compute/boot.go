@@ -124,7 +124,11 @@ func (b *boot) insert(ctx context.Context) ([]Server, error) {
 			if err := rows[i].emit(ctx, tx, "create"); err != nil {
 				return err
 			}
-			if err := reconcile.Enqueue(ctx, tx, kindServer, ids[i], tx.Now()); err != nil {
+			due := tx.Now()
+			if rows[i].Wanted.Together = n > 1; i > 0 { // the first finds hosts for all, and wakes them
+				due = due.Add(togetherPoll)
+			}
+			if err := reconcile.Enqueue(ctx, tx, kindServer, ids[i], due); err != nil {
 				return err
 			}
 		}

@@ -44,7 +44,10 @@ func (s *Service) stepServer(ctx context.Context, it *reconcile.Item) (reconcile
 		var err error
 		switch phase {
 		case phaseSchedule:
-			err = s.schedule(sctx, it, &row)
+			var waits bool
+			if next, waits, err = s.choose(sctx, it, &row); waits {
+				return s.superseded(next, err)
+			}
 		case phaseConnect:
 			return s.superseded(s.connect(sctx, it, &row))
 		case phaseWait:

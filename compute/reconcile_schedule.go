@@ -26,8 +26,7 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 		return err
 	}
 	o := sqlstore.Options{
-		Consumer: sqlstore.Consumer{ID: row.ID, ProjectID: row.ProjectID, UserID: row.UserID, Type: "INSTANCE"},
-		Seed:     seedOf(row.ID), Alternates: 3, Building: true,
+		Consumer: consumerOf(row), Seed: seedOf(row.ID), Alternates: 3, Building: true,
 	}
 	before := *row // the transaction may run again
 	_, err = s.cfg.Claims.Schedule(ctx, req, o, func(ctx context.Context, tx *store.Tx, host scheduler.HostRef) error {
@@ -35,29 +34,16 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 		if err := row.guard(ctx, tx); err != nil {
 			return err
 		}
-		cur := row
-		if err := checkGroup(ctx, tx, cur, req.Group, host.ID); err != nil {
+		if err := checkGroup(ctx, tx, row, req.Group, host); err != nil {
 			return err
 		}
-		if slices.Contains(row.Tried, host.ID) {
-			if _, err := tx.NewRaw("DELETE FROM compute_tombstones WHERE host = ? AND server_id = ?", host.ID, row.ID).Exec(ctx); err != nil {
-				return err
-			}
-		}
-		cur.Host, cur.Node, cur.Phase, cur.TaskState = host.ID, host.Name, phaseConnect, TaskNetworking
-		if cur.Zone = host.Zone; cur.Zone == "" {
-			cur.Zone = s.cfg.Zone
-		}
-		now := tx.Now()
-		deadline := now.Add(s.cfg.BootDeadline)
-		cur.ScheduledAt, cur.Deadline = &now, &deadline
-		return cur.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "scheduled_at", "deadline")
+		return s.chosen(ctx, tx, row, host)
 	})
 	if err != nil {
 		*row = before
 	}
 	if errors.Is(err, nephos.ErrNoCapacity) {
-		message := "No valid host was found. " + strings.TrimPrefix(err.Error(), "No valid host was found. ")
+		message := noValidHost(err)
 		if len(row.Tried) > 0 {
 			message = fmt.Sprintf("Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance %s.", row.ID)
 			if row.Fault != nil {
@@ -69,6 +55,33 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 		}
 	}
 	return err
+}
+
+// consumerOf is the server as what uses a host.
+func consumerOf(row *serverRow) sqlstore.Consumer {
+	return sqlstore.Consumer{ID: row.ID, ProjectID: row.ProjectID, UserID: row.UserID, Type: "INSTANCE"}
+}
+
+func noValidHost(err error) string {
+	const none = "No valid host was found. "
+	return none + strings.TrimPrefix(err.Error(), none)
+}
+
+// chosen writes down a server's host.
+func (s *Service) chosen(ctx context.Context, tx *store.Tx, row *serverRow, host scheduler.HostRef) error {
+	if slices.Contains(row.Tried, host.ID) {
+		if _, err := tx.NewRaw("DELETE FROM compute_tombstones WHERE host = ? AND server_id = ?", host.ID, row.ID).Exec(ctx); err != nil {
+			return err
+		}
+	}
+	row.Host, row.Node, row.Phase, row.TaskState = host.ID, host.Name, phaseConnect, TaskNetworking
+	if row.Zone = host.Zone; row.Zone == "" {
+		row.Zone = s.cfg.Zone
+	}
+	now := tx.Now()
+	deadline := now.Add(s.cfg.BootDeadline)
+	row.ScheduledAt, row.Deadline = &now, &deadline
+	return row.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "scheduled_at", "deadline")
 }
 
 // request describes the server to the scheduler.
@@ -163,8 +176,9 @@ func membersByHost(ctx context.Context, db bun.IDB, groupID, except string) (map
 }
 
 // checkGroup makes sure that a decision made on what was known of the group
-// still keeps its policy, now that the transaction sees all of it.
-func checkGroup(ctx context.Context, tx *store.Tx, row *serverRow, g *scheduler.Group, host string) error {
+// still keeps its policy, now that the transaction sees all of it. Each host is
+// that of one more of its servers, none of which has a host yet.
+func checkGroup(ctx context.Context, tx *store.Tx, row *serverRow, g *scheduler.Group, hosts ...scheduler.HostRef) error {
 	if g == nil {
 		return nil
 	}
@@ -173,10 +187,13 @@ func checkGroup(ctx context.Context, tx *store.Tx, row *serverRow, g *scheduler.
 		return err
 	}
 	most := max(g.MaxServerPerHost, 1)
-	bad := g.Policy == scheduler.AntiAffinity && members[host] >= most ||
-		g.Policy == scheduler.Affinity && len(members) > 0 && members[host] == 0
-	if bad {
-		return nephos.Errorf(nephos.ErrUnavailable, "scheduling server %s: its group %s changed meanwhile", row.ID, row.GroupID)
+	for _, h := range hosts {
+		bad := g.Policy == scheduler.AntiAffinity && members[h.ID] >= most ||
+			g.Policy == scheduler.Affinity && len(members) > 0 && members[h.ID] == 0
+		if bad {
+			return nephos.Errorf(nephos.ErrUnavailable, "scheduling server %s: its group %s changed meanwhile", row.ID, row.GroupID)
+		}
+		members[h.ID]++
 	}
 	return nil
 }

@@ -100,6 +100,9 @@ type Claims interface {
 	RemoveHost(ctx context.Context, id string) error
 	Schedule(ctx context.Context, req scheduler.Request, o sqlstore.Options,
 		commit func(ctx context.Context, tx *store.Tx, host scheduler.HostRef) error) (scheduler.Decision, error)
+	// ScheduleTogether is Schedule for several servers: all are placed, or none.
+	ScheduleTogether(ctx context.Context, req scheduler.Request, consumers []sqlstore.Consumer, o sqlstore.Options,
+		commit func(ctx context.Context, tx *store.Tx, hosts []scheduler.HostRef) error) (scheduler.Decision, error)
 	Release(ctx context.Context, tx *store.Tx, consumerID string) error
 }
 

@@ -69,6 +69,7 @@ type wanted struct {
 	Groups        []string            `json:",omitempty"` // security groups of new ports
 	Seed          []byte              `json:",omitempty"` // of the guest's randomness
 	Volumes       bool                `json:",omitempty"` // the boot waits for volumes
+	Together      bool                `json:",omitempty"` // with others of one request
 }
 
 // The states of a disk.

@@ -125,6 +125,29 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 			s.server = one.ID
 		}, Check: s.active, CleanUp: s.deleteServer}
 	},
+	"boot several": func(s *stage) cloudtest.Operation {
+		var two []servers.Server
+		return cloudtest.Operation{Once: true, Do: func() {
+			one, err := servers.Create(s.t.Context(), s.Compute, servers.CreateOpts{
+				Name: "two", FlavorRef: s.p.FlavorID, ImageRef: s.p.ImageID, Networks: []servers.Network{{UUID: s.p.NetworkID}}, Min: 2,
+			}, nil).Extract()
+			require.NoError(s.t, err)
+			s.server = one.ID
+		}, Check: func() {
+			pages, err := servers.List(s.Compute, servers.ListOpts{}).AllPages(s.t.Context())
+			require.NoError(s.t, err)
+			two, err = servers.ExtractServers(pages)
+			require.NoError(s.t, err)
+			require.Len(s.t, two, 2)
+			for _, one := range two {
+				require.Equal(s.t, "ACTIVE", one.Status)
+			}
+		}, CleanUp: func() {
+			for _, one := range two {
+				s.ok(servers.Delete(s.t.Context(), s.Compute, one.ID).ExtractErr())
+			}
+		}}
+	},
 	"stop and start": func(s *stage) cloudtest.Operation {
 		s.running()
 		return cloudtest.Operation{Do: func() {
