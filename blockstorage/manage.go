@@ -228,11 +228,18 @@ func (s *Service) recognize(ctx context.Context, it *reconcile.Item, pool *volum
 		return reconcile.Next{}, err
 	}
 	req := scheduler.VolumeRequest{ID: row.ID, ProjectID: row.ProjectID, SizeGB: int64(size), Zone: row.Zone, ExtraSpecs: t.ExtraSpecs}
-	if !s.fits(candidates, req, s.backend(s.poolName(*row))) {
+	judged, fits := s.fits(candidates, req, s.backend(s.poolName(*row)))
+	if !fits {
+		if err := s.keepRefusal(ctx, it, row.ID, judged); err != nil {
+			return reconcile.Next{}, err
+		}
 		return s.giveUpVolume(ctx, it, nephos.Errorf(nephos.ErrInvalid, "Manage existing volume failed due to volume type mismatch: the pool is not one for volumes of type %s", t.Name))
 	}
 	err = it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if err := s.checkExtendQuota(ctx, tx, *row, size); err != nil {
+			return err
+		}
+		if err := s.keepDecision(ctx, tx, row.ID, judged); err != nil {
 			return err
 		}
 		_, err := tx.NewRaw("UPDATE blockstorage_volumes SET size_gib = ?, reference = ? WHERE id = ? AND status = ?", size, found.Reference, row.ID, Managing).Exec(ctx)

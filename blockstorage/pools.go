@@ -145,10 +145,7 @@ func (s *Service) place(ctx context.Context, it *reconcile.Item, row *volumeRow)
 	}
 	chosen, err := s.choose.SelectPool(candidates, req, scheduler.Options{})
 	if errors.Is(err, nephos.ErrNoCapacity) {
-		keep := func(ctx context.Context, tx *store.Tx) error {
-			return s.keepDecision(ctx, tx, row.ID, chosen.Explanation)
-		}
-		if err := it.Tx(ctx, keep); err != nil {
+		if err := s.keepRefusal(ctx, it, row.ID, chosen.Explanation); err != nil {
 			return err
 		}
 	}
@@ -172,6 +169,11 @@ func (s *Service) keepDecision(ctx context.Context, tx *store.Tx, id string, e s
 		return nil
 	}
 	return s.cfg.Decisions.Keep(ctx, tx, id, e)
+}
+
+// keepRefusal keeps why there was no pool.
+func (s *Service) keepRefusal(ctx context.Context, it *reconcile.Item, id string, e scheduler.Explanation) error {
+	return it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return s.keepDecision(ctx, tx, id, e) })
 }
 
 // poolName is the name of the pool that a volume lives in.

@@ -42,7 +42,12 @@ func (s *Service) stepRetype(ctx context.Context, it *reconcile.Item, pool *volu
 	here := s.backend(s.poolName(*row))
 	req := scheduler.VolumeRequest{ID: row.ID, ProjectID: row.ProjectID, SizeGB: int64(row.SizeGiB), Zone: row.Zone, ExtraSpecs: t.ExtraSpecs}
 	if pool.Can(volume.AbilityRetyper) || sameToPools(was, t) {
-		fits := s.fits(candidates, req, here)
+		judged, fits := s.fits(candidates, req, here)
+		if !fits && !row.MayMove {
+			if err := s.keepRefusal(ctx, it, row.ID, judged); err != nil {
+				return reconcile.Next{}, err
+			}
+		}
 		if fits {
 			finished, next, err := s.pooled(ctx, it, row.Status, busy{row.BusyBy, row.BusyUntil}, s.markVolume(row.ID), func(ctx context.Context) error {
 				if !pool.Can(volume.AbilityRetyper) {
@@ -85,13 +90,13 @@ func (s *Service) stepRetype(ctx context.Context, it *reconcile.Item, pool *volu
 	req.Ignore = []string{here}
 	chosen, err := s.choose.SelectPool(candidates, req, scheduler.Options{})
 	if err != nil {
-		if hopeless(err) {
-			return s.giveUpVolume(ctx, it, err)
-		}
-		return reconcile.Next{}, err
+		return s.noPool(ctx, it, row.ID, chosen, err)
 	}
 	_, name, _ := strings.Cut(chosen.Choices[0].Host.ID, "#")
 	return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := s.keepDecision(ctx, tx, row.ID, chosen.Explanation); err != nil {
+			return err
+		}
 		_, err := tx.NewRaw("UPDATE blockstorage_volumes SET stray = ?, migration_status = ? WHERE id = ? AND status = ? AND to_type = ?",
 			name, moveMigrating, row.ID, Retyping, row.ToType).Exec(ctx)
 		if err != nil {
@@ -122,16 +127,30 @@ func sameToPools(a, b Type) bool {
 }
 
 // fits reports whether the pool of a volume may have it with what the request
-// asks for. It has the room already.
-func (s *Service) fits(all []scheduler.Pool, req scheduler.VolumeRequest, backend string) bool {
+// asks for, and why. It has the room already.
+func (s *Service) fits(all []scheduler.Pool, req scheduler.VolumeRequest, backend string) (scheduler.Explanation, bool) {
 	for _, p := range all {
 		if p.ID == backend {
 			p.TotalGB, p.FreeGB = -1, -1
-			_, err := s.choose.SelectPool([]scheduler.Pool{p}, req, scheduler.Options{})
-			return err == nil
+			judged, err := s.choose.SelectPool([]scheduler.Pool{p}, req, scheduler.Options{})
+			return judged.Explanation, err == nil
 		}
 	}
-	return false
+	return scheduler.Explanation{RequestID: req.ID, Kind: "pool", Wanted: 1}, false
+}
+
+// noPool ends the way of a volume to another pool where there is none for it,
+// and keeps why.
+func (s *Service) noPool(ctx context.Context, it *reconcile.Item, id string, d scheduler.Decision, err error) (reconcile.Next, error) {
+	if errors.Is(err, nephos.ErrNoCapacity) {
+		if err := s.keepRefusal(ctx, it, id, d.Explanation); err != nil {
+			return reconcile.Next{}, err
+		}
+	}
+	if hopeless(err) {
+		return s.giveUpVolume(ctx, it, err)
+	}
+	return reconcile.Next{}, err
 }
 
 // stepMove copies a volume to the pool Stray.
@@ -206,13 +225,14 @@ func (s *Service) beginMove(ctx context.Context, it *reconcile.Item, from *volum
 			req.Ignore = append(req.Ignore, c.ID)
 		}
 	}
-	if _, err := s.choose.SelectPool(candidates, req, scheduler.Options{}); err != nil {
-		if hopeless(err) {
-			return s.giveUpVolume(ctx, it, err)
-		}
-		return reconcile.Next{}, err
+	chosen, err := s.choose.SelectPool(candidates, req, scheduler.Options{})
+	if err != nil {
+		return s.noPool(ctx, it, row.ID, chosen, err)
 	}
 	return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := s.keepDecision(ctx, tx, row.ID, chosen.Explanation); err != nil {
+			return err
+		}
 		_, err := tx.NewRaw("UPDATE blockstorage_volumes SET migration_status = ? WHERE id = ? AND migration_status = ? AND stray = ?",
 			moveMigrating, row.ID, moveStarting, row.Stray).Exec(ctx)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/image"
 	"github.com/nephos-cloud/nephos/reconcile"
+	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/store"
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
@@ -142,6 +143,8 @@ type fixture struct {
 	pools  []*volume.Pool // nil: one, on the state
 	images *images
 	queue  *reconcile.Queue
+	why    *decisions
+	choose *scheduler.Scheduler // nil: as Cinder does
 
 	// Contexts of people of the project p, of another one, of who runs the cloud,
 	// and of compute working for the first.
@@ -150,7 +153,7 @@ type fixture struct {
 
 func newFixture(t testing.TB, db *store.DB, c *clock) *fixture {
 	t.Helper()
-	f := &fixture{t: t, db: db, clock: c, state: &fake.State{}, images: &images{}}
+	f := &fixture{t: t, db: db, clock: c, state: &fake.State{}, images: &images{}, why: &decisions{}}
 	as := func(caller nephos.Caller) context.Context { return nephos.WithCaller(t.Context(), caller) }
 	me := nephos.Caller{UserID: "u", ProjectID: "p", Roles: []string{"member", "reader"}, RequestID: "req-1"}
 	f.user = as(me)
@@ -160,6 +163,23 @@ func newFixture(t testing.TB, db *store.DB, c *clock) *fixture {
 	f.compute = as(nephos.Service("compute", me))
 	f.start(nil)
 	return f
+}
+
+// decisions keeps why volumes went where they are, the newest last.
+type decisions struct{ kept []scheduler.Explanation }
+
+func (d *decisions) Keep(_ context.Context, tx *store.Tx, _ string, e scheduler.Explanation) error {
+	tx.AfterCommit(func() { d.kept = append(d.kept, e) })
+	return nil
+}
+
+// last returns what was decided last, and forgets all.
+func (d *decisions) last(t testing.TB) scheduler.Explanation {
+	t.Helper()
+	require.NotEmpty(t, d.kept)
+	e := d.kept[len(d.kept)-1]
+	d.kept = nil
+	return e
 }
 
 func (f *fixture) enforcer() *policy.Enforcer {
@@ -179,6 +199,7 @@ func (f *fixture) start(crash nephos.CrashPoint) {
 	var err error
 	f.Service, err = blockstorage.New(blockstorage.Config{
 		Store: f.db, Policy: f.enforcer(), Pools: f.pools, Clock: f.clock, Images: f.images, Sink: f.images, Crash: crash,
+		Decisions: f.why, Scheduler: f.choose,
 	})
 	require.NoError(f.t, err)
 	f.queue = reconcile.New(reconcile.Config{Store: f.db, Clock: f.clock, Crash: crash})
