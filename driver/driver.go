@@ -67,6 +67,9 @@ type Connection struct {
 	// Limits bound the disk's traffic, and are honoured by hypervisors that are
 	// DiskThrottlers; nil where there are none, or the pool itself keeps them.
 	Limits *Limits `json:",omitempty"`
+	// Shared says that other guests may have the disk at the same time: nobody
+	// locks it, and its format must be raw.
+	Shared bool `json:",omitempty"`
 	// Encryption says that the bytes are encrypted and the hypervisor, a
 	// DiskDecrypter, is to decrypt them with Secrets["passphrase"]; nil where they
 	// are not, or the pool itself does it.

@@ -116,6 +116,9 @@ func validateDisk(d driver.Disk) error {
 			return fmt.Errorf("Source.Limits: %w", err)
 		}
 	}
+	if d.Source.Shared && (local || d.Format != "raw" && d.Source.Type != "nbd") {
+		return bad("Source.Shared is set, but the guests of a %s disk of format %s cannot share it", d.Source.Type, d.Format)
+	}
 	if e := d.Source.Encryption; e != nil && e.Format == "" {
 		return bad("Source.Encryption.Format is empty")
 	}

@@ -153,6 +153,9 @@ func diskDeviceOf(d driver.Disk, at place) map[string]any {
 	if at.boot > 0 {
 		dev["bootindex"] = at.boot
 	}
+	if d.Source.Shared {
+		dev["share-rw"] = true
+	}
 	kind := "hd"
 	if d.CDROM {
 		kind = "cd"

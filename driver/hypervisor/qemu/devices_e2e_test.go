@@ -160,3 +160,21 @@ func TestAccelProbe(t *testing.T) {
 	require.Contains(t, []string{"kvm", "tcg"}, h.Accelerator)
 	t.Logf("this host runs guests by %s", h.Accelerator)
 }
+
+func TestGuestsShareADisk(t *testing.T) {
+	b := newBench(t)
+	path := filepath.Join(t.TempDir(), "shared.raw")
+	require.NoError(t, os.WriteFile(path, make([]byte, 1<<20), 0o600))
+	volume := driver.Disk{ID: "vol", Source: driver.Connection{Type: "file", Path: path, Shared: true}, Format: "raw", BootIndex: -1}
+	spec := b.spec()
+	spec.Disks = append(spec.Disks, volume)
+	b.start("one", spec)
+	b.start("two", b.spec())
+	require.NoError(t, b.d.Ensure(t.Context(), "two", spec), "plugged in beside the first")
+	alone := volume
+	alone.Source.Shared = false
+	third := b.spec()
+	third.Disks = append(third.Disks, alone)
+	require.NoError(t, b.d.Ensure(t.Context(), "three", third))
+	require.ErrorContains(t, b.d.Start(t.Context(), "three"), "lock", "who shares nothing wants it alone")
+}

@@ -259,6 +259,9 @@ func Disk(p Platform, id, dir string, d driver.Disk, target string) (libvirtxml.
 		x.Driver.Discard = ""
 	}
 	x.IOTune = limits(d.Source.Limits)
+	if d.Source.Shared {
+		x.Shareable = &libvirtxml.DomainDiskShareable{}
+	}
 	if e := d.Source.Encryption; e != nil {
 		x.Source.Encryption = &libvirtxml.DomainDiskEncryption{
 			Format:  e.Format,

@@ -377,7 +377,10 @@ type Connection struct {
 	Limits *Limits `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`
 	// How the bytes are encrypted; the passphrase is the secret "passphrase".
 	// Absent: they are not, or the pool decrypts them.
-	Encryption    *Encryption `protobuf:"bytes,6,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	Encryption *Encryption `protobuf:"bytes,6,opt,name=encryption,proto3" json:"encryption,omitempty"`
+	// Other guests may have the disk at the same time: nobody locks it, and its
+	// format is raw.
+	Shared        bool `protobuf:"varint,7,opt,name=shared,proto3" json:"shared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -452,6 +455,13 @@ func (x *Connection) GetEncryption() *Encryption {
 		return x.Encryption
 	}
 	return nil
+}
+
+func (x *Connection) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
 }
 
 // Limits bound the traffic of a disk. 0 is without bound; of a kind of traffic
@@ -988,7 +998,7 @@ const file_nephos_driver_v1_driver_proto_rawDesc = "" +
 	"\x05kinds\x18\x01 \x03(\tR\x05kinds\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05field\x18\x04 \x01(\tR\x05field\"\xa6\x03\n" +
+	"\x05field\x18\x04 \x01(\tR\x05field\"\xbe\x03\n" +
 	"\n" +
 	"Connection\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
@@ -998,7 +1008,8 @@ const file_nephos_driver_v1_driver_proto_rawDesc = "" +
 	"\x06limits\x18\x05 \x01(\v2\x18.nephos.driver.v1.LimitsR\x06limits\x12<\n" +
 	"\n" +
 	"encryption\x18\x06 \x01(\v2\x1c.nephos.driver.v1.EncryptionR\n" +
-	"encryption\x1a:\n" +
+	"encryption\x12\x16\n" +
+	"\x06shared\x18\a \x01(\bR\x06shared\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
