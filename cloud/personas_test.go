@@ -217,7 +217,7 @@ func newCast(t *testing.T) *cast {
 		},
 		"compute": {
 			"os-security-groups": group, "os-security-group-rules": rule,
-			"servers": server, "metadata": "k", "tags": "t", "ips": "n", "os-instance-actions": request, "os-interface": port,
+			"servers": server, "metadata": "k", "tags": "t", "ips": "n", "os-instance-actions": request, "os-interface": port, "migrations": "1",
 			"os-volume_attachments": volume, "flavors": "1", "os-extra_specs": "k", "os-keypairs": key, "os-server-groups": servers,
 			"os-aggregates": "1", "os-quota-sets": ours, "os-quota-class-sets": "default",
 			"os-hypervisors":   first("compute", "/v2.1/os-hypervisors", "hypervisors", 0, "id"),
@@ -392,6 +392,8 @@ var changes = map[string][]string{
 	"compute POST /v2.1/servers/{id}/os-interface":                  {`{"interfaceAttachment":{"net_id":"<net>"}}`},
 	"compute POST /v2.1/servers/{id}/os-volume_attachments":         {`{"volumeAttachment":{"volumeId":"<os-volume_attachments>"}}`},
 	"compute PUT /v2.1/servers/{id}/os-volume_attachments/{volume}": {`{"volumeAttachment":{"volumeId":"<os-volume_attachments>"}}`},
+	"compute POST /v2.1/servers/{id}/migrations/{migration}/action": {`{"force_complete":null}`},
+	"compute PUT /v2.1/servers/{id}/tags/{tag}":                     {`null`},
 	"compute POST /v2.1/servers/{id}/remote-consoles":               {`{"remote_console":{"protocol":"vnc","type":"novnc"}}`},
 	"compute POST /v2.1/flavors":                                    {`{"flavor":{"name":"x","ram":1,"vcpus":1,"disk":1}}`},
 	"compute PUT /v2.1/flavors/{id}":                                {`{"flavor":{"description":"x"}}`},

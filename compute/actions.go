@@ -78,11 +78,15 @@ func (row *serverRow) begin(ctx context.Context, tx *store.Tx, name string) erro
 	return err
 }
 
-// done is an action that needs no more than the transaction it is recorded in.
-func (row *serverRow) done(ctx context.Context, tx *store.Tx, name string) error {
+// done is an action that needs no more than the transaction it is recorded in,
+// with the events that it had, whose times are that of the transaction.
+func (row *serverRow) done(ctx context.Context, tx *store.Tx, name string, events ...string) error {
 	a := newAction(ctx, tx, row, name)
 	now := tx.Now()
 	a.FinishedAt = &now
+	for _, e := range events {
+		a.Events = append(a.Events, ActionEvent{Name: e, Start: now, Finish: &now, Result: "Success", Host: row.Host})
+	}
 	_, err := tx.NewInsert().Model(&a).On("CONFLICT (server_id, request_id) DO NOTHING").Returning("NULL").Exec(ctx)
 	return err
 }
@@ -134,8 +138,10 @@ func workerOf(action string) string {
 		return "_do_build_and_run_instance"
 	case "delete":
 		return "terminate_instance"
+	case "createImage":
+		return "snapshot_instance"
 	case "attach_volume", "detach_volume", "attach_interface", "detach_interface":
-		return "_" + action
+		return action
 	}
 	return action + "_instance"
 }
@@ -212,7 +218,7 @@ func (s *Service) Action(ctx context.Context, serverID, requestID string) (Actio
 		return Action{}, err
 	}
 	if len(rows) == 0 {
-		return Action{}, nephos.Errorf(nephos.ErrNotFound, "Action for request_id %.64s on instance %s not found", requestID, serverID)
+		return Action{}, nephos.Errorf(nephos.ErrNotFound, "Action %.64s not found", requestID)
 	}
 	a := rows[0].Action
 	if a.Action == "create" {

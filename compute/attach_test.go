@@ -20,7 +20,7 @@ func TestVolumesComeAndGo(t *testing.T) {
 	require.Equal(t, "/dev/vdb", d.Device)
 	require.Equal(t, blockstorage.Reserved, c.volumeNow(v.ID).Status)
 	_, err = c.service.AttachVolume(c.user(), s.ID, compute.AttachRequest{VolumeID: v.ID})
-	require.ErrorContains(t, err, "status must be 'available'")
+	require.ErrorContains(t, err, "is already attached to instances")
 	c.settle()
 	require.Equal(t, blockstorage.InUse, c.volumeNow(v.ID).Status)
 	require.Equal(t, []string{"root", v.ID}, c.guests(s.ID)[0].Disks)

@@ -2,9 +2,12 @@ package compute
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/reconcile"
 	"github.com/nephos-cloud/nephos/store"
 )
@@ -37,13 +40,13 @@ func (s *Service) VolumeAttachment(ctx context.Context, serverID, volumeID strin
 	}
 	i := slices.IndexFunc(disks, func(d Disk) bool { return d.VolumeID == volumeID })
 	if i < 0 {
-		return Disk{}, nephos.Errorf(nephos.ErrNotFound, "Instance %s is not attached to volume %.64s", serverID, volumeID)
+		return Disk{}, notAttached(serverID, volumeID)
 	}
 	return disks[i], nil
 }
 
 func notAttached(serverID, volumeID string) error {
-	return nephos.Errorf(nephos.ErrNotFound, "volume_id not found: %.64s", volumeID)
+	return nephos.Errorf(nephos.ErrNotFound, "Instance %s is not attached to volume %.64s", serverID, volumeID)
 }
 
 // AttachVolume implements [VolumeAttachments].
@@ -55,11 +58,20 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 	if err := s.cfg.Policy.Enforce(ctx, attachmentsRule+"create", row.target()); err != nil {
 		return Disk{}, err
 	}
+	if err := s.unlocked(ctx, row); err != nil {
+		return Disk{}, err
+	}
+	if err := row.attachable("attach_volume", Active, Paused, Stopped); err != nil {
+		return Disk{}, err
+	}
 	if s.cfg.Volumes == nil {
 		return Disk{}, invalid("There is no volume service.")
 	}
 	v, err := s.cfg.Volumes.Volume(ctx, req.VolumeID)
 	if err != nil {
+		return Disk{}, err
+	}
+	if err := s.attachedAlready(ctx, v); err != nil {
 		return Disk{}, err
 	}
 	if err := s.cfg.Volumes.CheckAttach(ctx, req.VolumeID); err != nil {
@@ -106,6 +118,20 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 		}
 		return reconcile.Enqueue(ctx, tx, kindServer, serverID, tx.Now())
 	})
+}
+
+// attachedAlready refuses a volume that other servers have and that is for one.
+func (s *Service) attachedAlready(ctx context.Context, v blockstorage.Volume) error {
+	if v.MultiAttach {
+		return nil
+	}
+	var servers []string
+	err := s.cfg.Store.Reader().NewSelect().Table("compute_disks").Column("server_id").
+		Where("volume_id = ?", v.ID).Order("server_id").Scan(ctx, &servers)
+	if err != nil || len(servers) == 0 {
+		return err
+	}
+	return invalid("Invalid volume: volume %s is already attached to instances: %s", v.ID, strings.Join(servers, ", "))
 }
 
 // newDisk makes the record of a volume's place in a server.
@@ -177,6 +203,7 @@ func (s *Service) UpdateVolumeAttachment(ctx context.Context, serverID, volumeID
 // DetachVolume implements [VolumeAttachments].
 func (s *Service) DetachVolume(ctx context.Context, serverID, volumeID string) error {
 	var key string
+	stranger := false
 	row, err := s.change(ctx, serverID, attachmentsRule+"delete", false, func(ctx context.Context, tx *store.Tx, row *serverRow) error {
 		if err := row.attachable("detach_volume", Active, Paused, Stopped); err != nil {
 			return err
@@ -187,6 +214,7 @@ func (s *Service) DetachVolume(ctx context.Context, serverID, volumeID string) e
 		}
 		i := slices.IndexFunc(disks, func(d diskRow) bool { return d.VolumeID == volumeID })
 		if i < 0 || disks[i].Destination != "volume" {
+			stranger = true
 			return notAttached(serverID, volumeID)
 		}
 		d := &disks[i]
@@ -209,6 +237,11 @@ func (s *Service) DetachVolume(ctx context.Context, serverID, volumeID string) e
 		return row.save(ctx, tx, append([]string{"action"}, wishColumns...)...)
 	})
 	if err != nil {
+		if stranger && s.cfg.Volumes != nil { // is there such a volume at all?
+			if _, missing := s.cfg.Volumes.Volume(ctx, volumeID); errors.Is(missing, nephos.ErrNotFound) {
+				return missing
+			}
+		}
 		return err
 	}
 	if err := s.cfg.Volumes.BeginDetach(row.served(ctx), key); err != nil {

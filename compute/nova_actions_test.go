@@ -27,7 +27,9 @@ func TestWireSecurityGroupsOfAServer(t *testing.T) {
 	require.Equal(t, []string{"default", "web"}, names())
 	w.settle()
 	require.Equal(t, []string{"default", "web"}, names())
-	require.Equal(t, 202, act(`{"addSecurityGroup": {"name": "web"}}`).status)
+	again := act(`{"addSecurityGroup": {"name": "web"}}`)
+	require.Equal(t, 400, again.status)
+	require.Contains(t, again.text, "Duplicate items in the list")
 
 	groups := w.call("user", "", "GET", "/v2.1/servers/"+id+"/os-security-groups", "").body["security_groups"].([]any)
 	require.Len(t, groups, 2)

@@ -44,7 +44,7 @@ func TestWireVolumeAttachments(t *testing.T) {
 	require.Contains(t, answer.text, "The device property is not mutable")
 	answer = w.call("user", "", "POST", "/v2.1/servers/"+id+"/os-volume_attachments", `{"volumeAttachment": {"volumeId": "`+v.ID+`"}}`)
 	require.Equal(t, 400, answer.status)
-	require.Contains(t, answer.text, "status must be 'available'")
+	require.Contains(t, answer.text, "is already attached to instances: ")
 	answer = w.call("user", "", "POST", "/v2.1/servers/"+id+"/os-volume_attachments", `{"volumeAttachment": {"volumeId": "55555555-5555-4555-8555-555555555555"}}`)
 	require.Equal(t, 404, answer.status, answer.text)
 

@@ -78,12 +78,12 @@ func (s *Service) LockServer(ctx context.Context, id, reason string) error {
 		if caller(ctx).ProjectID == row.ProjectID {
 			by = "owner"
 		}
-		// A user's word does not take an operator's lock over.
-		if row.LockedBy == "" || by == "admin" {
-			row.LockedBy = by
+		// An owner's word changes nothing about a lock that is there.
+		if row.LockedBy != "" && by == "owner" {
+			return nil
 		}
-		row.LockedReason = reason
-		if err := row.done(ctx, tx, "lock"); err != nil {
+		row.LockedBy, row.LockedReason = by, reason
+		if err := row.done(ctx, tx, "lock", "api_lock"); err != nil {
 			return err
 		}
 		if err := row.emit(ctx, tx, "lock"); err != nil {
@@ -103,7 +103,7 @@ func (s *Service) UnlockServer(ctx context.Context, id string) error {
 			}
 		}
 		row.LockedBy, row.LockedReason = "", ""
-		if err := row.done(ctx, tx, "unlock"); err != nil {
+		if err := row.done(ctx, tx, "unlock", "api_unlock"); err != nil {
 			return err
 		}
 		if err := row.emit(ctx, tx, "unlock"); err != nil {
@@ -123,7 +123,7 @@ func (s *Service) ResetServerState(ctx context.Context, id, vmState string) erro
 			row.Fault = &Fault{Code: 500, Message: "An operator has set the server into error.", At: tx.Now()}
 			columns = append(columns, "fault")
 		}
-		if err := row.done(ctx, tx, "reset_state"); err != nil {
+		if err := row.done(ctx, tx, "resetState"); err != nil {
 			return err
 		}
 		if row.Phase == phaseLive {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/network"
-	"github.com/nephos-cloud/nephos/store"
 )
 
 // SecurityGroup is a security group of the network service, and SecurityGroupRule
@@ -175,8 +174,5 @@ func (s *Service) regroup(ctx context.Context, serverID, action, rule string, ch
 		return err
 	}
 	// The server shows it at once, not when the network's event has come.
-	if err := s.refresh(row.served(ctx), []string{serverID}); err != nil {
-		return err
-	}
-	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return row.done(ctx, tx, action) })
+	return s.refresh(row.served(ctx), []string{serverID})
 }

@@ -137,7 +137,7 @@ func (s *Service) DeleteServerTag(ctx context.Context, id, tag string) error {
 		}
 		i := slices.Index(row.Tags, tag)
 		if i < 0 {
-			return nephos.Errorf(nephos.ErrNotFound, "Server %s has no tag '%s'", id, tag)
+			return nephos.Errorf(nephos.ErrNotFound, "Instance %s has no tag '%s'", id, tag)
 		}
 		return s.setTags(ctx, tx, row, slices.Delete(slices.Clone(row.Tags), i, i+1))
 	})

@@ -57,7 +57,7 @@ func (s *Service) CreateServerImage(ctx context.Context, serverID, name string, 
 		return "", invalid("The name of an image has at most %d bytes.", maxImageName).WithField("name")
 	}
 	snap := snapshotRow{ServerID: serverID, ImageID: s.cfg.IDs.New(), Name: name, Metadata: orEmpty(metadata)}
-	row, err := s.change(ctx, serverID, serversRule("create_image"), false, func(ctx context.Context, tx *store.Tx, row *serverRow) error {
+	row, err := s.change(ctx, serverID, serversRule("create_image"), true, func(ctx context.Context, tx *store.Tx, row *serverRow) error {
 		if err := row.demand("createImage", Active, Stopped, Paused, Suspended); err != nil {
 			return err
 		}

@@ -25,13 +25,10 @@ func (s *Service) GroupsOf(ctx context.Context, deviceID string) ([]SecurityGrou
 }
 
 // AddGroup puts every port of a device into one more security group, which the
-// caller's project has by that name or ID. A port that filters nothing is
-// ErrInvalid, and nothing is changed.
+// caller's project has by that name or ID. A port that filters nothing, or that is
+// in the group, is ErrInvalid, and nothing is changed.
 func (s *Service) AddGroup(ctx context.Context, deviceID, group string) error {
 	return s.regroup(ctx, deviceID, group, true, func(groups []string, id string) []string {
-		if slices.Contains(groups, id) {
-			return groups
-		}
 		return append(slices.Clone(groups), id)
 	})
 }
@@ -68,8 +65,11 @@ func (s *Service) regroup(ctx context.Context, deviceID, group string, filtered 
 		return nephos.Errorf(nephos.ErrNotFound, "instance_id %s could not be found as device id on any ports", deviceID)
 	}
 	for _, v := range views {
-		if filtered && (!v.PortSecurity || len(v.FixedIPs) == 0) {
+		switch {
+		case filtered && (!v.PortSecurity || len(v.FixedIPs) == 0):
 			return nephos.Errorf(nephos.ErrInvalid, "Network requires port_security_enabled and subnet associated in order to apply security groups.")
+		case filtered && slices.Contains(v.SecurityGroups, id):
+			return nephos.Errorf(nephos.ErrInvalid, "Invalid input for security_groups. Reason: Duplicate items in the list: '%s'.", id)
 		}
 	}
 	for _, v := range views {

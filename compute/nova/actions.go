@@ -77,28 +77,16 @@ func (a *api) act(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	var name string
-	for _, k := range sortedKeys(tree) {
-		if _, ok := serverActions[k]; ok || name == "" {
-			name = k
-		}
-	}
-	act, ok := serverActions[name]
-	switch {
-	case name == "" || !ok && len(tree) > 1:
+	if len(tree) != 1 {
 		return nil, invalid("Malformed request body")
-	case !ok:
+	}
+	name := sortedKeys(tree)[0]
+	act, ok := serverActions[name]
+	if !ok {
 		return nil, invalid("There is no such action: %s", clip(name))
 	}
 	if act.min != 0 && !atLeast(r, act.min) || act.max != 0 && atLeast(r, act.max+1) {
 		return nil, nephos.Errorf(nephos.ErrNotFound, "The resource could not be found.")
-	}
-	if len(tree) != 1 {
-		for k := range tree {
-			if k != name {
-				return nil, invalid("Additional properties are not allowed (%s was unexpected)", quote(k)).WithField(clip(k))
-			}
-		}
 	}
 	id := r.PathValue("id")
 	if act.do == nil {

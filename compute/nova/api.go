@@ -1,6 +1,8 @@
 package nova
 
 import (
+	"net/http"
+
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity/policy"
@@ -65,9 +67,29 @@ func New(cfg Config) *httpapi.API {
 		a.versionRoutes(), a.serverRoutes(), a.serverPartRoutes(), a.actionRoutes(), a.instanceActionRoutes(),
 		a.attachmentRoutes(), a.consoleRoutes(), a.catalogRoutes(),
 	} {
+		for i := range routes {
+			routes[i].Handler = typed(routes[i].Handler)
+		}
 		h.Add(routes...)
 	}
 	return h
+}
+
+// typed gives answers without a body the type that Nova's have.
+func typed(next httpapi.Handler) httpapi.Handler {
+	return func(r *httpapi.Request) (*httpapi.Response, error) {
+		resp, err := next(r)
+		if err != nil {
+			return nil, err
+		}
+		if resp == nil {
+			resp = httpapi.Status(http.StatusNoContent, nil)
+		}
+		if resp.Body == nil && resp.Stream == nil && resp.Write == nil && resp.Header.Get("Content-Type") == "" {
+			resp.Set("Content-Type", "application/json")
+		}
+		return resp, nil
+	}
 }
 
 // orElse sets a part that was not given.

@@ -1,8 +1,11 @@
 package nova
 
 import (
+	"errors"
 	"regexp"
+	"strings"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
 )
@@ -54,7 +57,13 @@ func renderVolume(r *httpapi.Request, d *compute.Disk) (*volumeAttachment, error
 }
 
 func (a *api) listVolumes(r *httpapi.Request) (*httpapi.Response, error) {
-	limit, err := r.Int("limit", 1000, 0, 1<<30)
+	if err := onlyParams(r, 75, "limit", "offset"); err != nil {
+		return nil, err
+	}
+	if err := pageNumbers(r); err != nil {
+		return nil, err
+	}
+	limit, err := r.Int("limit", 0, 0, 1<<30)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +76,9 @@ func (a *api) listVolumes(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	disks = disks[min(offset, len(disks)):]
-	disks = disks[:min(limit, len(disks))]
+	if limit > 0 {
+		disks = disks[:min(limit, len(disks))]
+	}
 	out := make([]*volumeAttachment, len(disks))
 	for i := range disks {
 		if out[i], err = renderVolume(r, &disks[i]); err != nil {
@@ -104,36 +115,12 @@ type volumeSpec struct {
 	ID                  *string       `json:"id"`
 }
 
-func (v *volumeSpec) check() error {
-	if v.VolumeID == nil {
-		return badField("volumeAttachment", "{}", "'volumeId' is a required property")
-	}
-	if err := checkUUID("volumeId", *v.VolumeID); err != nil {
-		return err
-	}
-	if v.Device != nil && *v.Device != "" {
-		if err := checkPattern("device", *v.Device, deviceForm); err != nil {
-			return err
-		}
-	}
-	if v.Tag != nil {
-		return checkTag("tag", *v.Tag)
-	}
-	return nil
-}
-
 func (a *api) attachVolume(r *httpapi.Request) (*httpapi.Response, error) {
-	in, body, err := member[volumeSpec](r, "volumeAttachment")
-	if err != nil {
+	if err := obey(r, attachSchema(r, false)); err != nil {
 		return nil, err
 	}
-	err = gate(r, "volumeAttachment", body["volumeAttachment"], []property{
-		{"tag", "2.49", ""}, {"delete_on_termination", "2.79", ""}, {"serverId", "2.999", ""}, {"id", "2.999", ""},
-	})
+	in, _, err := member[volumeSpec](r, "volumeAttachment")
 	if err != nil {
-		return nil, err
-	}
-	if err := in.check(); err != nil {
 		return nil, err
 	}
 	req := compute.AttachRequest{VolumeID: *in.VolumeID, Device: orEmpty(in.Device), Tag: orEmpty(in.Tag)}
@@ -155,19 +142,11 @@ func (a *api) attachVolume(r *httpapi.Request) (*httpapi.Response, error) {
 // updateVolume changes whether the volume goes with the server. Another volume
 // in its place (a swap) is not built.
 func (a *api) updateVolume(r *httpapi.Request) (*httpapi.Response, error) {
-	in, body, err := member[volumeSpec](r, "volumeAttachment")
-	if err != nil {
+	if err := obey(r, attachSchema(r, true)); err != nil {
 		return nil, err
 	}
-	if !atLeast(r, 85) {
-		err := gate(r, "volumeAttachment", body["volumeAttachment"], []property{
-			{"tag", "2.85", ""}, {"delete_on_termination", "2.85", ""}, {"serverId", "2.85", ""}, {"id", "2.85", ""}, {"device", "2.85", ""},
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	if err := in.check(); err != nil {
+	in, _, err := member[volumeSpec](r, "volumeAttachment")
+	if err != nil {
 		return nil, err
 	}
 	serverID, volumeID := r.PathValue("id"), r.PathValue("volume")
@@ -176,7 +155,7 @@ func (a *api) updateVolume(r *httpapi.Request) (*httpapi.Response, error) {
 	}
 	d, err := a.Attachments.VolumeAttachment(r.Context(), serverID, volumeID)
 	if err != nil {
-		return nil, err
+		return nil, noDevice(err, volumeID)
 	}
 	for field, ok := range map[string]bool{
 		"id": in.ID == nil || *in.ID == volumeID || *in.ID == d.AttachmentID, "serverId": in.ServerID == nil || *in.ServerID == serverID,
@@ -195,6 +174,14 @@ func (a *api) updateVolume(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	return httpapi.Accepted(nil), nil
+}
+
+// noDevice says of a volume that is not attached what updates say.
+func noDevice(err error, volumeID string) error {
+	if errors.Is(err, nephos.ErrNotFound) && strings.Contains(err.Error(), "is not attached to volume") {
+		return nephos.Errorf(nephos.ErrNotFound, "No volume Block Device Mapping with id %s.", clip(volumeID))
+	}
+	return err
 }
 
 func (a *api) refuseSwap(r *httpapi.Request, serverID, volumeID string) error {

@@ -27,10 +27,13 @@ func badField(field, value, why string) error {
 	return invalid("Invalid input for field/attribute %s. Value: %s. %s", field, clip(value), why).WithField(field)
 }
 
+// maxQuote lets messages quote whole what is a little too long for a field.
+const maxQuote = 1024
+
 // clip bounds what a message quotes of a request.
 func clip(s string) string {
-	if len(s) > 255 {
-		return strings.ToValidUTF8(s[:255], "") + "…"
+	if len(s) > maxQuote {
+		return strings.ToValidUTF8(s[:maxQuote], "") + "…"
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
@@ -181,6 +184,20 @@ func required(field string, raw json.RawMessage, names ...string) error {
 	for _, n := range names {
 		if _, ok := have[n]; !ok {
 			return badField(field, pyRaw(raw), quote(n)+" is a required property")
+		}
+	}
+	return nil
+}
+
+// notNull refuses null for texts that may be left out.
+func notNull(raw json.RawMessage, names ...string) error {
+	var have map[string]json.RawMessage
+	if json.Unmarshal(raw, &have) != nil {
+		return nil
+	}
+	for _, n := range names {
+		if string(have[n]) == "null" {
+			return badField(n, "None", "None is not of type 'string'")
 		}
 	}
 	return nil

@@ -22,16 +22,15 @@ func (a *api) consoleOutput(r *httpapi.Request, id string, body json.RawMessage)
 	var in struct {
 		Length *httpapi.Int `json:"length"`
 	}
+	if err := obey(r, consoleLogSchema()); err != nil {
+		return nil, err
+	}
 	if err := r.DecodeValue(body, "os-getConsoleOutput", &in); err != nil {
 		return nil, err
 	}
 	lines := -1
 	if in.Length != nil {
-		// Nova takes -1 for all of it.
-		if *in.Length < -1 {
-			return nil, badField("length", pyRaw(body), "it is less than the minimum of -1")
-		}
-		lines = int(min(*in.Length, 1<<20))
+		lines = int(min(*in.Length, 1<<20)) // -1 is all of it
 	}
 	log, err := a.Consoles.ConsoleLog(r.Context(), id, lines)
 	if err != nil {
@@ -80,8 +79,8 @@ func (a *api) createConsole(r *httpapi.Request) (*httpapi.Response, error) {
 	if err := checkEnum("type", in.Type, types...); err != nil {
 		return nil, err
 	}
-	if !slices.Contains(consoleTypes[in.Protocol], in.Type) {
-		return nil, invalid("The type %s does not belong to the protocol %s.", in.Type, in.Protocol).WithField("type")
+	if !slices.Contains(consoleTypes[in.Protocol], in.Type) || in.Type == "xvpvnc" {
+		return nil, invalid("Invalid console type %s", in.Type).WithField("type")
 	}
 	c, err := a.Consoles.CreateConsole(r.Context(), r.PathValue("id"), in.Protocol, in.Type)
 	if err != nil {

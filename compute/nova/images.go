@@ -13,19 +13,10 @@ func (a *api) createImage(r *httpapi.Request, id string, body json.RawMessage) (
 		Name     *string           `json:"name"`
 		Metadata map[string]string `json:"metadata"`
 	}
-	if err := required("createImage", body, "name"); err != nil {
+	if err := obey(r, createImageSchema()); err != nil {
 		return nil, err
 	}
 	if err := r.DecodeValue(body, "createImage", &in); err != nil {
-		return nil, err
-	}
-	if in.Name == nil {
-		return nil, badField("name", "None", "None is not of type 'string'")
-	}
-	if err := checkLength("name", *in.Name, 1, 255); err != nil {
-		return nil, err
-	}
-	if err := checkMetadata("metadata", in.Metadata); err != nil {
 		return nil, err
 	}
 	image, err := a.Images.CreateServerImage(r.Context(), id, strings.TrimSpace(*in.Name), in.Metadata)

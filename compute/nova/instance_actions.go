@@ -75,7 +75,14 @@ func (a *api) listActions(r *httpapi.Request) (*httpapi.Response, error) {
 	var p nephos.Page
 	var f compute.ActionFilter
 	if atLeast(r, 58) {
-		var err error
+		known := []string{"limit", "marker", "changes-since"}
+		if atLeast(r, 66) {
+			known = append(known, "changes-before")
+		}
+		err := onlyParams(r, 58, known...)
+		if err != nil {
+			return nil, err
+		}
 		if p, err = r.Page(httpapi.PageOptions{Style: httpapi.Nova}); err != nil {
 			return nil, err
 		}
@@ -100,6 +107,9 @@ func (a *api) listActions(r *httpapi.Request) (*httpapi.Response, error) {
 	list, _, err := a.Actions.ListActions(r.Context(), r.PathValue("id"), f, p)
 	if err != nil {
 		return nil, err
+	}
+	if limit, _ := r.Param("limit"); limit == "0" && atLeast(r, 58) {
+		list = nil // elsewhere it is no limit
 	}
 	out := struct {
 		Actions []*actionBody  `json:"instanceActions"`

@@ -77,18 +77,21 @@ type fixedReq struct {
 }
 
 func (a *api) attachInterface(r *httpapi.Request) (*httpapi.Response, error) {
-	in, body, err := member[interfaceSpec](r, "interfaceAttachment")
+	if err := obey(r, interfaceSchema(r)); err != nil {
+		return nil, err
+	}
+	tree, err := r.Tree()
 	if err != nil {
 		return nil, err
 	}
-	if err := gate(r, "interfaceAttachment", body["interfaceAttachment"], []property{{"tag", "2.49", ""}}); err != nil {
-		return nil, err
+	var in interfaceSpec
+	if raw, ok := tree["interfaceAttachment"]; ok {
+		if err := r.DecodeValue(raw, "interfaceAttachment", &in); err != nil {
+			return nil, err
+		}
 	}
 	var fixed *string
-	switch n := len(in.FixedIPs); {
-	case n > 1:
-		return nil, badField("fixed_ips", pyRaw(body["interfaceAttachment"]), "the list of addresses is too long")
-	case n == 1:
+	if len(in.FixedIPs) > 0 {
 		fixed = &in.FixedIPs[0].IP
 	}
 	switch {
@@ -96,11 +99,6 @@ func (a *api) attachInterface(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, invalid("Must not input both network_id and port_id").WithField("port_id")
 	case fixed != nil && in.NetID == nil:
 		return nil, invalid("Must input network_id when request IP address").WithField("net_id")
-	}
-	if in.NetID != nil {
-		if err := checkUUID("net_id", *in.NetID); err != nil {
-			return nil, err
-		}
 	}
 	network, port := in.NetID, in.PortID
 	if network == nil && port == nil {

@@ -132,6 +132,9 @@ func (a *api) updateServer(r *httpapi.Request) (*httpapi.Response, error) {
 	if err := gate(r, "server", raw, []property{{"description", "2.19", ""}, {"hostname", "2.90", ""}}); err != nil {
 		return nil, err
 	}
+	if err := notNull(raw, "name", "accessIPv4", "accessIPv6", "hostname"); err != nil {
+		return nil, err
+	}
 	u := compute.ServerUpdate{Name: in.Name, DiskConfig: in.DiskConfig, AccessIPv4: in.AccessIPv4, AccessIPv6: in.AccessIPv6, Hostname: in.Hostname}
 	if has(raw, "description") {
 		var d *string

@@ -62,6 +62,11 @@ func (a *api) serverPage(r *httpapi.Request) (nephos.Page, error) {
 		o.SortKeys = append(slices.Clone(o.SortKeys), ignoredSortKeys...)
 		o.SortKeys = append(o.SortKeys, "locked")
 	}
+	for _, dir := range r.Query()["sort_dir"] {
+		if dir != "asc" && dir != "desc" && dir != "" {
+			return nephos.Page{}, invalid("Invalid input received: Unknown sort direction, must be 'desc' or 'asc'").WithField("sort_dir")
+		}
+	}
 	p, err := r.Page(o)
 	if err != nil {
 		return p, err
@@ -131,8 +136,12 @@ func (a *api) serverFilter(r *httpapi.Request) (f compute.ServerFilter, any bool
 			"launch_index", "power_state", "access_ip_v4", "access_ip_v6":
 			f.Exact[name] = v
 		case "config_drive":
+			b, known := httpapi.ParseBool(v)
+			if !known && v != "" {
+				return f, false, nil
+			}
 			f.Exact[name] = ""
-			if b, _ := httpapi.ParseBool(v); b {
+			if b {
 				f.Exact[name] = "True"
 			}
 		case "task_state", "vm_state":

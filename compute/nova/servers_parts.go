@@ -33,6 +33,9 @@ func (a *api) serverPartRoutes() []httpapi.Route {
 		{Pattern: "GET " + server + "/os-security-groups", Rules: rules("os-security-groups:list"), Handler: a.listServerGroups},
 		{Pattern: "GET " + server + "/topology", Min: "2.78", Rules: []string{"compute:server:topology:index"}, Handler: a.showTopology},
 		{Pattern: "GET " + server + "/migrations", Min: "2.23", Rules: rules("servers:migrations:index"), Handler: a.listServerMigrations},
+		{Pattern: "GET " + server + "/migrations/{migration}", Min: "2.23", Rules: rules("servers:migrations:show"), Handler: a.showServerMigration},
+		{Pattern: "DELETE " + server + "/migrations/{migration}", Min: "2.24", Rules: rules("servers:migrations:delete"), Handler: a.abortServerMigration},
+		{Pattern: "POST " + server + "/migrations/{migration}/action", Min: "2.22", Rules: rules("servers:migrations:force_complete"), Handler: a.forceServerMigration},
 	}
 }
 
@@ -59,11 +62,11 @@ func (a *api) showMetadata(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) setMetadata(merge bool) httpapi.Handler {
 	return func(r *httpapi.Request) (*httpapi.Response, error) {
-		in, _, err := member[map[string]string](r, "metadata")
-		if err != nil {
+		if err := obey(r, metadataBody("metadata", false)); err != nil {
 			return nil, err
 		}
-		if err := checkMetadata("metadata", in); err != nil {
+		in, _, err := member[map[string]string](r, "metadata")
+		if err != nil {
 			return nil, err
 		}
 		m, err := a.Metadata.SetServerMetadata(r.Context(), r.PathValue("id"), in, merge)
@@ -75,14 +78,11 @@ func (a *api) setMetadata(merge bool) httpapi.Handler {
 }
 
 func (a *api) putMetadata(r *httpapi.Request) (*httpapi.Response, error) {
-	in, _, err := member[map[string]string](r, "meta")
-	if err != nil {
+	if err := obey(r, metadataBody("meta", true)); err != nil {
 		return nil, err
 	}
-	if len(in) != 1 {
-		return nil, badField("meta", pyDict(in), pyDict(in)+" has too many properties")
-	}
-	if err := checkMetadata("meta", in); err != nil {
+	in, _, err := member[map[string]string](r, "meta")
+	if err != nil {
 		return nil, err
 	}
 	if _, ok := in[r.PathValue("key")]; !ok {
@@ -107,17 +107,12 @@ func (a *api) listTags(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) setTags(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := obey(r, tagsBody()); err != nil {
+		return nil, err
+	}
 	in, _, err := member[[]string](r, "tags")
 	if err != nil {
 		return nil, err
-	}
-	if len(in) > 50 {
-		return nil, badField("tags", "…", "the list of tags is too long")
-	}
-	for _, t := range in {
-		if err := checkTag("tags", t); err != nil {
-			return nil, err
-		}
 	}
 	tags, err := a.Tags.SetServerTags(r.Context(), r.PathValue("id"), in)
 	if err != nil {
@@ -146,15 +141,21 @@ func (a *api) showTag(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) putTag(r *httpapi.Request) (*httpapi.Response, error) {
 	tag := r.PathValue("tag")
-	if err := checkTag("tag", tag); err != nil {
-		return nil, invalid("Tag '%s' is invalid. It must be a non empty string without characters '/' and ','.", clip(tag)).WithField("tag")
+	if err := noBody(r); err != nil {
+		return nil, err
+	}
+	form := tagText()
+	if f := form.check(tag); f != nil {
+		return nil, invalid("Tag '%s' is invalid. It must be a non empty string without characters '/' and ','. Validation error message: %s",
+			clip(tag), f.message).WithField("tag")
 	}
 	id := r.PathValue("id")
 	added, err := a.Tags.AddServerTag(r.Context(), id, tag)
 	if err != nil || !added {
 		return nil, err
 	}
-	return httpapi.Status(http.StatusCreated, nil).Set("Location", r.Link("/v2.1/servers/"+id+"/tags/"+tag, nil)), nil
+	return httpapi.Status(http.StatusCreated, nil).Set("Location", r.Link("/v2.1/servers/"+id+"/tags/"+tag, nil)).
+		Set("Content-Type", "text/html; charset=UTF-8"), nil
 }
 
 func (a *api) deleteTag(r *httpapi.Request) (*httpapi.Response, error) {
@@ -204,15 +205,4 @@ func (a *api) showTopology(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	return httpapi.OK(map[string]any{"nodes": []any{}, "pagesize_kb": json.RawMessage("null")}), nil
-}
-
-// listServerMigrations tells that no server is on its way.
-func (a *api) listServerMigrations(r *httpapi.Request) (*httpapi.Response, error) {
-	if _, err := a.Servers.Server(r.Context(), r.PathValue("id")); err != nil {
-		return nil, err
-	}
-	if err := a.Policy.Enforce(r.Context(), "os_compute_api:servers:migrations:index", nil); err != nil {
-		return nil, err
-	}
-	return httpapi.OK(map[string]any{"migrations": []any{}}), nil
 }
