@@ -15,6 +15,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/internal/linuxhost"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt/domain"
 	"github.com/nephos-cloud/nephos/driver/internal/eventfeed"
 	"github.com/nephos-cloud/nephos/driver/internal/filelock"
@@ -74,11 +75,13 @@ type Driver struct {
 
 	mounting sync.Mutex // one container at a time is started
 
-	mu       sync.Mutex // guards all below, and the fields of guests that say so
-	closed   bool
-	link     *link // nil while there is no connection
-	platform domain.Platform
-	guests   map[string]*guest
+	mu        sync.Mutex // guards all below, and the fields of guests that say so
+	closed    bool
+	link      *link // nil while there is no connection
+	platform  domain.Platform
+	processor []string        // what the guests' can do, as far as that is known
+	times     linuxhost.Times // of the host's processors, when they were last asked for
+	guests    map[string]*guest
 }
 
 // Open connects to libvirt, takes possession of the directory, and finds the

@@ -5,12 +5,18 @@ package libvirt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
+	virt "libvirt.org/go/libvirt"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/internal/linuxhost"
+	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt/domain"
 )
 
 // Info implements hypervisor.Driver, from what libvirt says of its host and from
@@ -23,7 +29,7 @@ func (d *Driver) Info(ctx context.Context) (hypervisor.Host, error) {
 		}
 		defer done()
 		d.mu.Lock()
-		p := d.platform
+		p, features := d.platform, d.processor
 		d.mu.Unlock()
 		node, err := l.conn.GetNodeInfo()
 		if err != nil {
@@ -38,9 +44,12 @@ func (d *Driver) Info(ctx context.Context) (hypervisor.Host, error) {
 			return hypervisor.Host{}, err
 		}
 		h := hypervisor.Host{
-			Type: p.Driver, Version: int(version), Arch: p.Arch, CPUModel: p.Host, VCPUs: int(node.Cpus),
+			Type: p.Driver, Version: int(version), Arch: p.Arch, VCPUs: int(node.Cpus),
 			MemoryMiB: int(node.Memory / 1024), RunningVMs: running, BootID: bootID(), HostIP: d.cfg.HostIP,
-			Formats: []string{"raw", "qcow2"},
+			Formats: []string{"raw", "qcow2"}, CPUFeatures: slices.Clone(features), Traits: slices.Clone(p.Traits),
+		}
+		if err := d.describeProcessors(&h, l.conn); err != nil {
+			return h, err
 		}
 		switch p.Type {
 		case "kvm":
@@ -63,6 +72,55 @@ func (d *Driver) Info(ctx context.Context) (hypervisor.Host, error) {
 		return hypervisor.Host{}, fmt.Errorf("describe host: %w", err)
 	}
 	return h, nil
+}
+
+// describeProcessors adds what libvirt tells of the host's processors and of the
+// memory near them. There are no PCI devices: the contract has no way to give
+// one to a guest.
+func (d *Driver) describeProcessors(h *hypervisor.Host, conn *virt.Connect) error {
+	caps, err := conn.GetCapabilities()
+	if err != nil {
+		return err
+	}
+	about, err := domain.ReadHost(caps)
+	if err != nil {
+		return err
+	}
+	h.CPUModel, h.CPUVendor, h.NUMA = about.Model, about.Vendor, about.Cells
+	if about.Threads {
+		h.Traits = append(h.Traits, "HW_CPU_HYPERTHREADING")
+	}
+	stats, err := conn.GetCPUStats(int(virt.NODE_CPU_STATS_ALL_CPUS), 0)
+	if is(err, virt.ERR_NO_SUPPORT, virt.ERR_OPERATION_UNSUPPORTED) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	now := linuxhost.Times{User: stats.User, Kernel: stats.Kernel, Idle: stats.Idle, IOWait: stats.Iowait}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h.Metrics = now.Shares(d.times)
+	d.times = now
+	return nil
+}
+
+// features asks libvirt for all that the guests' processor can do. What cannot
+// be told is left out.
+func (d *Driver) features(conn *virt.Connect, p domain.Platform, capabilities string) ([]string, error) {
+	cpu, err := p.Processor(capabilities)
+	if err != nil || cpu == "" {
+		return nil, err
+	}
+	whole, err := conn.BaselineHypervisorCPU(p.Emulator, p.Arch, p.Machine, p.Type, []string{cpu}, virt.CONNECT_BASELINE_CPU_EXPAND_FEATURES)
+	if err != nil {
+		if err = meant(err); errors.Is(err, nephos.ErrUnavailable) {
+			return nil, err
+		}
+		d.log.Info("libvirt does not tell what the guests' processor can do", "error", err)
+		return nil, nil
+	}
+	return domain.Features(whole)
 }
 
 // bootID changes with each boot of the host.

@@ -82,57 +82,62 @@ func (d *Driver) setUp(ctx context.Context, l *link) error {
 	if err := d.listen(l); err != nil {
 		return err
 	}
-	p, err := d.choosePlatform(ctx, l.conn)
+	p, more, err := d.choosePlatform(ctx, l.conn)
+	if err != nil {
+		return err
+	}
+	features, err := d.features(l.conn, p, more)
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.platform = p
+	d.platform, d.processor = p, features
 	return nil
 }
 
-// choosePlatform picks what guests are.
-func (d *Driver) choosePlatform(ctx context.Context, conn *virt.Connect) (domain.Platform, error) {
+// choosePlatform picks what guests are, and returns the capabilities of such
+// domains; empty where the connection has none.
+func (d *Driver) choosePlatform(ctx context.Context, conn *virt.Connect) (p domain.Platform, more string, err error) {
 	name, err := conn.GetType()
 	if err != nil {
-		return domain.Platform{}, err
+		return p, "", err
 	}
 	caps, err := conn.GetCapabilities()
 	if err != nil {
-		return domain.Platform{}, err
+		return p, "", err
 	}
 	want := domain.Wanted{OS: d.cfg.OS, Arch: d.cfg.Arch, Machine: d.cfg.Machine}
-	choose := func() (domain.Platform, error) {
+	choose := func() (domain.Platform, string, error) {
 		p, err := domain.Choose(name, caps, want)
 		if err != nil {
-			return p, err
+			return p, "", err
 		}
 		more, err := conn.GetDomainCapabilities(p.Emulator, p.Arch, p.Machine, p.Type, 0)
 		if is(err, virt.ERR_NO_SUPPORT, virt.ERR_OPERATION_UNSUPPORTED) {
-			return p, nil
+			return p, "", nil
 		}
 		if err != nil {
-			return p, err
+			return p, "", err
 		}
-		return p, p.Refine(more)
+		return p, more, p.Refine(more)
 	}
 	if name == "QEMU" {
 		want.Type = map[string]string{"kvm": "kvm", "tcg": "qemu"}[d.cfg.Accel]
 	}
-	p, err := choose()
+	p, more, err = choose()
 	if err != nil || p.Type != "kvm" || d.cfg.Accel == "kvm" {
-		return p, err
+		return p, more, err
 	}
 	if err := d.probe(ctx, conn, p); err != nil {
 		if ctx.Err() != nil {
-			return p, ctx.Err()
+			return p, "", ctx.Err()
 		}
 		d.log.Warn("KVM does not work here, guests are emulated", "error", err)
 		want.Type = "qemu"
 		return choose()
 	}
-	return p, nil
+	return p, more, nil
 }
 
 // use returns the connection; done ends the use.

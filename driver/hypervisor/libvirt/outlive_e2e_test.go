@@ -91,6 +91,16 @@ func (b *bench) state(id string) hypervisor.State {
 	return g.State
 }
 
+// describe is what the driver tells of the host and what does not change with
+// the load.
+func (b *bench) describe() hypervisor.Host {
+	host, err := b.d.Info(b.t.Context())
+	require.NoError(b.t, err)
+	require.NoError(b.t, host.Validate())
+	host.RunningVMs, host.FreeDiskGiB = 0, 0
+	return host
+}
+
 func (b *bench) awaitBoot(id string) {
 	require.Eventually(b.t, func() bool {
 		log, err := b.d.ConsoleLog(b.t.Context(), id, 1000)
@@ -126,6 +136,11 @@ func TestDaemonRestart(t *testing.T) {
 	require.NoError(t, err)
 	events, err := b.d.Events(t.Context())
 	require.NoError(t, err)
+	host := b.describe()
+	require.Subset(t, host.CPUFeatures, []string{"fpu", "sse2", "cx16"}, "of the processor that QEMU emulates")
+	require.Contains(t, host.Traits, "COMPUTE_STORAGE_BUS_VIRTIO")
+	require.NotEmpty(t, host.NUMA)
+	require.NotEmpty(t, host.CPUModel)
 	b.stop(syscall.SIGKILL)
 	require.Eventually(t, func() bool {
 		_, err := b.d.Get(t.Context(), "stays")
@@ -140,6 +155,10 @@ func TestDaemonRestart(t *testing.T) {
 	g, err := b.d.Get(t.Context(), "stays")
 	require.NoError(t, err)
 	require.Equal(t, started, g)
+	again := b.describe()
+	require.Contains(t, again.Metrics, "cpu.idle.percent", "since the time before")
+	again.Metrics, host.Metrics = nil, nil
+	require.Equal(t, host, again)
 	require.NoError(t, b.d.Start(t.Context(), "dies"), "it obeys the new daemon")
 	require.NoError(t, syscall.Kill(b.qemuOf(t, "later"), syscall.SIGKILL))
 	require.True(t, await(t, events, "later", hypervisor.Crashed).Guest, "events come from the new daemon")

@@ -5,6 +5,7 @@ package libvirt
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	virt "libvirt.org/go/libvirt"
@@ -176,7 +177,11 @@ func (w *work) plug(x libvirtxml.Document) error {
 	if err != nil {
 		return err
 	}
-	return w.dom.AttachDeviceFlags(text, virt.DOMAIN_DEVICE_MODIFY_LIVE)
+	err = w.dom.AttachDeviceFlags(text, virt.DOMAIN_DEVICE_MODIFY_LIVE)
+	if is(err, virt.ERR_INTERNAL_ERROR) && strings.Contains(err.Error(), "No more available PCI") {
+		return fmt.Errorf("%w: the machine has no room for another device: %v", nephos.ErrNoCapacity, err) // it has no other meaning
+	}
+	return err
 }
 
 // noteAddresses puts the devices of the running domain where the next definition

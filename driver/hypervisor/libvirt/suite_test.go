@@ -34,6 +34,13 @@ func TestImaginedHost(t *testing.T) {
 		require.NoError(t, err)
 		return d
 	}, hypervisortest.Options{CloudID: "test", Guests: 4})
+	d, err := libvirt.Open(t.Context(), libvirt.Config{CloudID: "test", URI: "test:///default", Dir: dir})
+	require.NoError(t, err)
+	host, err := d.Info(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, host.Validate())
+	require.Len(t, host.NUMA, 2, "as libvirt imagines it")
+	require.NoError(t, d.Close())
 	doms, err := held.ListAllDomains(0)
 	require.NoError(t, err)
 	for i := range doms {

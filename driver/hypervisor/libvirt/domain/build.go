@@ -188,6 +188,9 @@ func fixedDevices(p Platform, l *libvirtxml.DomainDeviceList, dir, id string) {
 	}
 	usb := libvirtxml.DomainController{Type: "usb", Index: new(uint), Model: "none"}
 	l.Controllers = append(l.Controllers, usb)
+	if p.express() {
+		l.Controllers = append(l.Controllers, expressPorts()...)
+	}
 	if p.Agent {
 		l.Channels = []libvirtxml.DomainChannel{{
 			Source: &libvirtxml.DomainChardevSource{UNIX: &libvirtxml.DomainChardevSourceUNIX{}},
@@ -199,6 +202,21 @@ func fixedDevices(p Platform, l *libvirtxml.DomainDeviceList, dir, id string) {
 		Model:   "virtio",
 		Backend: &libvirtxml.DomainRNGBackend{Random: &libvirtxml.DomainRNGBackendRandom{Device: "/dev/urandom"}},
 	}}
+}
+
+// expressSlots is how many devices a machine with PCI Express has room for; its
+// own take about five.
+const expressSlots = 28
+
+// expressPorts make room for devices that are plugged while the guest is on:
+// PCI Express has a port for each, and none appears meanwhile.
+func expressPorts() []libvirtxml.DomainController {
+	ports := []libvirtxml.DomainController{{Type: "pci", Index: new(uint), Model: "pcie-root"}}
+	for range expressSlots {
+		n := uint(len(ports))
+		ports = append(ports, libvirtxml.DomainController{Type: "pci", Index: &n, Model: "pcie-root-port"})
+	}
+	return ports
 }
 
 // devices adds disks and cards. A device that the older definition has keeps

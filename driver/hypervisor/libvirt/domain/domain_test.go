@@ -272,6 +272,56 @@ func TestChoose(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestHost(t *testing.T) {
+	h, err := domain.ReadHost(read(t, "qemu-capabilities.xml"))
+	require.NoError(t, err)
+	require.Equal(t, "kvm64", h.Model)
+	require.Equal(t, "AMD", h.Vendor)
+	require.False(t, h.Threads)
+	require.Equal(t, []driver.NUMACell{{ID: 0, CPUs: []int{0, 1}, MemoryMiB: 10842}}, h.Cells)
+	// Imagined: the second cell's pages are of 8 KiB.
+	h, err = domain.ReadHost(read(t, "test-capabilities.xml"))
+	require.NoError(t, err)
+	require.Equal(t, []driver.NUMACell{
+		{ID: 0, CPUs: []int{0, 1, 2, 3, 4, 5, 6, 7}, MemoryMiB: 2048}, {ID: 1, CPUs: []int{8, 9, 10, 11, 12, 13, 14, 15}, MemoryMiB: 4096},
+	}, h.Cells)
+	h, err = domain.ReadHost(`<capabilities><host><topology><cells><cell id='3'><memory unit='KiB'>4194304</memory>
+		<pages unit='KiB' size='2048'>512</pages><pages unit='KiB' size='4'>786432</pages><pages unit='KiB' size='1048576'>0</pages>
+		<cpus><cpu id='4' siblings='4,12'/><cpu id='12' siblings='4,12'/></cpus></cell><cell id='4'/></cells></topology></host></capabilities>`)
+	require.NoError(t, err)
+	require.Equal(t, domain.Host{Threads: true, Cells: []driver.NUMACell{
+		{ID: 3, CPUs: []int{4, 12}, MemoryMiB: 3072, Pages: map[int64]int64{2048: 512}},
+	}}, h)
+	require.NoError(t, hypervisor.Host{NUMA: h.Cells}.Validate())
+	_, err = domain.ReadHost("<")
+	require.Error(t, err)
+}
+
+func TestTraits(t *testing.T) {
+	p := platform(t, "qemu", domain.Wanted{})
+	require.Subset(t, p.Traits, []string{"COMPUTE_STORAGE_BUS_VIRTIO", "COMPUTE_STORAGE_BUS_IDE", "COMPUTE_NET_VIF_MODEL_E1000", "COMPUTE_FIRMWARE_BIOS", "COMPUTE_GRAPHICS_MODEL_VGA"})
+	require.NoError(t, hypervisor.Host{Traits: p.Traits}.Validate())
+	require.Empty(t, platform(t, "lxc", domain.Wanted{}).Traits)
+}
+
+func TestProcessor(t *testing.T) {
+	caps := read(t, "qemu-domain-capabilities.xml")
+	x, err := platform(t, "qemu", domain.Wanted{Type: "qemu"}).Processor(caps)
+	require.NoError(t, err)
+	require.Contains(t, x, "<model>qemu64</model>")
+	x, err = platform(t, "qemu", domain.Wanted{Type: "kvm"}).Processor(caps)
+	require.NoError(t, err)
+	require.Contains(t, x, `<feature policy="require"`)
+	features, err := domain.Features(`<cpu mode='custom' match='exact'><model>qemu64</model><feature policy='require' name='sse2'/><feature policy='disable' name='svm'/><feature policy='require' name='pni'/></cpu>`)
+	require.NoError(t, err)
+	require.Equal(t, []string{"pni", "sse2"}, features)
+	x, err = platform(t, "lxc", domain.Wanted{}).Processor("")
+	require.NoError(t, err)
+	require.Empty(t, x)
+	_, err = domain.Features("<")
+	require.Error(t, err)
+}
+
 func FuzzReadMetadata(f *testing.F) {
 	f.Add(domain.Record{ID: id, Spec: spec()}.Element())
 	f.Add(`<a xmlns="urn:a"><b/></a>`)

@@ -25,8 +25,8 @@ type Platform struct {
 	SPICE    bool
 	Agent    bool   // a channel for the guest agent can be had
 	Video    string // the model of the graphics card; empty: none
-	Host     string // the host's processor, if libvirt knows it
 	UEFI     bool
+	Traits   []string // of what guests may be made of, by the Placement API's names
 }
 
 // Wanted narrows the choice of [Choose]. Empty fields let it choose.
@@ -55,9 +55,6 @@ func Choose(driverName string, capabilities string, want Wanted) (Platform, erro
 			}
 			if p.Machine == "" {
 				p.Machine = chooseMachine(append(d.Machines, g.Arch.Machines...))
-			}
-			if caps.Host.CPU != nil {
-				p.Host = caps.Host.CPU.Model
 			}
 			fits := (want.Type == "" || want.Type == p.Type) && (want.OS == "" || want.OS == p.OS) && (want.Arch == "" || want.Arch == p.Arch)
 			if fits {
@@ -122,6 +119,7 @@ func (p *Platform) Refine(capabilities string) error {
 		}
 	}
 	p.CPU = chooseCPU(p, caps.CPU)
+	p.Traits = traits(p, &caps)
 	return nil
 }
 
@@ -176,6 +174,11 @@ func (p Platform) paravirtual() bool { return p.Type == "xen" && p.OS != "hvm" }
 
 // real reports whether guests are machines of QEMU, rather than imagined ones.
 func (p Platform) qemu() bool { return p.Type == "qemu" || p.Type == "kvm" }
+
+// express reports whether the machine's devices are on PCI Express.
+func (p Platform) express() bool {
+	return strings.Contains(p.Machine, "q35") || p.Machine == "virt" || strings.HasPrefix(p.Machine, "virt-")
+}
 
 // buses maps the buses of the contract to the platform's.
 func (p Platform) bus(name string, cdrom bool) (string, error) {
