@@ -231,6 +231,7 @@ func (s *Service) connect(ctx context.Context, id string, to connectTo) (Attachm
 	if err != nil {
 		return Attachment{}, fmt.Errorf("connecting volume %s to %s: %w", a.VolumeID, a.Host, err)
 	}
+	conn.Shared = row.MultiAttach
 	s.cfg.Crash.Here("attachment connected")
 	text, err := json.Marshal(conn)
 	if err != nil {

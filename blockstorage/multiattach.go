@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/identity/policy"
 )
 
@@ -51,9 +50,6 @@ func (s *Service) reservable(ctx context.Context, vol *volumeRow, a *attachmentR
 		return invalidVolume("Volume %s status must be available or downloading to reserve, but the current status is %s.", vol.ID, vol.Status)
 	case vol.Status != InUse:
 		return invalidVolume("Volume %s status must be available, in-use or downloading to reserve, but the current status is %s.", vol.ID, vol.Status)
-	case a.OwnerKey != nil:
-		// Two guests that do not know of each other would both lock its bytes.
-		return nephos.Errorf(nephos.ErrInvalid, "volume '%s' status must be 'available'. Currently in '%s'", vol.ID, vol.Status)
 	}
 	return nil
 }

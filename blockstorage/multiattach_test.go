@@ -5,7 +5,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/driver/volume/fake"
@@ -36,10 +35,12 @@ func TestSeveralAttachments(t *testing.T) {
 		f.status(v.ID, blockstorage.InUse)
 		require.ErrorContains(t, f.RetypeVolume(f.user, v.ID, blockstorage.RetypeSpec{Type: "__DEFAULT__"}), "retypes affecting multiattach")
 
-		// Compute's guests do not share.
-		require.ErrorIs(t, f.CheckAttach(f.compute, v.ID), nephos.ErrInvalid)
-		_, err = f.ReserveVolume(f.compute, "server 3", v.ID, "s3")
-		require.ErrorIs(t, err, nephos.ErrInvalid)
+		require.NoError(t, f.CheckAttach(f.compute, v.ID))
+		a, err := f.EnsureAttachment(f.compute, "server 3", blockstorage.AttachSpec{VolumeID: v.ID, ServerID: "s3", Host: "h1"})
+		require.NoError(t, err)
+		require.True(t, a.Connection.Shared, "the host is told that others have it")
+		require.NoError(t, f.ReleaseAttachment(f.compute, "server 3"))
+		f.settle()
 
 		_, err = f.DeleteAttachment(f.user, one)
 		require.NoError(t, err)

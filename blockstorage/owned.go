@@ -39,7 +39,7 @@ func (s *Service) enforceOwned(ctx context.Context, ownerKey string) error {
 }
 
 // CheckAttach fails, with ErrInvalid, unless the volume exists for the caller
-// and nobody has it.
+// and nobody has it, or it is one that several may have.
 func (s *Service) CheckAttach(ctx context.Context, id string) error {
 	v, err := s.Volume(ctx, id)
 	if err != nil {
@@ -48,14 +48,15 @@ func (s *Service) CheckAttach(ctx context.Context, id string) error {
 	if err := s.enforce(ctx, "volume:attachment_create", own(ctx)); err != nil {
 		return err
 	}
-	if v.Status != Available {
+	if v.Status != Available && !(v.MultiAttach && v.Status == InUse) {
 		return nephos.Errorf(nephos.ErrInvalid, "volume '%s' status must be 'available'. Currently in '%s'", v.ID, v.Status)
 	}
 	return nil
 }
 
 // ReserveVolume takes hold of an available volume for the owner: nobody else
-// gets it until [Service.ReleaseAttachment]. Done again, it returns the same
+// gets it until [Service.ReleaseAttachment], unless it is one that several may
+// have. Done again, it returns the same
 // attachment. A volume that somebody else has is ErrInvalid.
 func (s *Service) ReserveVolume(ctx context.Context, ownerKey, volumeID, serverID string) (Attachment, error) {
 	if err := s.enforceOwned(ctx, ownerKey); err != nil {

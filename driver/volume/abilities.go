@@ -40,7 +40,7 @@ var offers = map[string]func(Driver) bool{
 	AbilityMigrator:      is[Migrator],
 	AbilityGrouper:       is[Grouper],
 	AbilityAdopter:       is[Adopter],
-	AbilityMultiAttacher: is[MultiAttacher],
+	AbilityMultiAttacher: func(d Driver) bool { m, ok := d.(MultiAttacher); return ok && m.MultiAttach() != 0 },
 	AbilityLimiter:       is[Limiter],
 	AbilityEncrypter:     is[Encrypter],
 	AbilityImageCloner:   is[ImageCloner],

@@ -63,7 +63,8 @@ type (
 	// once. Without it a second one may be ErrConflict.
 	MultiAttacher interface {
 		// MultiAttach tells to how many hosts at once: 1 is several guests of one
-		// host, negative is any number.
+		// host, negative is any number, 0 is one attachment only, as if the ability
+		// were not there. Guests share raw bytes: such a volume's format is raw.
 		MultiAttach() (hosts int)
 	}
 	// Limiter honours [Spec.Limits]: by enforcing them itself, or by putting them

@@ -131,6 +131,12 @@ func (d *Driver) Retype(ctx context.Context, id string, spec volume.Spec) error 
 	})
 }
 
-// MultiAttach implements volume.MultiAttacher. That other hosts mount the same
-// directory is for whoever opens the driver to see to.
-func (d *Driver) MultiAttach() (hosts int) { return -1 }
+// MultiAttach implements volume.MultiAttacher. Several guests cannot have one
+// file in qcow2, whose tables each of them would write. That other hosts mount
+// the same directory is for whoever opens the driver to see to.
+func (d *Driver) MultiAttach() (hosts int) {
+	if d.cfg.Format == volume.FormatQCOW2 {
+		return 0
+	}
+	return -1
+}
