@@ -161,7 +161,7 @@ func (s *Service) ConnectAttachment(ctx context.Context, id string, connector ma
 
 // usedByCompute refuses to take from a server what compute gave it.
 func usedByCompute(serverID string) error {
-	return nephos.Errorf(nephos.ErrConflict, "Detach volume from instance %s using the Compute API", serverID)
+	return nephos.Errorf(nephos.ErrConflict, "ConflictNovaUsingAttachment: Detach volume from instance %s using the Compute API", serverID)
 }
 
 // FinishAttachment implements [Attachments].

@@ -168,9 +168,34 @@ func (s *Service) imageFor(ctx context.Context, spec VolumeSpec) (*image.Image, 
 // gib rounds bytes up to GiB.
 func gib(n int64) int { return int((n + 1<<30 - 1) >> 30) }
 
+// oneSource refuses a volume that is to be made of several things.
+func (s *Service) oneSource(ctx context.Context, db bun.IDB, row *volumeRow) error {
+	if row.SnapshotID != "" && row.SourceVolumeID != "" {
+		if _, err := s.loadSnapshot(ctx, db, row.SnapshotID); err != nil {
+			return err
+		}
+		if _, err := s.loadVolume(ctx, db, row.SourceVolumeID); err != nil {
+			return err
+		}
+	}
+	n := 0
+	for _, id := range []string{row.SnapshotID, row.SourceVolumeID, row.ImageID} {
+		if id != "" {
+			n++
+		}
+	}
+	if n > 1 {
+		return invalidInput("imageRef", "May specify only one of backup, imageRef, snapshot, source volume")
+	}
+	return nil
+}
+
 // fromSource completes a volume from the snapshot or volume it is made of, and
 // returns the type of that.
 func (s *Service) fromSource(ctx context.Context, db bun.IDB, row *volumeRow) (typeID string, err error) {
+	if err := s.oneSource(ctx, db, row); err != nil {
+		return "", err
+	}
 	switch {
 	case row.SourceVolumeID != "":
 		src, err := s.loadVolume(ctx, db, row.SourceVolumeID)

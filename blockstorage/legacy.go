@@ -240,6 +240,9 @@ func (s *Service) recordDetach(ctx context.Context, id, attachmentID, rule strin
 			}
 			found = a.ID
 		}
+		if attachmentID != "" && found == "" && !isService(ctx) {
+			return false, usedByCompute("") // as Cinder says of attachments that it does not know
+		}
 		if attachmentID != "" && found == "" {
 			return false, badRequest("Error detaching volume - VolumeAttachmentNotFound: "+
 				"Volume attachment could not be found with filter: attachment_id = %s.", clip(attachmentID))

@@ -120,8 +120,11 @@ func (q *QoS) check() error {
 		return invalidQoS("more than %d keys", maxMetadata)
 	}
 	for k, v := range q.Specs {
-		if n := utf8.RuneCountInString(k); n == 0 || n > 255 {
-			return invalidInput("qos_specs", "Key \"%s\" has %d characters, but must have 1 to 255.", clip(k), n)
+		if k == "" {
+			return invalidInput("qos_specs", "Key \"\" has 0 characters, less than 1.")
+		}
+		if n := utf8.RuneCountInString(k); n > 255 {
+			return invalidInput("qos_specs", "Key \"%s\" has %d characters, more than 255.", clip(k), n)
 		}
 		if n := utf8.RuneCountInString(v); n > 255 {
 			return invalidInput("qos_specs", "Value for key \"%s\" has %d characters, more than 255.", k, n)

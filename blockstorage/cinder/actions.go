@@ -52,7 +52,7 @@ func act(r *httpapi.Request, actions map[string]action) (*httpapi.Response, erro
 	}
 	if do.schema != nil {
 		if err := do.schema(r).check(name, v); err != nil {
-			return nil, err
+			return nil, inOrder(err, raw)
 		}
 	}
 	in, _ := v.(object)
@@ -84,6 +84,7 @@ func (a *api) volumeActions() map[string]action {
 	all["os-unset_image_metadata"] = action{
 		schema: always(strict(map[string]property{"key": {types: typeText, min: 1, max: 255}}, "key")), run: a.unsetImageMetadata,
 	}
+	all["os-reimage"] = action{min: "3.68"} // newer than what is spoken
 	all["os-show_image_metadata"] = action{run: a.showImageMetadata}
 	return all
 }
@@ -108,6 +109,16 @@ func (a *api) stateActions() map[string]action {
 		"revert": {
 			min: "3.40", schema: always(pObject),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
+				if s, ok := in["snapshot_id"].(string); !ok || s == "" {
+					if _, err := a.Volumes.Volume(r.Context(), id); err != nil {
+						return nil, err
+					}
+					said := s
+					if !ok {
+						said = repr(in["snapshot_id"])
+					}
+					return nil, badRequest("Specified snapshot %s is None or not the latest one of volume %s.", said, id)
+				}
 				return accepted(a.Actions.RevertVolume(r.Context(), id, textOf(in, "snapshot_id")))
 			},
 		},
@@ -310,6 +321,9 @@ func (a *api) showImageMetadata(r *httpapi.Request, id string, _ object) (*httpa
 	v, err := a.Volumes.Volume(r.Context(), id)
 	if err != nil {
 		return nil, err
+	}
+	if len(v.ImageMetadata) == 0 {
+		return nil, nephos.Errorf(nephos.ErrNotFound, "Glance metadata for volume/snapshot %s cannot be found.", v.ID)
 	}
 	return httpapi.OK(object{"metadata": v.ImageMetadata}), nil
 }

@@ -29,6 +29,9 @@ func decode(r *httpapi.Request, p property) (object, error) {
 		}
 	}
 	if err := p.check("", all); err != nil {
+		if body, e := r.Raw(); e == nil {
+			err = inOrder(err, body)
+		}
 		return nil, err
 	}
 	return all, nil

@@ -5,8 +5,10 @@ import (
 	"crypto/md5" //nolint:gosec // the API's entity tag
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -19,12 +21,13 @@ type metadataOf struct {
 	unset func(ctx context.Context, id, key string) error
 	what  string
 	tags  bool // entity tags, from microversion 3.15
+	loose bool // bodies are not held against a schema
 }
 
 func (a *api) metadataRoutes() []httpapi.Route {
 	m := a.Metadata
-	vol := metadataOf{m.VolumeMetadata, m.SetVolumeMetadata, m.UnsetVolumeMetadata, "Volume", true}
-	snap := metadataOf{m.SnapshotMetadata, m.SetSnapshotMetadata, m.UnsetSnapshotMetadata, "Snapshot", false}
+	vol := metadataOf{m.VolumeMetadata, m.SetVolumeMetadata, m.UnsetVolumeMetadata, "Volume", true, false}
+	snap := metadataOf{m.SnapshotMetadata, m.SetSnapshotMetadata, m.UnsetSnapshotMetadata, "Snapshot", false, true}
 	return append(vol.routes("/volumes/{id}/metadata", "volume:", "volume"), snap.routes("/snapshots/{id}/metadata", "volume:", "snapshot")...)
 }
 
@@ -85,7 +88,7 @@ func (m metadataOf) list(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (m metadataOf) write(r *httpapi.Request, replace bool) (*httpapi.Response, error) {
-	o, err := decode(r, body("metadata", pMetadata))
+	o, err := m.read(r, "metadata", body("metadata", pMetadata))
 	if err != nil {
 		return nil, err
 	}
@@ -101,10 +104,40 @@ func (m metadataOf) write(r *httpapi.Request, replace bool) (*httpapi.Response, 
 	return httpapi.OK(object{"metadata": all}), nil
 }
 
+// read reads a body with one member. Those of snapshots' metadata are of a time
+// before there were schemas.
+func (m metadataOf) read(r *httpapi.Request, name string, schema property) (object, error) {
+	if !m.loose {
+		return decode(r, schema)
+	}
+	o, err := decode(r, property{open: true})
+	if err != nil {
+		return nil, err
+	}
+	in, ok := o[name].(object)
+	if !ok {
+		return nil, badRequest("Missing required element '%s' in request body.", name)
+	}
+	for _, k := range slices.Sorted(maps.Keys(in)) {
+		v, isText := in[k].(string)
+		switch n := utf8.RuneCountInString(k); {
+		case k == "":
+			return nil, badRequest("Invalid metadata: Invalid input received: Metadata key:  has 0 characters, less than 1.")
+		case !isText:
+			return nil, badRequest("Invalid metadata: Invalid input received: Value for metadata key: %s is not a string or unicode", clip(k))
+		case n > 255:
+			return nil, nephos.Errorf(nephos.ErrTooLarge, "Invalid metadata size: Metadata property key %s greater than 255 characters.", clip(k))
+		case utf8.RuneCountInString(v) > 255:
+			return nil, nephos.Errorf(nephos.ErrTooLarge, "Invalid metadata size: Metadata property key %s value greater than 255 characters.", clip(k))
+		}
+	}
+	return o, nil
+}
+
 func (m metadataOf) writeOne(r *httpapi.Request) (*httpapi.Response, error) {
 	p := pMetadata
 	p.least, p.most = 1, 1
-	o, err := decode(r, body("meta", p))
+	o, err := m.read(r, "meta", body("meta", p))
 	if err != nil {
 		return nil, err
 	}

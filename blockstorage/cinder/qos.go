@@ -3,6 +3,7 @@ package cinder
 import (
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
@@ -39,12 +40,12 @@ func qosView(r *httpapi.Request, q blockstorage.QoS) object {
 	return object{"qos_specs": qosSummary(q), "links": links(r, "qos-specs", q.ID)}
 }
 
-// qosName is the format of a name whose outer spaces do not count.
+// qosName is the format of the name of QoS specs, whose outer spaces do not count.
 func qosName(v any) error {
-	if err := isName(v); err != nil {
-		return err
+	if s, ok := v.(string); ok && utf8.RuneCountInString(strings.TrimSpace(s)) > 255 {
+		return plainError("An invalid 'name' value was provided. The 'name' can not be greater than 255 characters.")
 	}
-	return trimmedLength("name")(v)
+	return isName(v)
 }
 
 // specsOf reads the pairs beside the name and the consumer.
@@ -74,6 +75,9 @@ func (a *api) createQoS(r *httpapi.Request) (*httpapi.Response, error) {
 	consumer, ok := in["consumer"].(string)
 	if !ok && in["consumer"] != nil {
 		return nil, badRequest("Invalid input received: Value for key \"consumer\" is not a string or unicode")
+	}
+	if ok && consumer == "" {
+		consumer = " " // it is no consumer, where none would be the default
 	}
 	spec := blockstorage.QoSSpec{Name: strings.TrimSpace(textOf(in, "name")), Consumer: consumer}
 	if spec.Specs, err = specsOf(in); err != nil {

@@ -79,6 +79,10 @@ func (a *api) readList(r *httpapi.Request, resource, list string) (listing, erro
 		}
 		l.match[name] = values[len(values)-1]
 	}
+	if len(unknown) > 0 && list == "transfer" {
+		l.match[unknown[0]] = "" // nothing matches it, as in Cinder
+		return l, nil
+	}
 	if len(unknown) > 0 && since(r, "3.31") {
 		return l, badRequest("Invalid filters %s are found in query options.", strings.Join(unknown, ","))
 	}
@@ -100,7 +104,7 @@ func (l *listing) takePairs(name string) (map[string]string, error) {
 	}
 	pairs, ok := parsePairs(v)
 	if !ok {
-		return nil, badRequest("Invalid value '%s' for %s: it must be a dictionary such as {'key': 'value'}.", clip(v), name)
+		pairs = map[string]string{"": v} // no resource has such a key
 	}
 	return pairs, nil
 }

@@ -64,7 +64,7 @@ func isName(v any) error {
 		if s == "" {
 			what = "None"
 		}
-		return plainError("The 'name' can not be " + what + ".")
+		return plainError("An invalid 'name' value was provided. The 'name' can not be " + what + ".")
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (p property) check(name string, v any) error {
 			return err
 		}
 	}
-	if p.enum != nil && v != nil && !slices.Contains(p.enum, v) {
+	if p.enum != nil && !slices.Contains(p.enum, v) {
 		return invalid(name, v, "%s is not one of %s", repr(v), repr(p.enum))
 	}
 	if err := p.checkNumber(name, v); err != nil {

@@ -48,8 +48,16 @@ func transferView(r *httpapi.Request, t blockstorage.Transfer) (object, error) {
 	return o, transferEdits().Down(r.Version, &o)
 }
 
+// transferName is the format of a transfer's name, whose outer spaces do not count.
+func transferName(v any) error {
+	if err := isName(v); err != nil {
+		return err
+	}
+	return trimmedLength("name")(v)
+}
+
 func (a *api) createTransfer(r *httpapi.Request, newer bool) (*httpapi.Response, error) {
-	props := map[string]property{"volume_id": pUUID, "name": {types: typeText, format: qosName, orNull: true}}
+	props := map[string]property{"volume_id": pUUID, "name": {types: typeText, format: transferName, orNull: true}}
 	if newer && since(r, "3.55") {
 		props["no_snapshots"] = pBool
 	}
@@ -108,7 +116,7 @@ func (a *api) showTransfer(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) acceptTransfer(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("accept", strict(map[string]property{"auth_key": {types: typeSize}}, "auth_key")))
+	o, err := decode(r, body("accept", strict(map[string]property{"auth_key": {types: []string{"string", "integer"}}}, "auth_key")))
 	if err != nil {
 		return nil, err
 	}

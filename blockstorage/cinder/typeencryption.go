@@ -69,8 +69,11 @@ func encryptionOf(r *httpapi.Request, required ...string) (blockstorage.TypeEncr
 			n, _ := strconv.Atoi(v.String())
 			size = &n
 		}
-		if size != nil && (*size < 0 || *size > maxInt) {
-			return u, nil, nephos.Errorf(nephos.ErrInvalid, "Invalid input for field/attribute key_size. Value: %d. %d is out of bounds.", *size, *size).WithField("key_size")
+		switch {
+		case size != nil && *size < 0:
+			return u, nil, invalid("key_size", v, "%d is less than the minimum of 0", *size)
+		case size != nil && *size > maxInt:
+			return u, nil, invalid("key_size", v, "%d is greater than the maximum of %d", *size, maxInt)
 		}
 		u.KeySize, in["key_size"] = &size, size
 	}

@@ -57,6 +57,9 @@ func (a *api) createVolume(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, badRequest("multiattach parameter has been removed. The default behavior is to use multiattach enabled volume types. " +
 			"Contact your administrator to create a multiattach enabled volume type and use it to create multiattach volumes.")
 	}
+	if v, given := in["multiattach"]; given && v == nil {
+		return nil, badRequest("Value 'None' for 'multiattach' is not a boolean.")
+	}
 	for name, what := range map[string]string{"consistencygroup_id": "Group", "group_id": "Group", "backup_id": "Backup"} {
 		if id := textOf(in, name); id != "" {
 			return nil, nephos.NotFound(what, clip(id)) // there are none
@@ -65,6 +68,9 @@ func (a *api) createVolume(r *httpapi.Request) (*httpapi.Response, error) {
 	ref := textOf(in, "imageRef")
 	if _, ok := in["image_id"]; ok {
 		ref = textOf(in, "image_id")
+	}
+	if v, given := in["imageRef"].(string); given && v == "" {
+		return nil, badRequest("Invalid image identifier or unable to access requested image.")
 	}
 	ref = ref[strings.LastIndexByte(ref, '/')+1:] // it may be the image's URL
 	v, err := a.Volumes.CreateVolume(r.Context(), blockstorage.VolumeSpec{

@@ -1,0 +1,61 @@
+package cinder_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Texts and statuses as Cinder gives them.
+func TestAnswersAreCinders(t *testing.T) {
+	s := serve(t)
+	id, other := s.volume(`{"size": 1}`), s.volume(`{"size": 2}`)
+	snap := s.do("member", "", "POST", "/v3/snapshots", `{"snapshot": {"volume_id": "`+id+`"}}`).want(202).text("snapshot", "id")
+	s.settle()
+	const none, long = "00000000-0000-4000-8000-000000000000", "x"
+	volume, snapshot := "volumes/"+id+"/action", "snapshots/"+snap+"/metadata"
+	for _, c := range []struct {
+		token, version, method, path, body string
+		status                             int
+		message                            string
+	}{
+		{"member", "", "POST", "volumes", `{"volume": {"snapshot_id": "` + snap + `", "source_volid": "` + id + `"}}`, 400, "Invalid input received: May specify only one of backup, imageRef, snapshot, source volume"},
+		{"member", "", "POST", "volumes", `{"volume": {"snapshot_id": "` + none + `", "source_volid": "` + none + `"}}`, 404, "Snapshot " + none + " could not be found."},
+		{"member", "", "POST", "volumes", `{"volume": {"size": 1, "imageRef": ""}}`, 400, "Invalid image identifier or unable to access requested image."},
+		{"member", "", "POST", "volumes", `{"volume": {"size": 1, "multiattach": null}}`, 400, "Value 'None' for 'multiattach' is not a boolean."},
+		{"member", "3.53", "POST", "volumes", `{"volume": {"size": 1, "metadata": {"b": "c", "a": "d"}, "foo": [{"z": 1, "y": 2}]}}`, 400, "Invalid input for field/attribute volume. Value: " +
+			"{'size': 1, 'metadata': {'b': 'c', 'a': 'd'}, 'foo': [{'z': 1, 'y': 2}]}. Additional properties are not allowed ('foo' was unexpected)"},
+		{"member", "", "POST", volume, `{"os-retype": {"new_type": "x", "migration_policy": null}}`, 400, "Invalid input for field/attribute migration_policy. Value: None. None is not one of ['on-demand', 'never']"},
+		{"member", "", "POST", volume, `{"os-reimage": {"image_id": "` + none + `"}}`, 404, "The resource could not be found."},
+		{"member", "", "POST", volume, `{"os-show_image_metadata": null}`, 404, "Glance metadata for volume/snapshot " + id + " cannot be found."},
+		{"member", "3.40", "POST", volume, `{"revert": {}}`, 400, "Specified snapshot None is None or not the latest one of volume " + id + "."},
+		{"admin", "", "POST", volume, `{"os-force_detach": {"attachment_id": "` + none + `"}}`, 409, "ConflictNovaUsingAttachment: Detach volume from instance  using the Compute API"},
+		{"member", "", "POST", snapshot, `{}`, 400, "Missing required element 'metadata' in request body."},
+		{"member", "", "POST", snapshot, `{"metadata": {"": "x"}}`, 400, "Invalid metadata: Invalid input received: Metadata key:  has 0 characters, less than 1."},
+		{"member", "", "PUT", snapshot, `{"metadata": {"a": 5}}`, 400, "Invalid metadata: Invalid input received: Value for metadata key: a is not a string or unicode"},
+		{"member", "", "PUT", snapshot, `{"metadata": {"a": "` + strings.Repeat(long, 256) + `"}}`, 413, "Invalid metadata size: Metadata property key a value greater than 255 characters."},
+		{"member", "", "PUT", snapshot + "/a", `{"meta": {}}`, 400, "Request body and URI mismatch"},
+		{"member", "", "PUT", snapshot + "/a", `{}`, 400, "Missing required element 'meta' in request body."},
+		{"admin", "", "POST", "qos-specs", `{"qos_specs": {"name": " "}}`, 400, "An invalid 'name' value was provided. The 'name' can not be empty."},
+		{"admin", "", "POST", "qos-specs", `{"qos_specs": {"name": "q", "": "x"}}`, 400, "Invalid input received: Key \"\" has 0 characters, less than 1."},
+	} {
+		a := s.do(c.token, c.version, c.method, "/v3/"+c.path, c.body).want(c.status)
+		name := map[int]string{400: "badRequest", 404: "itemNotFound", 409: "conflictingRequest", 413: "overLimit"}[c.status]
+		require.Equal(t, c.message, a.get(name, "message"), c.body)
+	}
+	require.Len(t, s.do("member", "", "GET", "/v3/volumes", "").get("volumes"), 2, "nothing was half done")
+	s.do("member", "", "POST", "/v3/"+snapshot, `{"metadata": {"a#": "b"}, "x": 1}`).want(200)
+	require.Empty(t, s.do("member", "", "GET", "/v3/volumes?metadata=x", "").want(200).get("volumes"))
+	s.do("member", "", "POST", "/v3/volume-transfers", `{"transfer": {"volume_id": "`+other+`"}}`).want(202)
+	require.Empty(t, s.do("member", "3.67", "GET", "/v3/volume-transfers?nope=1", "").want(200).get("transfers"))
+	require.Len(t, s.do("member", "3.67", "GET", "/v3/volume-transfers", "").want(200).get("transfers"), 1)
+
+	a := s.do("admin", "", "POST", "/v3/types", `{"volume_type": {"name": "t"}}`).want(200)
+	require.NotContains(t, a.body, "qos_specs_id")
+	typ := a.text("volume_type", "id")
+	require.Contains(t, s.do("admin", "", "GET", "/v3/types/"+typ, "").body, "qos_specs_id")
+	a = s.do("admin", "", "PUT", "/v3/types/"+typ, `{"volume_type": {"description": "d"}}`).want(200)
+	require.NotContains(t, a.body, "os-volume-type-access")
+	require.NotContains(t, s.do("member", "", "GET", "/v3/types/default", "").body, "os-volume-type-access")
+}
