@@ -38,6 +38,9 @@ type AttachRequest struct {
 	Device              string // empty: chosen
 	Tag                 string
 	DeleteOnTermination bool
+	// SharedToo says that the caller knows of volumes that other servers may have
+	// as well; without it they are refused.
+	SharedToo bool
 }
 
 const (

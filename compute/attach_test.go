@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/network"
@@ -122,4 +123,36 @@ func TestAddressesFollowTheNetwork(t *testing.T) {
 	c.settle()
 	require.Empty(t, c.server(s.ID).NICs, "a card goes with its port")
 	require.Empty(t, c.guests(s.ID)[0].NICs)
+}
+
+func TestServersShareAVolume(t *testing.T) {
+	c := newCloud(t, 2, nil)
+	one, two := c.running(), c.running()
+	_, err := c.volumes.CreateType(c.admin(), blockstorage.TypeSpec{Name: "shared", IsPublic: true, ExtraSpecs: map[string]string{"multiattach": "<is> True"}})
+	require.NoError(t, err)
+	v, err := c.volumes.CreateVolume(c.user(), blockstorage.VolumeSpec{SizeGiB: 1, Type: "shared"})
+	require.NoError(t, err)
+	c.settle()
+	_, err = c.service.AttachVolume(c.user(), one.ID, compute.AttachRequest{VolumeID: v.ID})
+	require.EqualError(t, err, "Multiattach volumes are only supported starting with compute API version 2.60.")
+	require.ErrorIs(t, err, nephos.ErrInvalid)
+	for _, s := range []string{one.ID, two.ID} {
+		_, err = c.service.AttachVolume(c.user(), s, compute.AttachRequest{VolumeID: v.ID, SharedToo: true})
+		require.NoError(t, err)
+		c.settle()
+		require.Equal(t, []string{"root", v.ID}, c.guests(s)[0].Disks)
+	}
+	require.Len(t, c.volumeNow(v.ID).Attachments, 2)
+	_, err = c.service.AttachVolume(c.user(), two.ID, compute.AttachRequest{VolumeID: v.ID, SharedToo: true})
+	require.ErrorContains(t, err, "already attached")
+
+	require.NoError(t, c.service.DetachVolume(c.user(), one.ID, v.ID))
+	c.settle()
+	require.Equal(t, []string{"root"}, c.guests(one.ID)[0].Disks)
+	require.Equal(t, []string{"root", v.ID}, c.guests(two.ID)[0].Disks)
+	require.Equal(t, blockstorage.InUse, c.volumeNow(v.ID).Status)
+	require.NoError(t, c.service.DeleteServer(c.user(), two.ID, false))
+	c.settle()
+	require.Equal(t, blockstorage.Available, c.volumeNow(v.ID).Status)
+	require.Empty(t, c.volumeNow(v.ID).Attachments)
 }

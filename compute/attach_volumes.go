@@ -74,6 +74,9 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 	if err := s.attachedAlready(ctx, v); err != nil {
 		return Disk{}, err
 	}
+	if err := checkShared(v, req.SharedToo); err != nil {
+		return Disk{}, err
+	}
 	if err := s.cfg.Volumes.CheckAttach(ctx, req.VolumeID); err != nil {
 		return Disk{}, invalid("Invalid volume: %w", err)
 	}
@@ -118,6 +121,15 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 		}
 		return reconcile.Enqueue(ctx, tx, kindServer, serverID, tx.Now())
 	})
+}
+
+// checkShared refuses volumes that several servers may have to who does not know
+// of such.
+func checkShared(v blockstorage.Volume, known bool) error {
+	if v.MultiAttach && !known {
+		return invalid("Multiattach volumes are only supported starting with compute API version 2.60.")
+	}
+	return nil
 }
 
 // attachedAlready refuses a volume that other servers have and that is for one.

@@ -28,6 +28,7 @@ type BootRequest struct {
 	Automatic, None bool
 	SecurityGroups  []string // of ports that are made: names or IDs
 	Disks           []DiskRequest
+	SharedToo       bool // see [AttachRequest]
 	KeyName         string
 	UserData        string // in base64
 	Metadata        map[string]string

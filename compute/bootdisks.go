@@ -159,6 +159,9 @@ func (b *boot) checkSource(ctx context.Context, d *DiskRequest) error {
 			}
 			return err
 		}
+		if err := checkShared(v, b.req.SharedToo); err != nil {
+			return err
+		}
 		if err := b.s.cfg.Volumes.CheckAttach(ctx, d.SourceID); err != nil {
 			return invalid("Invalid volume: %w", err)
 		}

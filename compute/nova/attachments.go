@@ -123,7 +123,7 @@ func (a *api) attachVolume(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := compute.AttachRequest{VolumeID: *in.VolumeID, Device: orEmpty(in.Device), Tag: orEmpty(in.Tag)}
+	req := compute.AttachRequest{VolumeID: *in.VolumeID, Device: orEmpty(in.Device), Tag: orEmpty(in.Tag), SharedToo: atLeast(r, 60)}
 	if in.DeleteOnTermination != nil {
 		req.DeleteOnTermination = bool(*in.DeleteOnTermination)
 	}

@@ -139,7 +139,7 @@ func (a *api) bootRequest(r *httpapi.Request, in *serverSpec, raw json.RawMessag
 	req := compute.BootRequest{
 		Name: strings.TrimSpace(in.Name), Description: in.Description, Hostname: in.Hostname, ImageID: in.ImageRef, Metadata: in.Metadata,
 		Tags: in.Tags, Host: in.Host, Node: in.Hypervisor, ConfigDrive: bool(in.ConfigDrive), DiskConfig: in.DiskConfig,
-		AdminPass: in.AdminPass,
+		AdminPass: in.AdminPass, SharedToo: atLeast(r, 60),
 	}
 	if !atLeast(r, 19) {
 		req.Description = &req.Name
