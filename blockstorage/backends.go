@@ -9,6 +9,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/driver/volume"
+	"github.com/nephos-cloud/nephos/scheduler"
 )
 
 // Backend is where volumes live, as operators see it.
@@ -70,6 +71,7 @@ func (s *Service) Pools(ctx context.Context) ([]Backend, error) {
 			continue
 		}
 		stats.Backend = cmp.Or(stats.Backend, nameOf(pool))
+		stats.MaxOverSubscription = cmp.Or(stats.MaxOverSubscription, scheduler.DefaultOverSubscription)
 		out = append(out, Backend{Name: s.backend(nameOf(pool)), Stats: stats, MultiAttach: pool.MultiAttach() != 0})
 	}
 	return out, nil

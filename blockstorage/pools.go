@@ -246,6 +246,7 @@ func (s *Service) candidates(ctx context.Context, can func(*volume.Pool) bool) (
 		p := scheduler.Pool{
 			ID: s.backend(name), Zone: s.cfg.Zone, Up: err == nil, Enabled: can(pool) && !disabled[s.host(name)],
 			TotalGB: stats.TotalGiB, FreeGB: stats.FreeGiB, Thin: stats.Thin, Thick: !stats.Thin,
+			Filter: stats.Filter, Goodness: stats.Goodness, ReservedPercentage: stats.ReservedPercentage, MaxOverSubscription: stats.MaxOverSubscription,
 			Capabilities: map[string]string{
 				"volume_backend_name": cmp.Or(stats.Backend, name), "storage_protocol": stats.Protocol, "pool_name": name,
 				"thin_provisioning_support": strconv.FormatBool(stats.Thin), "vendor_name": "Nephos",

@@ -2,6 +2,7 @@ package cinder
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -31,9 +32,18 @@ func (a *api) listZones(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) listPools(r *httpapi.Request) (*httpapi.Response, error) {
+	const rule = "scheduler_extension:scheduler_stats:get_pools"
+	if !a.Backends.Allowed(r.Context(), rule, r.Caller().ProjectID) {
+		return nil, denied(rule)
+	}
 	detail, err := boolParam(r, "detail")
 	if err != nil {
 		return nil, err
+	}
+	if since(r, "3.28") {
+		if err := poolFilters(r); err != nil {
+			return nil, err
+		}
 	}
 	pools, err := a.Backends.Pools(r.Context())
 	if err != nil {
@@ -65,8 +75,19 @@ func capabilities(p blockstorage.Backend) object {
 	return object{
 		"volume_backend_name": p.Stats.Backend, "storage_protocol": p.Stats.Protocol, "total_capacity_gb": capacity(p.Stats.TotalGiB),
 		"free_capacity_gb": capacity(p.Stats.FreeGiB), "allocated_capacity_gb": p.Stats.AllocatedGiB, "thin_provisioning_support": p.Stats.Thin,
+		"reserved_percentage": p.Stats.ReservedPercentage, "max_over_subscription_ratio": overSubscription(p.Stats.MaxOverSubscription),
+		"filter_function": orNull(p.Stats.Filter), "goodness_function": orNull(p.Stats.Goodness),
 		"multiattach": p.MultiAttach, "vendor_name": "Nephos", "driver_version": "1", "backend_state": "up",
 	}
+}
+
+// overSubscription writes a ratio as Cinder's drivers do.
+func overSubscription(ratio float64) string {
+	text := strconv.FormatFloat(ratio, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
 }
 
 func (a *api) listHosts(r *httpapi.Request) (*httpapi.Response, error) {

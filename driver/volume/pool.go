@@ -33,6 +33,9 @@ type PoolOptions struct {
 	// connect, disconnect, extend, stats); 0 is two minutes, negative is none.
 	// Calls that may copy a volume have their caller's deadline only.
 	Timeout time.Duration
+	// Placement says which volumes the pool takes, where the driver says nothing or
+	// something else.
+	Placement Placement
 	// Clock measures calls; nil is the wall clock.
 	Clock nephos.Clock
 	// Log hears of failed calls; nil is silence.
@@ -51,6 +54,9 @@ func NewPool(ctx context.Context, d Driver, opts PoolOptions) (*Pool, error) {
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := opts.Placement.Validate(); err != nil {
+		return nil, fmt.Errorf("open pool %s: %w", opts.Name, err)
 	}
 	abilities, err := AbilitiesOf(ctx, d)
 	if err != nil {
@@ -157,7 +163,14 @@ func (p *Pool) Disconnect(ctx context.Context, id string, c Connector) (err erro
 func (p *Pool) Stats(ctx context.Context) (s Stats, err error) {
 	ctx, end := p.begin(ctx, "Stats", true)
 	defer end(&err)
-	return p.d.Stats(ctx)
+	if s, err = p.d.Stats(ctx); err != nil {
+		return s, err
+	}
+	s.Placement = p.opts.Placement.over(s.Placement)
+	if err := s.validate(); err != nil {
+		return Stats{}, err
+	}
+	return s, nil
 }
 
 // CreateSnapshot keeps a point in time of a volume; see [Snapshotter].

@@ -69,6 +69,23 @@ type Stats struct {
 	Backend                         string // volume_backend_name
 	Protocol                        string // storage_protocol: file, ceph
 	Thin                            bool
+	// Placement is how the backend wants volumes chosen for it, which operators
+	// overrule by [PoolOptions].
+	Placement
+}
+
+// Placement says which volumes a pool takes, to schedulers that heed it. Zero
+// fields say nothing.
+type Placement struct {
+	// Filter is an expression that must hold for a volume, and Goodness one that
+	// says from 0 to 100 how well the pool is for it: filter_function and
+	// goodness_function of Cinder, in the language of package scheduler/cel.
+	Filter, Goodness string
+	// ReservedPercentage of the capacity is kept free.
+	ReservedPercentage int
+	// MaxOverSubscription is how many times its capacity a thin pool promises; at
+	// least 1.
+	MaxOverSubscription float64
 }
 
 // The optional abilities. Each is offered by implementing it. All are

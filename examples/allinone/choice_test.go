@@ -84,6 +84,30 @@ func TestSeveralPoolsAndStores(t *testing.T) {
 	require.ErrorContains(t, err, "is not KEY=VALUE")
 }
 
+func TestTheSchedulersFileSaysWhatPoolsWant(t *testing.T) {
+	data := t.TempDir()
+	file := filepath.Join(data, "scheduler.json")
+	open := func(text string) (stores, error) {
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		c, err := parsed(t, nil, "-data", data, "-scheduler", file, "-volumes", "file", "-volumes", "file,name=small,size=1")
+		require.NoError(t, err)
+		s, done, err := openStores(t.Context(), c, "cloud", slog.Default())
+		require.NoError(t, done.close())
+		return s, err
+	}
+	s, err := open(`{"volumes": {"pools": {"small": {"filter_function": "volume.size < 2", "reserved_percentage": 10}}}}`)
+	require.NoError(t, err)
+	_, err = s.volumes[0].Stats(t.Context())
+	require.NoError(t, err)
+	stats, err := s.volumes[1].Stats(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, volume.Placement{Filter: "volume.size < 2", ReservedPercentage: 10}, stats.Placement)
+	_, err = open(`{"volumes": {"pools": {"smal": {}}}}`)
+	require.ErrorContains(t, err, `there is no pool "smal"`)
+	_, err = open(`{"volumes": {"pools": {"small": {"filter_function": "volume.size"}}}}`)
+	require.ErrorContains(t, err, "filter_function of small")
+}
+
 // A plugin runs the guests of a host whose network is simulated.
 func TestAHypervisorInAPlugin(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "acme")

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/nephos-cloud/nephos/driver/plugin"
+	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/scheduler"
 	schedconfig "github.com/nephos-cloud/nephos/scheduler/config"
 	"github.com/nephos-cloud/nephos/scheduler/extension"
@@ -15,6 +16,28 @@ import (
 
 // schedulers choose hosts and pools; nil decides as Nova and Cinder do.
 type schedulers struct{ hosts, pools *scheduler.Scheduler }
+
+// placements reads what the scheduler's file says of pools of volumes.
+func placements(path string) (map[string]volume.Placement, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("-scheduler: %w", err)
+	}
+	pools, err := schedconfig.EachPool(text)
+	if err != nil {
+		return nil, fmt.Errorf("-scheduler: %s: %w", path, err)
+	}
+	out := map[string]volume.Placement{}
+	for name, p := range pools {
+		out[name] = volume.Placement{
+			Filter: p.Filter, Goodness: p.Goodness, ReservedPercentage: p.ReservedPercentage, MaxOverSubscription: p.MaxOverSubscription,
+		}
+	}
+	return out, nil
+}
 
 // openScheduler makes the schedulers of a file, with the programs that filter and
 // weigh for them.

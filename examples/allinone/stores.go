@@ -44,17 +44,25 @@ func openStores(ctx context.Context, c *config, cloudID string, log *slog.Logger
 		}
 		s.images = append(s.images, store)
 	}
+	wants, err := placements(c.scheduler)
+	if err != nil {
+		return stores{}, nil, errors.Join(err, done.close())
+	}
 	for _, one := range orDefault(c.volumes, "file") {
 		d, err := openVolumes(ctx, c, one, cloudID, log)
 		if err != nil {
 			return fail("volumes", err)
 		}
 		done = append(done, d.Close)
-		pool, err := volume.NewPool(ctx, d, volume.PoolOptions{Name: one.name(), Log: log})
+		pool, err := volume.NewPool(ctx, d, volume.PoolOptions{Name: one.name(), Placement: wants[one.name()], Log: log})
 		if err != nil {
 			return fail("volumes", err)
 		}
 		s.volumes = append(s.volumes, pool)
+		delete(wants, one.name())
+	}
+	for name := range wants {
+		return fail("scheduler", fmt.Errorf("volumes.pools: there is no pool %q: see -volumes", name))
 	}
 	return s, done, nil
 }

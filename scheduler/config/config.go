@@ -15,7 +15,11 @@
 //	  "host_subset_size": 3,
 //	  "pci_aliases": [{"name": "gpu", "devices": [{"vendor_id": "10de", "product_id": "1eb8"}]}],
 //	  "extensions": [{"name": "AcmeFilter", "path": "/usr/lib/nephos/acme", "sha256": "…", "timeout": "500ms"}],
-//	  "volumes": {"weighers": [{"name": "AllocatedCapacityWeigher", "multiplier": -1}]}
+//	  "volumes": {
+//	    "weighers": [{"name": "AllocatedCapacityWeigher", "multiplier": -1}],
+//	    "filters": ["CapacityFilter", "DriverFilter"],
+//	    "pools": {"fast": {"filter_function": "volume.size < 100", "reserved_percentage": 10}}
+//	  }
 //	}
 //
 // All is optional. Filters and weighers that are given replace those of the

@@ -177,11 +177,17 @@ func TestVolumes(t *testing.T) {
 	_, err = s.SelectPool(pools, scheduler.VolumeRequest{SizeGB: 50}, scheduler.Options{})
 	require.ErrorContains(t, err, "2 kept for small volumes")
 	for text, why := range map[string]string{
-		`{"volumes": {"filters": ["RamFilter"]}}`:                             `volumes.filters[0]: there is no filter "RamFilter" for pools of storage: use some of AvailabilityZoneFilter`,
-		`{"volumes": {"weighers": [{"name": "RAMWeigher"}]}}`:                 "volumes.weighers[0]: there is no weigher",
-		`{"volumes": {"filters": [{"name": "X", "cel": "volume.sise > 1"}]}}`: "undeclared reference to 'volume.sise'",
-		`{"volumes": {"filters": ["CapacityFilter", "CapacityFilter"]}}`:      "two filters",
-		`{"volumes": {"nonesuch": 1}}`:                                        "unknown field",
+		`{"volumes": {"filters": ["RamFilter"]}}`:                                              `volumes.filters[0]: there is no filter "RamFilter" for pools of storage: use some of AvailabilityZoneFilter`,
+		`{"volumes": {"weighers": [{"name": "RAMWeigher"}]}}`:                                  "volumes.weighers[0]: there is no weigher",
+		`{"volumes": {"filters": [{"name": "X", "cel": "volume.sise > 1"}]}}`:                  "undeclared reference to 'volume.sise'",
+		`{"volumes": {"filters": ["CapacityFilter", "CapacityFilter"]}}`:                       "two filters",
+		`{"volumes": {"nonesuch": 1}}`:                                                         "unknown field",
+		`{"volumes": {"pools": {"a": {"filter_function": "volume.size"}}}}`:                    "filter_function of a",
+		`{"volumes": {"pools": {"a": {"goodness_function": "'good'"}}}}`:                       "goodness_function of a",
+		`{"volumes": {"pools": {"a": {"reserved_percentage": 101}}}}`:                          "reserved_percentage is not from 0 to 100",
+		`{"volumes": {"pools": {"a": {"max_over_subscription_ratio": 0.5}}}}`:                  "max_over_subscription_ratio is not from 1",
+		`{"volumes": {"filters": [], "pools": {"a": {"filter_function": "volume.size < 1"}}}}`: "add DriverFilter to volumes",
+		`{"volumes": {"weighers": [], "pools": {"a": {"goodness_function": "volume.size"}}}}`:  "add GoodnessWeigher to volumes",
 	} {
 		_, err := config.Pools([]byte(text))
 		require.ErrorContains(t, err, why)
@@ -189,4 +195,25 @@ func TestVolumes(t *testing.T) {
 		_, err = config.Parse([]byte(text))
 		require.ErrorContains(t, err, why, "and the rest of the file is refused with it")
 	}
+}
+
+func TestPoolsSayWhichVolumesTheyWant(t *testing.T) {
+	text := []byte(`{"volumes": {"pools": {
+		"a": {"filter_function": "volume.size < 10", "reserved_percentage": 5, "max_over_subscription_ratio": 2},
+		"b": {"goodness_function": "volume.size > 5 ? 100 : 0"}}}}`)
+	each, err := config.EachPool(text)
+	require.NoError(t, err)
+	require.Equal(t, map[string]config.Pool{
+		"a": {Filter: "volume.size < 10", ReservedPercentage: 5, MaxOverSubscription: 2}, "b": {Goodness: "volume.size > 5 ? 100 : 0"},
+	}, each)
+	none, err := config.EachPool([]byte(`{}`))
+	require.NoError(t, err)
+	require.Empty(t, none)
+	s, err := config.Pools(text)
+	require.NoError(t, err)
+	pools := []scheduler.Pool{{ID: "a", Up: true, Enabled: true, TotalGB: 100, FreeGB: 100, Filter: each["a"].Filter}}
+	_, err = s.SelectPool(pools, scheduler.VolumeRequest{SizeGB: 5}, scheduler.Options{})
+	require.NoError(t, err, "what heeds them came to the defaults")
+	_, err = s.SelectPool(pools, scheduler.VolumeRequest{SizeGB: 50}, scheduler.Options{})
+	require.ErrorContains(t, err, "1 turned away by their own filter_function")
 }

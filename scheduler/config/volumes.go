@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -17,6 +18,21 @@ import (
 type Volumes struct {
 	Filters  []Filter  `json:"filters"`
 	Weighers []Weigher `json:"weighers"`
+	// Pools say by their names which volumes they want.
+	Pools map[string]Pool `json:"pools"`
+}
+
+// Pool is what operators say of a pool, by Cinder's names. The expressions are
+// over [cel.PoolVariables]; DriverFilter and GoodnessWeigher, which heed them,
+// come to the defaults where a pool has one, and must be among filters and
+// weighers that are given.
+type Pool struct {
+	Filter             string `json:"filter_function"`
+	Goodness           string `json:"goodness_function"`
+	ReservedPercentage int    `json:"reserved_percentage"`
+	// MaxOverSubscription is how many times its size a thin pool promises; 0 means
+	// 20.
+	MaxOverSubscription float64 `json:"max_over_subscription_ratio"`
 }
 
 // poolFilters are the filters for pools by name.
@@ -52,6 +68,66 @@ func Pools(text []byte) (*scheduler.Scheduler, error) {
 	return f.pools()
 }
 
+// EachPool reads a configuration and returns what it says of pools, by their
+// names. It fails as Parse does.
+func EachPool(text []byte) (map[string]Pool, error) {
+	f, err := read(text)
+	if err != nil || f.Volumes == nil {
+		return nil, err
+	}
+	if _, _, err := f.Volumes.expressions(); err != nil {
+		return nil, err
+	}
+	return f.Volumes.Pools, nil
+}
+
+// expressions checks what is said of pools, and tells whether some have
+// expressions.
+func (v *Volumes) expressions() (filters, weighs bool, err error) {
+	for _, name := range slices.Sorted(maps.Keys(v.Pools)) {
+		p := v.Pools[name]
+		bad := func(field, why string) error {
+			return nephos.Errorf(nephos.ErrInvalid, "reading the scheduler's configuration: volumes.pools[%.64q]: %s %s", name, field, why).WithField(field)
+		}
+		switch {
+		case p.ReservedPercentage < 0 || p.ReservedPercentage > 100:
+			return false, false, bad("reserved_percentage", "is not from 0 to 100")
+		case p.MaxOverSubscription != 0 && !(p.MaxOverSubscription >= 1 && p.MaxOverSubscription <= 1e6):
+			return false, false, bad("max_over_subscription_ratio", "is not from 1 to 1000000")
+		}
+		if err := cel.Check(scheduler.Pool{ID: name, Filter: p.Filter, Goodness: p.Goodness}, cel.Options{}); err != nil {
+			return false, false, fmt.Errorf("reading the scheduler's configuration: volumes.pools[%.64q]: %w", name, err)
+		}
+		filters, weighs = filters || p.Filter != "", weighs || p.Goodness != ""
+	}
+	return filters, weighs, nil
+}
+
+// heed sees that what judges by the pools' expressions is there.
+func (v *Volumes) heed(c *scheduler.Config) error {
+	filters, weighs, err := v.expressions()
+	if err != nil {
+		return err
+	}
+	const driver, goodness = "DriverFilter", "GoodnessWeigher"
+	lacks := func(what, name string) error {
+		return nephos.Errorf(nephos.ErrInvalid, "reading the scheduler's configuration: a pool has a %s, which nothing heeds: add %s to volumes", what, name).WithField("volumes")
+	}
+	switch {
+	case filters && c.Filters == nil:
+		c.Filters = append(scheduler.DefaultPoolFilters(), poolFilters()[driver])
+	case filters && !slices.ContainsFunc(c.Filters, func(f scheduler.Filter) bool { return f.Name() == driver }):
+		return lacks("filter_function", driver)
+	}
+	switch {
+	case weighs && c.Weighers == nil:
+		c.Weighers = append(scheduler.DefaultPoolWeighers(), poolWeighers()[goodness])
+	case weighs && !slices.ContainsFunc(c.Weighers, func(w scheduler.WeigherConfig) bool { return w.Weigher.Name() == goodness }):
+		return lacks("goodness_function", goodness)
+	}
+	return nil
+}
+
 func (f File) pools() (*scheduler.Scheduler, error) {
 	if f.Volumes == nil {
 		return nil, nil
@@ -76,6 +152,9 @@ func (f File) pools() (*scheduler.Scheduler, error) {
 			return nil, fmt.Errorf("reading the scheduler's configuration: volumes.weighers[%d]: %w", i, err)
 		}
 		c.Weighers = append(c.Weighers, made)
+	}
+	if err := f.Volumes.heed(&c); err != nil {
+		return nil, err
 	}
 	s, err := scheduler.NewPools(c)
 	if err != nil {

@@ -33,6 +33,8 @@ type Config struct {
 	TotalGiB int
 	// Backend is the volume_backend_name; empty is "fake".
 	Backend string
+	// Placement is what the driver says of volumes that it wants.
+	Placement volume.Placement
 	// Abilities narrows what the driver offers; nil offers everything.
 	Abilities []string
 	// FullReads makes Read stream the zeros up to the volume's size as well. By
@@ -224,7 +226,7 @@ func (d *Driver) Disconnect(ctx context.Context, id string, c volume.Connector) 
 func (d *Driver) Stats(ctx context.Context) (out volume.Stats, err error) {
 	err = d.do(ctx, "Stats", "", func(s *State) error {
 		used := float64(s.allocated())
-		out = volume.Stats{TotalGiB: -1, FreeGiB: -1, AllocatedGiB: used, Backend: d.cfg.Backend, Protocol: "file", Thin: true}
+		out = volume.Stats{TotalGiB: -1, FreeGiB: -1, AllocatedGiB: used, Backend: d.cfg.Backend, Protocol: "file", Thin: true, Placement: d.cfg.Placement}
 		if d.cfg.TotalGiB > 0 {
 			out.TotalGiB = float64(d.cfg.TotalGiB)
 			out.FreeGiB = out.TotalGiB - used

@@ -895,7 +895,9 @@ type Stats struct {
 	// storage_protocol of the Block Storage API, such as file, ceph.
 	Protocol string `protobuf:"bytes,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// Volumes take room as they are written to.
-	Thin          bool `protobuf:"varint,6,opt,name=thin,proto3" json:"thin,omitempty"`
+	Thin bool `protobuf:"varint,6,opt,name=thin,proto3" json:"thin,omitempty"`
+	// Which volumes the backend wants; absent: any.
+	Placement     *Placement `protobuf:"bytes,7,opt,name=placement,proto3" json:"placement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -972,6 +974,88 @@ func (x *Stats) GetThin() bool {
 	return false
 }
 
+func (x *Stats) GetPlacement() *Placement {
+	if x != nil {
+		return x.Placement
+	}
+	return nil
+}
+
+// Placement says which volumes a pool takes, to schedulers that heed it. Zero
+// fields say nothing.
+type Placement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An expression that must hold for a volume: Cinder's filter_function.
+	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// An expression that says from 0 to 100 how well the pool is for a volume:
+	// Cinder's goodness_function.
+	Goodness string `protobuf:"bytes,2,opt,name=goodness,proto3" json:"goodness,omitempty"`
+	// How much of the capacity is kept free.
+	ReservedPercentage int64 `protobuf:"varint,3,opt,name=reserved_percentage,json=reservedPercentage,proto3" json:"reserved_percentage,omitempty"`
+	// How many times its capacity a thin pool promises; at least 1.
+	MaxOverSubscription float64 `protobuf:"fixed64,4,opt,name=max_over_subscription,json=maxOverSubscription,proto3" json:"max_over_subscription,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *Placement) Reset() {
+	*x = Placement{}
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Placement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Placement) ProtoMessage() {}
+
+func (x *Placement) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Placement.ProtoReflect.Descriptor instead.
+func (*Placement) Descriptor() ([]byte, []int) {
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Placement) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *Placement) GetGoodness() string {
+	if x != nil {
+		return x.Goodness
+	}
+	return ""
+}
+
+func (x *Placement) GetReservedPercentage() int64 {
+	if x != nil {
+		return x.ReservedPercentage
+	}
+	return 0
+}
+
+func (x *Placement) GetMaxOverSubscription() float64 {
+	if x != nil {
+		return x.MaxOverSubscription
+	}
+	return 0
+}
+
 // CreateSnapshotRequest asks for a snapshot.
 type CreateSnapshotRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -985,7 +1069,7 @@ type CreateSnapshotRequest struct {
 
 func (x *CreateSnapshotRequest) Reset() {
 	*x = CreateSnapshotRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[18]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1081,7 @@ func (x *CreateSnapshotRequest) String() string {
 func (*CreateSnapshotRequest) ProtoMessage() {}
 
 func (x *CreateSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[18]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1094,7 @@ func (x *CreateSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*CreateSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{18}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateSnapshotRequest) GetVolumeId() string {
@@ -1036,7 +1120,7 @@ type CreateSnapshotResponse struct {
 
 func (x *CreateSnapshotResponse) Reset() {
 	*x = CreateSnapshotResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[19]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1132,7 @@ func (x *CreateSnapshotResponse) String() string {
 func (*CreateSnapshotResponse) ProtoMessage() {}
 
 func (x *CreateSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[19]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1145,7 @@ func (x *CreateSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*CreateSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{19}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{20}
 }
 
 // DeleteSnapshotRequest names a snapshot to remove.
@@ -1077,7 +1161,7 @@ type DeleteSnapshotRequest struct {
 
 func (x *DeleteSnapshotRequest) Reset() {
 	*x = DeleteSnapshotRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[20]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1173,7 @@ func (x *DeleteSnapshotRequest) String() string {
 func (*DeleteSnapshotRequest) ProtoMessage() {}
 
 func (x *DeleteSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[20]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1186,7 @@ func (x *DeleteSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{20}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeleteSnapshotRequest) GetVolumeId() string {
@@ -1128,7 +1212,7 @@ type DeleteSnapshotResponse struct {
 
 func (x *DeleteSnapshotResponse) Reset() {
 	*x = DeleteSnapshotResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[21]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1224,7 @@ func (x *DeleteSnapshotResponse) String() string {
 func (*DeleteSnapshotResponse) ProtoMessage() {}
 
 func (x *DeleteSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[21]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1237,7 @@ func (x *DeleteSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{21}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{22}
 }
 
 // CreateFromSnapshotRequest asks for a volume of a snapshot.
@@ -1173,7 +1257,7 @@ type CreateFromSnapshotRequest struct {
 
 func (x *CreateFromSnapshotRequest) Reset() {
 	*x = CreateFromSnapshotRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[22]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1269,7 @@ func (x *CreateFromSnapshotRequest) String() string {
 func (*CreateFromSnapshotRequest) ProtoMessage() {}
 
 func (x *CreateFromSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[22]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1282,7 @@ func (x *CreateFromSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFromSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*CreateFromSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{22}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateFromSnapshotRequest) GetId() string {
@@ -1238,7 +1322,7 @@ type CreateFromSnapshotResponse struct {
 
 func (x *CreateFromSnapshotResponse) Reset() {
 	*x = CreateFromSnapshotResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[23]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1334,7 @@ func (x *CreateFromSnapshotResponse) String() string {
 func (*CreateFromSnapshotResponse) ProtoMessage() {}
 
 func (x *CreateFromSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[23]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1347,7 @@ func (x *CreateFromSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFromSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*CreateFromSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{23}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{24}
 }
 
 // CloneRequest asks for a copy of a volume.
@@ -1281,7 +1365,7 @@ type CloneRequest struct {
 
 func (x *CloneRequest) Reset() {
 	*x = CloneRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[24]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1377,7 @@ func (x *CloneRequest) String() string {
 func (*CloneRequest) ProtoMessage() {}
 
 func (x *CloneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[24]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1390,7 @@ func (x *CloneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneRequest.ProtoReflect.Descriptor instead.
 func (*CloneRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{24}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CloneRequest) GetId() string {
@@ -1339,7 +1423,7 @@ type CloneResponse struct {
 
 func (x *CloneResponse) Reset() {
 	*x = CloneResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[25]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1435,7 @@ func (x *CloneResponse) String() string {
 func (*CloneResponse) ProtoMessage() {}
 
 func (x *CloneResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[25]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1448,7 @@ func (x *CloneResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneResponse.ProtoReflect.Descriptor instead.
 func (*CloneResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{25}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{26}
 }
 
 // CreateFromImageRequest asks for a volume of an image.
@@ -1388,7 +1472,7 @@ type CreateFromImageRequest struct {
 
 func (x *CreateFromImageRequest) Reset() {
 	*x = CreateFromImageRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[26]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1484,7 @@ func (x *CreateFromImageRequest) String() string {
 func (*CreateFromImageRequest) ProtoMessage() {}
 
 func (x *CreateFromImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[26]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1497,7 @@ func (x *CreateFromImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFromImageRequest.ProtoReflect.Descriptor instead.
 func (*CreateFromImageRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{26}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateFromImageRequest) GetId() string {
@@ -1467,7 +1551,7 @@ type CreateFromImageResponse struct {
 
 func (x *CreateFromImageResponse) Reset() {
 	*x = CreateFromImageResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[27]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1563,7 @@ func (x *CreateFromImageResponse) String() string {
 func (*CreateFromImageResponse) ProtoMessage() {}
 
 func (x *CreateFromImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[27]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1576,7 @@ func (x *CreateFromImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateFromImageResponse.ProtoReflect.Descriptor instead.
 func (*CreateFromImageResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{27}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{28}
 }
 
 // ReadRequest asks for a volume's content.
@@ -1508,7 +1592,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[28]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1604,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[28]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1617,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{28}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReadRequest) GetId() string {
@@ -1559,7 +1643,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[29]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1571,7 +1655,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[29]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1584,7 +1668,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{29}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{30}
 }
 
 // ExtendRequest asks for a larger volume.
@@ -1602,7 +1686,7 @@ type ExtendRequest struct {
 
 func (x *ExtendRequest) Reset() {
 	*x = ExtendRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[30]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1698,7 @@ func (x *ExtendRequest) String() string {
 func (*ExtendRequest) ProtoMessage() {}
 
 func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[30]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1711,7 @@ func (x *ExtendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendRequest.ProtoReflect.Descriptor instead.
 func (*ExtendRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{30}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExtendRequest) GetId() string {
@@ -1660,7 +1744,7 @@ type ExtendResponse struct {
 
 func (x *ExtendResponse) Reset() {
 	*x = ExtendResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[31]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1756,7 @@ func (x *ExtendResponse) String() string {
 func (*ExtendResponse) ProtoMessage() {}
 
 func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[31]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1769,7 @@ func (x *ExtendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendResponse.ProtoReflect.Descriptor instead.
 func (*ExtendResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{31}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{32}
 }
 
 // RevertRequest names the snapshot to go back to.
@@ -1701,7 +1785,7 @@ type RevertRequest struct {
 
 func (x *RevertRequest) Reset() {
 	*x = RevertRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[32]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1797,7 @@ func (x *RevertRequest) String() string {
 func (*RevertRequest) ProtoMessage() {}
 
 func (x *RevertRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[32]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1810,7 @@ func (x *RevertRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevertRequest.ProtoReflect.Descriptor instead.
 func (*RevertRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{32}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RevertRequest) GetVolumeId() string {
@@ -1752,7 +1836,7 @@ type RevertResponse struct {
 
 func (x *RevertResponse) Reset() {
 	*x = RevertResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[33]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +1848,7 @@ func (x *RevertResponse) String() string {
 func (*RevertResponse) ProtoMessage() {}
 
 func (x *RevertResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[33]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +1861,7 @@ func (x *RevertResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevertResponse.ProtoReflect.Descriptor instead.
 func (*RevertResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{33}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{34}
 }
 
 // RetypeRequest asks for another type.
@@ -1793,7 +1877,7 @@ type RetypeRequest struct {
 
 func (x *RetypeRequest) Reset() {
 	*x = RetypeRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[34]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +1889,7 @@ func (x *RetypeRequest) String() string {
 func (*RetypeRequest) ProtoMessage() {}
 
 func (x *RetypeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[34]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +1902,7 @@ func (x *RetypeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetypeRequest.ProtoReflect.Descriptor instead.
 func (*RetypeRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{34}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RetypeRequest) GetId() string {
@@ -1844,7 +1928,7 @@ type RetypeResponse struct {
 
 func (x *RetypeResponse) Reset() {
 	*x = RetypeResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[35]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +1940,7 @@ func (x *RetypeResponse) String() string {
 func (*RetypeResponse) ProtoMessage() {}
 
 func (x *RetypeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[35]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +1953,7 @@ func (x *RetypeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetypeResponse.ProtoReflect.Descriptor instead.
 func (*RetypeResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{35}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{36}
 }
 
 // Place says where a volume's bytes are, for another pool's driver.
@@ -1893,7 +1977,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[36]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +1989,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[36]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2002,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{36}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Place) GetType() string {
@@ -1974,7 +2058,7 @@ type LocationRequest struct {
 
 func (x *LocationRequest) Reset() {
 	*x = LocationRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[37]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1986,7 +2070,7 @@ func (x *LocationRequest) String() string {
 func (*LocationRequest) ProtoMessage() {}
 
 func (x *LocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[37]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1999,7 +2083,7 @@ func (x *LocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationRequest.ProtoReflect.Descriptor instead.
 func (*LocationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{37}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LocationRequest) GetId() string {
@@ -2020,7 +2104,7 @@ type LocationResponse struct {
 
 func (x *LocationResponse) Reset() {
 	*x = LocationResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[38]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2116,7 @@ func (x *LocationResponse) String() string {
 func (*LocationResponse) ProtoMessage() {}
 
 func (x *LocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[38]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2129,7 @@ func (x *LocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocationResponse.ProtoReflect.Descriptor instead.
 func (*LocationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{38}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LocationResponse) GetLocation() *Place {
@@ -2070,7 +2154,7 @@ type MigrateInRequest struct {
 
 func (x *MigrateInRequest) Reset() {
 	*x = MigrateInRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[39]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2166,7 @@ func (x *MigrateInRequest) String() string {
 func (*MigrateInRequest) ProtoMessage() {}
 
 func (x *MigrateInRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[39]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2179,7 @@ func (x *MigrateInRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateInRequest.ProtoReflect.Descriptor instead.
 func (*MigrateInRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{39}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *MigrateInRequest) GetId() string {
@@ -2128,7 +2212,7 @@ type MigrateInResponse struct {
 
 func (x *MigrateInResponse) Reset() {
 	*x = MigrateInResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[40]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2224,7 @@ func (x *MigrateInResponse) String() string {
 func (*MigrateInResponse) ProtoMessage() {}
 
 func (x *MigrateInResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[40]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2237,7 @@ func (x *MigrateInResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateInResponse.ProtoReflect.Descriptor instead.
 func (*MigrateInResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{40}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{41}
 }
 
 // GroupMember is one snapshot of a group.
@@ -2169,7 +2253,7 @@ type GroupMember struct {
 
 func (x *GroupMember) Reset() {
 	*x = GroupMember{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[41]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2265,7 @@ func (x *GroupMember) String() string {
 func (*GroupMember) ProtoMessage() {}
 
 func (x *GroupMember) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[41]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2278,7 @@ func (x *GroupMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
 func (*GroupMember) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{41}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GroupMember) GetVolumeId() string {
@@ -2224,7 +2308,7 @@ type CreateGroupSnapshotRequest struct {
 
 func (x *CreateGroupSnapshotRequest) Reset() {
 	*x = CreateGroupSnapshotRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[42]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2320,7 @@ func (x *CreateGroupSnapshotRequest) String() string {
 func (*CreateGroupSnapshotRequest) ProtoMessage() {}
 
 func (x *CreateGroupSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[42]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2333,7 @@ func (x *CreateGroupSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGroupSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*CreateGroupSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{42}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CreateGroupSnapshotRequest) GetGroupId() string {
@@ -2275,7 +2359,7 @@ type CreateGroupSnapshotResponse struct {
 
 func (x *CreateGroupSnapshotResponse) Reset() {
 	*x = CreateGroupSnapshotResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[43]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2371,7 @@ func (x *CreateGroupSnapshotResponse) String() string {
 func (*CreateGroupSnapshotResponse) ProtoMessage() {}
 
 func (x *CreateGroupSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[43]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2384,7 @@ func (x *CreateGroupSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateGroupSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*CreateGroupSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{43}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{44}
 }
 
 // Adoptable is something that lies in a pool.
@@ -2320,7 +2404,7 @@ type Adoptable struct {
 
 func (x *Adoptable) Reset() {
 	*x = Adoptable{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[44]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2416,7 @@ func (x *Adoptable) String() string {
 func (*Adoptable) ProtoMessage() {}
 
 func (x *Adoptable) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[44]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2429,7 @@ func (x *Adoptable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adoptable.ProtoReflect.Descriptor instead.
 func (*Adoptable) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{44}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Adoptable) GetReference() string {
@@ -2385,7 +2469,7 @@ type ListAdoptableRequest struct {
 
 func (x *ListAdoptableRequest) Reset() {
 	*x = ListAdoptableRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[45]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2481,7 @@ func (x *ListAdoptableRequest) String() string {
 func (*ListAdoptableRequest) ProtoMessage() {}
 
 func (x *ListAdoptableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[45]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2494,7 @@ func (x *ListAdoptableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptableRequest.ProtoReflect.Descriptor instead.
 func (*ListAdoptableRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{45}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{46}
 }
 
 // ListAdoptableResponse answers ListAdoptable.
@@ -2424,7 +2508,7 @@ type ListAdoptableResponse struct {
 
 func (x *ListAdoptableResponse) Reset() {
 	*x = ListAdoptableResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[46]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2520,7 @@ func (x *ListAdoptableResponse) String() string {
 func (*ListAdoptableResponse) ProtoMessage() {}
 
 func (x *ListAdoptableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[46]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2533,7 @@ func (x *ListAdoptableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAdoptableResponse.ProtoReflect.Descriptor instead.
 func (*ListAdoptableResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{46}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListAdoptableResponse) GetAdoptables() []*Adoptable {
@@ -2472,7 +2556,7 @@ type AdoptRequest struct {
 
 func (x *AdoptRequest) Reset() {
 	*x = AdoptRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[47]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2568,7 @@ func (x *AdoptRequest) String() string {
 func (*AdoptRequest) ProtoMessage() {}
 
 func (x *AdoptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[47]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2581,7 @@ func (x *AdoptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptRequest.ProtoReflect.Descriptor instead.
 func (*AdoptRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{47}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AdoptRequest) GetId() string {
@@ -2525,7 +2609,7 @@ type AdoptResponse struct {
 
 func (x *AdoptResponse) Reset() {
 	*x = AdoptResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[48]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2621,7 @@ func (x *AdoptResponse) String() string {
 func (*AdoptResponse) ProtoMessage() {}
 
 func (x *AdoptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[48]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2634,7 @@ func (x *AdoptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdoptResponse.ProtoReflect.Descriptor instead.
 func (*AdoptResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{48}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *AdoptResponse) GetVolume() *VolumeInfo {
@@ -2571,7 +2655,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[49]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2667,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[49]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2680,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{49}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ReleaseRequest) GetId() string {
@@ -2617,7 +2701,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[50]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2629,7 +2713,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[50]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2642,7 +2726,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{50}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReleaseResponse) GetReference() string {
@@ -2665,7 +2749,7 @@ type SetLimitsRequest struct {
 
 func (x *SetLimitsRequest) Reset() {
 	*x = SetLimitsRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[51]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +2761,7 @@ func (x *SetLimitsRequest) String() string {
 func (*SetLimitsRequest) ProtoMessage() {}
 
 func (x *SetLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[51]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +2774,7 @@ func (x *SetLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLimitsRequest.ProtoReflect.Descriptor instead.
 func (*SetLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{51}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetLimitsRequest) GetId() string {
@@ -2716,7 +2800,7 @@ type SetLimitsResponse struct {
 
 func (x *SetLimitsResponse) Reset() {
 	*x = SetLimitsResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[52]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2728,7 +2812,7 @@ func (x *SetLimitsResponse) String() string {
 func (*SetLimitsResponse) ProtoMessage() {}
 
 func (x *SetLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[52]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2741,7 +2825,7 @@ func (x *SetLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetLimitsResponse.ProtoReflect.Descriptor instead.
 func (*SetLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{52}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{53}
 }
 
 // ImageLocation is where an image's bytes are.
@@ -2759,7 +2843,7 @@ type ImageLocation struct {
 
 func (x *ImageLocation) Reset() {
 	*x = ImageLocation{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[53]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2855,7 @@ func (x *ImageLocation) String() string {
 func (*ImageLocation) ProtoMessage() {}
 
 func (x *ImageLocation) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[53]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2868,7 @@ func (x *ImageLocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageLocation.ProtoReflect.Descriptor instead.
 func (*ImageLocation) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{53}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ImageLocation) GetLocation() string {
@@ -2823,7 +2907,7 @@ type CloneImageRequest struct {
 
 func (x *CloneImageRequest) Reset() {
 	*x = CloneImageRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[54]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2835,7 +2919,7 @@ func (x *CloneImageRequest) String() string {
 func (*CloneImageRequest) ProtoMessage() {}
 
 func (x *CloneImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[54]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2848,7 +2932,7 @@ func (x *CloneImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneImageRequest.ProtoReflect.Descriptor instead.
 func (*CloneImageRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{54}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CloneImageRequest) GetId() string {
@@ -2881,7 +2965,7 @@ type CloneImageResponse struct {
 
 func (x *CloneImageResponse) Reset() {
 	*x = CloneImageResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[55]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2893,7 +2977,7 @@ func (x *CloneImageResponse) String() string {
 func (*CloneImageResponse) ProtoMessage() {}
 
 func (x *CloneImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[55]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2906,7 +2990,7 @@ func (x *CloneImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloneImageResponse.ProtoReflect.Descriptor instead.
 func (*CloneImageResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{55}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{56}
 }
 
 // ExportDiffRequest asks what changed between two snapshots.
@@ -2929,7 +3013,7 @@ type ExportDiffRequest struct {
 
 func (x *ExportDiffRequest) Reset() {
 	*x = ExportDiffRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[56]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2941,7 +3025,7 @@ func (x *ExportDiffRequest) String() string {
 func (*ExportDiffRequest) ProtoMessage() {}
 
 func (x *ExportDiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[56]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +3038,7 @@ func (x *ExportDiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportDiffRequest.ProtoReflect.Descriptor instead.
 func (*ExportDiffRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{56}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ExportDiffRequest) GetVolumeId() string {
@@ -2994,7 +3078,7 @@ type ExportDiffResponse struct {
 
 func (x *ExportDiffResponse) Reset() {
 	*x = ExportDiffResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[57]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3090,7 @@ func (x *ExportDiffResponse) String() string {
 func (*ExportDiffResponse) ProtoMessage() {}
 
 func (x *ExportDiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[57]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3103,7 @@ func (x *ExportDiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportDiffResponse.ProtoReflect.Descriptor instead.
 func (*ExportDiffResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{57}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{58}
 }
 
 // ImportDiffRequest gives a difference.
@@ -3035,7 +3119,7 @@ type ImportDiffRequest struct {
 
 func (x *ImportDiffRequest) Reset() {
 	*x = ImportDiffRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[58]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3047,7 +3131,7 @@ func (x *ImportDiffRequest) String() string {
 func (*ImportDiffRequest) ProtoMessage() {}
 
 func (x *ImportDiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[58]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3060,7 +3144,7 @@ func (x *ImportDiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDiffRequest.ProtoReflect.Descriptor instead.
 func (*ImportDiffRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{58}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ImportDiffRequest) GetVolumeId() string {
@@ -3086,7 +3170,7 @@ type ImportDiffResponse struct {
 
 func (x *ImportDiffResponse) Reset() {
 	*x = ImportDiffResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[59]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +3182,7 @@ func (x *ImportDiffResponse) String() string {
 func (*ImportDiffResponse) ProtoMessage() {}
 
 func (x *ImportDiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[59]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +3195,7 @@ func (x *ImportDiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDiffResponse.ProtoReflect.Descriptor instead.
 func (*ImportDiffResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{59}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{60}
 }
 
 // AttachRequest asks for a connection of this host.
@@ -3127,7 +3211,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[60]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3139,7 +3223,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[60]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3152,7 +3236,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{60}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *AttachRequest) GetAttachmentId() string {
@@ -3181,7 +3265,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[61]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3277,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[61]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3290,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{61}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *AttachResponse) GetConnection() *v1.Connection {
@@ -3227,7 +3311,7 @@ type DetachRequest struct {
 
 func (x *DetachRequest) Reset() {
 	*x = DetachRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[62]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3323,7 @@ func (x *DetachRequest) String() string {
 func (*DetachRequest) ProtoMessage() {}
 
 func (x *DetachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[62]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3336,7 @@ func (x *DetachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
 func (*DetachRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{62}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *DetachRequest) GetAttachmentId() string {
@@ -3271,7 +3355,7 @@ type DetachResponse struct {
 
 func (x *DetachResponse) Reset() {
 	*x = DetachResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[63]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3367,7 @@ func (x *DetachResponse) String() string {
 func (*DetachResponse) ProtoMessage() {}
 
 func (x *DetachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[63]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3380,7 @@ func (x *DetachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
 func (*DetachResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{63}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{64}
 }
 
 // AttachedRequest asks for all attachments.
@@ -3308,7 +3392,7 @@ type AttachedRequest struct {
 
 func (x *AttachedRequest) Reset() {
 	*x = AttachedRequest{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[64]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3404,7 @@ func (x *AttachedRequest) String() string {
 func (*AttachedRequest) ProtoMessage() {}
 
 func (x *AttachedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[64]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3417,7 @@ func (x *AttachedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachedRequest.ProtoReflect.Descriptor instead.
 func (*AttachedRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{64}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{65}
 }
 
 // AttachedResponse answers Attached.
@@ -3347,7 +3431,7 @@ type AttachedResponse struct {
 
 func (x *AttachedResponse) Reset() {
 	*x = AttachedResponse{}
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[65]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +3443,7 @@ func (x *AttachedResponse) String() string {
 func (*AttachedResponse) ProtoMessage() {}
 
 func (x *AttachedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_volume_v1_volume_proto_msgTypes[65]
+	mi := &file_nephos_volume_v1_volume_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,7 +3456,7 @@ func (x *AttachedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachedResponse.ProtoReflect.Descriptor instead.
 func (*AttachedResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{65}
+	return file_nephos_volume_v1_volume_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *AttachedResponse) GetAttachmentIds() []string {
@@ -3441,14 +3525,20 @@ const file_nephos_volume_v1_volume_proto_rawDesc = "" +
 	"\x12DisconnectResponse\"\x0e\n" +
 	"\fStatsRequest\">\n" +
 	"\rStatsResponse\x12-\n" +
-	"\x05stats\x18\x01 \x01(\v2\x17.nephos.volume.v1.StatsR\x05stats\"\xae\x01\n" +
+	"\x05stats\x18\x01 \x01(\v2\x17.nephos.volume.v1.StatsR\x05stats\"\xe9\x01\n" +
 	"\x05Stats\x12\x1b\n" +
 	"\ttotal_gib\x18\x01 \x01(\x01R\btotalGib\x12\x19\n" +
 	"\bfree_gib\x18\x02 \x01(\x01R\afreeGib\x12#\n" +
 	"\rallocated_gib\x18\x03 \x01(\x01R\fallocatedGib\x12\x18\n" +
 	"\abackend\x18\x04 \x01(\tR\abackend\x12\x1a\n" +
 	"\bprotocol\x18\x05 \x01(\tR\bprotocol\x12\x12\n" +
-	"\x04thin\x18\x06 \x01(\bR\x04thin\"U\n" +
+	"\x04thin\x18\x06 \x01(\bR\x04thin\x129\n" +
+	"\tplacement\x18\a \x01(\v2\x1b.nephos.volume.v1.PlacementR\tplacement\"\xa4\x01\n" +
+	"\tPlacement\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x1a\n" +
+	"\bgoodness\x18\x02 \x01(\tR\bgoodness\x12/\n" +
+	"\x13reserved_percentage\x18\x03 \x01(\x03R\x12reservedPercentage\x122\n" +
+	"\x15max_over_subscription\x18\x04 \x01(\x01R\x13maxOverSubscription\"U\n" +
 	"\x15CreateSnapshotRequest\x12\x1b\n" +
 	"\tvolume_id\x18\x01 \x01(\tR\bvolumeId\x12\x1f\n" +
 	"\vsnapshot_id\x18\x02 \x01(\tR\n" +
@@ -3632,7 +3722,7 @@ func file_nephos_volume_v1_volume_proto_rawDescGZIP() []byte {
 	return file_nephos_volume_v1_volume_proto_rawDescData
 }
 
-var file_nephos_volume_v1_volume_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_nephos_volume_v1_volume_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_nephos_volume_v1_volume_proto_goTypes = []any{
 	(*Spec)(nil),                        // 0: nephos.volume.v1.Spec
 	(*VolumeInfo)(nil),                  // 1: nephos.volume.v1.VolumeInfo
@@ -3652,154 +3742,156 @@ var file_nephos_volume_v1_volume_proto_goTypes = []any{
 	(*StatsRequest)(nil),                // 15: nephos.volume.v1.StatsRequest
 	(*StatsResponse)(nil),               // 16: nephos.volume.v1.StatsResponse
 	(*Stats)(nil),                       // 17: nephos.volume.v1.Stats
-	(*CreateSnapshotRequest)(nil),       // 18: nephos.volume.v1.CreateSnapshotRequest
-	(*CreateSnapshotResponse)(nil),      // 19: nephos.volume.v1.CreateSnapshotResponse
-	(*DeleteSnapshotRequest)(nil),       // 20: nephos.volume.v1.DeleteSnapshotRequest
-	(*DeleteSnapshotResponse)(nil),      // 21: nephos.volume.v1.DeleteSnapshotResponse
-	(*CreateFromSnapshotRequest)(nil),   // 22: nephos.volume.v1.CreateFromSnapshotRequest
-	(*CreateFromSnapshotResponse)(nil),  // 23: nephos.volume.v1.CreateFromSnapshotResponse
-	(*CloneRequest)(nil),                // 24: nephos.volume.v1.CloneRequest
-	(*CloneResponse)(nil),               // 25: nephos.volume.v1.CloneResponse
-	(*CreateFromImageRequest)(nil),      // 26: nephos.volume.v1.CreateFromImageRequest
-	(*CreateFromImageResponse)(nil),     // 27: nephos.volume.v1.CreateFromImageResponse
-	(*ReadRequest)(nil),                 // 28: nephos.volume.v1.ReadRequest
-	(*ReadResponse)(nil),                // 29: nephos.volume.v1.ReadResponse
-	(*ExtendRequest)(nil),               // 30: nephos.volume.v1.ExtendRequest
-	(*ExtendResponse)(nil),              // 31: nephos.volume.v1.ExtendResponse
-	(*RevertRequest)(nil),               // 32: nephos.volume.v1.RevertRequest
-	(*RevertResponse)(nil),              // 33: nephos.volume.v1.RevertResponse
-	(*RetypeRequest)(nil),               // 34: nephos.volume.v1.RetypeRequest
-	(*RetypeResponse)(nil),              // 35: nephos.volume.v1.RetypeResponse
-	(*Place)(nil),                       // 36: nephos.volume.v1.Place
-	(*LocationRequest)(nil),             // 37: nephos.volume.v1.LocationRequest
-	(*LocationResponse)(nil),            // 38: nephos.volume.v1.LocationResponse
-	(*MigrateInRequest)(nil),            // 39: nephos.volume.v1.MigrateInRequest
-	(*MigrateInResponse)(nil),           // 40: nephos.volume.v1.MigrateInResponse
-	(*GroupMember)(nil),                 // 41: nephos.volume.v1.GroupMember
-	(*CreateGroupSnapshotRequest)(nil),  // 42: nephos.volume.v1.CreateGroupSnapshotRequest
-	(*CreateGroupSnapshotResponse)(nil), // 43: nephos.volume.v1.CreateGroupSnapshotResponse
-	(*Adoptable)(nil),                   // 44: nephos.volume.v1.Adoptable
-	(*ListAdoptableRequest)(nil),        // 45: nephos.volume.v1.ListAdoptableRequest
-	(*ListAdoptableResponse)(nil),       // 46: nephos.volume.v1.ListAdoptableResponse
-	(*AdoptRequest)(nil),                // 47: nephos.volume.v1.AdoptRequest
-	(*AdoptResponse)(nil),               // 48: nephos.volume.v1.AdoptResponse
-	(*ReleaseRequest)(nil),              // 49: nephos.volume.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),             // 50: nephos.volume.v1.ReleaseResponse
-	(*SetLimitsRequest)(nil),            // 51: nephos.volume.v1.SetLimitsRequest
-	(*SetLimitsResponse)(nil),           // 52: nephos.volume.v1.SetLimitsResponse
-	(*ImageLocation)(nil),               // 53: nephos.volume.v1.ImageLocation
-	(*CloneImageRequest)(nil),           // 54: nephos.volume.v1.CloneImageRequest
-	(*CloneImageResponse)(nil),          // 55: nephos.volume.v1.CloneImageResponse
-	(*ExportDiffRequest)(nil),           // 56: nephos.volume.v1.ExportDiffRequest
-	(*ExportDiffResponse)(nil),          // 57: nephos.volume.v1.ExportDiffResponse
-	(*ImportDiffRequest)(nil),           // 58: nephos.volume.v1.ImportDiffRequest
-	(*ImportDiffResponse)(nil),          // 59: nephos.volume.v1.ImportDiffResponse
-	(*AttachRequest)(nil),               // 60: nephos.volume.v1.AttachRequest
-	(*AttachResponse)(nil),              // 61: nephos.volume.v1.AttachResponse
-	(*DetachRequest)(nil),               // 62: nephos.volume.v1.DetachRequest
-	(*DetachResponse)(nil),              // 63: nephos.volume.v1.DetachResponse
-	(*AttachedRequest)(nil),             // 64: nephos.volume.v1.AttachedRequest
-	(*AttachedResponse)(nil),            // 65: nephos.volume.v1.AttachedResponse
-	nil,                                 // 66: nephos.volume.v1.Spec.ExtraSpecsEntry
-	nil,                                 // 67: nephos.volume.v1.Spec.SecretsEntry
-	nil,                                 // 68: nephos.volume.v1.Place.OptionsEntry
-	nil,                                 // 69: nephos.volume.v1.Place.SecretsEntry
-	(*v1.Limits)(nil),                   // 70: nephos.driver.v1.Limits
-	(*v1.Encryption)(nil),               // 71: nephos.driver.v1.Encryption
-	(*v1.Connection)(nil),               // 72: nephos.driver.v1.Connection
+	(*Placement)(nil),                   // 18: nephos.volume.v1.Placement
+	(*CreateSnapshotRequest)(nil),       // 19: nephos.volume.v1.CreateSnapshotRequest
+	(*CreateSnapshotResponse)(nil),      // 20: nephos.volume.v1.CreateSnapshotResponse
+	(*DeleteSnapshotRequest)(nil),       // 21: nephos.volume.v1.DeleteSnapshotRequest
+	(*DeleteSnapshotResponse)(nil),      // 22: nephos.volume.v1.DeleteSnapshotResponse
+	(*CreateFromSnapshotRequest)(nil),   // 23: nephos.volume.v1.CreateFromSnapshotRequest
+	(*CreateFromSnapshotResponse)(nil),  // 24: nephos.volume.v1.CreateFromSnapshotResponse
+	(*CloneRequest)(nil),                // 25: nephos.volume.v1.CloneRequest
+	(*CloneResponse)(nil),               // 26: nephos.volume.v1.CloneResponse
+	(*CreateFromImageRequest)(nil),      // 27: nephos.volume.v1.CreateFromImageRequest
+	(*CreateFromImageResponse)(nil),     // 28: nephos.volume.v1.CreateFromImageResponse
+	(*ReadRequest)(nil),                 // 29: nephos.volume.v1.ReadRequest
+	(*ReadResponse)(nil),                // 30: nephos.volume.v1.ReadResponse
+	(*ExtendRequest)(nil),               // 31: nephos.volume.v1.ExtendRequest
+	(*ExtendResponse)(nil),              // 32: nephos.volume.v1.ExtendResponse
+	(*RevertRequest)(nil),               // 33: nephos.volume.v1.RevertRequest
+	(*RevertResponse)(nil),              // 34: nephos.volume.v1.RevertResponse
+	(*RetypeRequest)(nil),               // 35: nephos.volume.v1.RetypeRequest
+	(*RetypeResponse)(nil),              // 36: nephos.volume.v1.RetypeResponse
+	(*Place)(nil),                       // 37: nephos.volume.v1.Place
+	(*LocationRequest)(nil),             // 38: nephos.volume.v1.LocationRequest
+	(*LocationResponse)(nil),            // 39: nephos.volume.v1.LocationResponse
+	(*MigrateInRequest)(nil),            // 40: nephos.volume.v1.MigrateInRequest
+	(*MigrateInResponse)(nil),           // 41: nephos.volume.v1.MigrateInResponse
+	(*GroupMember)(nil),                 // 42: nephos.volume.v1.GroupMember
+	(*CreateGroupSnapshotRequest)(nil),  // 43: nephos.volume.v1.CreateGroupSnapshotRequest
+	(*CreateGroupSnapshotResponse)(nil), // 44: nephos.volume.v1.CreateGroupSnapshotResponse
+	(*Adoptable)(nil),                   // 45: nephos.volume.v1.Adoptable
+	(*ListAdoptableRequest)(nil),        // 46: nephos.volume.v1.ListAdoptableRequest
+	(*ListAdoptableResponse)(nil),       // 47: nephos.volume.v1.ListAdoptableResponse
+	(*AdoptRequest)(nil),                // 48: nephos.volume.v1.AdoptRequest
+	(*AdoptResponse)(nil),               // 49: nephos.volume.v1.AdoptResponse
+	(*ReleaseRequest)(nil),              // 50: nephos.volume.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),             // 51: nephos.volume.v1.ReleaseResponse
+	(*SetLimitsRequest)(nil),            // 52: nephos.volume.v1.SetLimitsRequest
+	(*SetLimitsResponse)(nil),           // 53: nephos.volume.v1.SetLimitsResponse
+	(*ImageLocation)(nil),               // 54: nephos.volume.v1.ImageLocation
+	(*CloneImageRequest)(nil),           // 55: nephos.volume.v1.CloneImageRequest
+	(*CloneImageResponse)(nil),          // 56: nephos.volume.v1.CloneImageResponse
+	(*ExportDiffRequest)(nil),           // 57: nephos.volume.v1.ExportDiffRequest
+	(*ExportDiffResponse)(nil),          // 58: nephos.volume.v1.ExportDiffResponse
+	(*ImportDiffRequest)(nil),           // 59: nephos.volume.v1.ImportDiffRequest
+	(*ImportDiffResponse)(nil),          // 60: nephos.volume.v1.ImportDiffResponse
+	(*AttachRequest)(nil),               // 61: nephos.volume.v1.AttachRequest
+	(*AttachResponse)(nil),              // 62: nephos.volume.v1.AttachResponse
+	(*DetachRequest)(nil),               // 63: nephos.volume.v1.DetachRequest
+	(*DetachResponse)(nil),              // 64: nephos.volume.v1.DetachResponse
+	(*AttachedRequest)(nil),             // 65: nephos.volume.v1.AttachedRequest
+	(*AttachedResponse)(nil),            // 66: nephos.volume.v1.AttachedResponse
+	nil,                                 // 67: nephos.volume.v1.Spec.ExtraSpecsEntry
+	nil,                                 // 68: nephos.volume.v1.Spec.SecretsEntry
+	nil,                                 // 69: nephos.volume.v1.Place.OptionsEntry
+	nil,                                 // 70: nephos.volume.v1.Place.SecretsEntry
+	(*v1.Limits)(nil),                   // 71: nephos.driver.v1.Limits
+	(*v1.Encryption)(nil),               // 72: nephos.driver.v1.Encryption
+	(*v1.Connection)(nil),               // 73: nephos.driver.v1.Connection
 }
 var file_nephos_volume_v1_volume_proto_depIdxs = []int32{
-	66, // 0: nephos.volume.v1.Spec.extra_specs:type_name -> nephos.volume.v1.Spec.ExtraSpecsEntry
-	70, // 1: nephos.volume.v1.Spec.limits:type_name -> nephos.driver.v1.Limits
-	71, // 2: nephos.volume.v1.Spec.encryption:type_name -> nephos.driver.v1.Encryption
-	67, // 3: nephos.volume.v1.Spec.secrets:type_name -> nephos.volume.v1.Spec.SecretsEntry
+	67, // 0: nephos.volume.v1.Spec.extra_specs:type_name -> nephos.volume.v1.Spec.ExtraSpecsEntry
+	71, // 1: nephos.volume.v1.Spec.limits:type_name -> nephos.driver.v1.Limits
+	72, // 2: nephos.volume.v1.Spec.encryption:type_name -> nephos.driver.v1.Encryption
+	68, // 3: nephos.volume.v1.Spec.secrets:type_name -> nephos.volume.v1.Spec.SecretsEntry
 	0,  // 4: nephos.volume.v1.CreateRequest.spec:type_name -> nephos.volume.v1.Spec
 	1,  // 5: nephos.volume.v1.GetResponse.volume:type_name -> nephos.volume.v1.VolumeInfo
 	1,  // 6: nephos.volume.v1.ListResponse.volumes:type_name -> nephos.volume.v1.VolumeInfo
 	2,  // 7: nephos.volume.v1.ConnectRequest.connector:type_name -> nephos.volume.v1.Connector
-	72, // 8: nephos.volume.v1.ConnectResponse.connection:type_name -> nephos.driver.v1.Connection
+	73, // 8: nephos.volume.v1.ConnectResponse.connection:type_name -> nephos.driver.v1.Connection
 	2,  // 9: nephos.volume.v1.DisconnectRequest.connector:type_name -> nephos.volume.v1.Connector
 	17, // 10: nephos.volume.v1.StatsResponse.stats:type_name -> nephos.volume.v1.Stats
-	0,  // 11: nephos.volume.v1.CreateFromSnapshotRequest.spec:type_name -> nephos.volume.v1.Spec
-	0,  // 12: nephos.volume.v1.CloneRequest.spec:type_name -> nephos.volume.v1.Spec
-	0,  // 13: nephos.volume.v1.CreateFromImageRequest.spec:type_name -> nephos.volume.v1.Spec
-	0,  // 14: nephos.volume.v1.RetypeRequest.spec:type_name -> nephos.volume.v1.Spec
-	68, // 15: nephos.volume.v1.Place.options:type_name -> nephos.volume.v1.Place.OptionsEntry
-	69, // 16: nephos.volume.v1.Place.secrets:type_name -> nephos.volume.v1.Place.SecretsEntry
-	36, // 17: nephos.volume.v1.LocationResponse.location:type_name -> nephos.volume.v1.Place
-	0,  // 18: nephos.volume.v1.MigrateInRequest.spec:type_name -> nephos.volume.v1.Spec
-	36, // 19: nephos.volume.v1.MigrateInRequest.from:type_name -> nephos.volume.v1.Place
-	41, // 20: nephos.volume.v1.CreateGroupSnapshotRequest.members:type_name -> nephos.volume.v1.GroupMember
-	44, // 21: nephos.volume.v1.ListAdoptableResponse.adoptables:type_name -> nephos.volume.v1.Adoptable
-	1,  // 22: nephos.volume.v1.AdoptResponse.volume:type_name -> nephos.volume.v1.VolumeInfo
-	70, // 23: nephos.volume.v1.SetLimitsRequest.limits:type_name -> nephos.driver.v1.Limits
-	0,  // 24: nephos.volume.v1.CloneImageRequest.spec:type_name -> nephos.volume.v1.Spec
-	53, // 25: nephos.volume.v1.CloneImageRequest.image:type_name -> nephos.volume.v1.ImageLocation
-	72, // 26: nephos.volume.v1.AttachRequest.connection:type_name -> nephos.driver.v1.Connection
-	72, // 27: nephos.volume.v1.AttachResponse.connection:type_name -> nephos.driver.v1.Connection
-	3,  // 28: nephos.volume.v1.Volume.Create:input_type -> nephos.volume.v1.CreateRequest
-	5,  // 29: nephos.volume.v1.Volume.Delete:input_type -> nephos.volume.v1.DeleteRequest
-	7,  // 30: nephos.volume.v1.Volume.Get:input_type -> nephos.volume.v1.GetRequest
-	9,  // 31: nephos.volume.v1.Volume.List:input_type -> nephos.volume.v1.ListRequest
-	11, // 32: nephos.volume.v1.Volume.Connect:input_type -> nephos.volume.v1.ConnectRequest
-	13, // 33: nephos.volume.v1.Volume.Disconnect:input_type -> nephos.volume.v1.DisconnectRequest
-	15, // 34: nephos.volume.v1.Volume.Stats:input_type -> nephos.volume.v1.StatsRequest
-	18, // 35: nephos.volume.v1.Volume.CreateSnapshot:input_type -> nephos.volume.v1.CreateSnapshotRequest
-	20, // 36: nephos.volume.v1.Volume.DeleteSnapshot:input_type -> nephos.volume.v1.DeleteSnapshotRequest
-	22, // 37: nephos.volume.v1.Volume.CreateFromSnapshot:input_type -> nephos.volume.v1.CreateFromSnapshotRequest
-	24, // 38: nephos.volume.v1.Volume.Clone:input_type -> nephos.volume.v1.CloneRequest
-	26, // 39: nephos.volume.v1.Volume.CreateFromImage:input_type -> nephos.volume.v1.CreateFromImageRequest
-	28, // 40: nephos.volume.v1.Volume.Read:input_type -> nephos.volume.v1.ReadRequest
-	30, // 41: nephos.volume.v1.Volume.Extend:input_type -> nephos.volume.v1.ExtendRequest
-	32, // 42: nephos.volume.v1.Volume.Revert:input_type -> nephos.volume.v1.RevertRequest
-	34, // 43: nephos.volume.v1.Volume.Retype:input_type -> nephos.volume.v1.RetypeRequest
-	37, // 44: nephos.volume.v1.Volume.Location:input_type -> nephos.volume.v1.LocationRequest
-	39, // 45: nephos.volume.v1.Volume.MigrateIn:input_type -> nephos.volume.v1.MigrateInRequest
-	42, // 46: nephos.volume.v1.Volume.CreateGroupSnapshot:input_type -> nephos.volume.v1.CreateGroupSnapshotRequest
-	45, // 47: nephos.volume.v1.Volume.ListAdoptable:input_type -> nephos.volume.v1.ListAdoptableRequest
-	47, // 48: nephos.volume.v1.Volume.Adopt:input_type -> nephos.volume.v1.AdoptRequest
-	49, // 49: nephos.volume.v1.Volume.Release:input_type -> nephos.volume.v1.ReleaseRequest
-	51, // 50: nephos.volume.v1.Volume.SetLimits:input_type -> nephos.volume.v1.SetLimitsRequest
-	54, // 51: nephos.volume.v1.Volume.CloneImage:input_type -> nephos.volume.v1.CloneImageRequest
-	56, // 52: nephos.volume.v1.Volume.ExportDiff:input_type -> nephos.volume.v1.ExportDiffRequest
-	58, // 53: nephos.volume.v1.Volume.ImportDiff:input_type -> nephos.volume.v1.ImportDiffRequest
-	60, // 54: nephos.volume.v1.Volume.Attach:input_type -> nephos.volume.v1.AttachRequest
-	62, // 55: nephos.volume.v1.Volume.Detach:input_type -> nephos.volume.v1.DetachRequest
-	64, // 56: nephos.volume.v1.Volume.Attached:input_type -> nephos.volume.v1.AttachedRequest
-	4,  // 57: nephos.volume.v1.Volume.Create:output_type -> nephos.volume.v1.CreateResponse
-	6,  // 58: nephos.volume.v1.Volume.Delete:output_type -> nephos.volume.v1.DeleteResponse
-	8,  // 59: nephos.volume.v1.Volume.Get:output_type -> nephos.volume.v1.GetResponse
-	10, // 60: nephos.volume.v1.Volume.List:output_type -> nephos.volume.v1.ListResponse
-	12, // 61: nephos.volume.v1.Volume.Connect:output_type -> nephos.volume.v1.ConnectResponse
-	14, // 62: nephos.volume.v1.Volume.Disconnect:output_type -> nephos.volume.v1.DisconnectResponse
-	16, // 63: nephos.volume.v1.Volume.Stats:output_type -> nephos.volume.v1.StatsResponse
-	19, // 64: nephos.volume.v1.Volume.CreateSnapshot:output_type -> nephos.volume.v1.CreateSnapshotResponse
-	21, // 65: nephos.volume.v1.Volume.DeleteSnapshot:output_type -> nephos.volume.v1.DeleteSnapshotResponse
-	23, // 66: nephos.volume.v1.Volume.CreateFromSnapshot:output_type -> nephos.volume.v1.CreateFromSnapshotResponse
-	25, // 67: nephos.volume.v1.Volume.Clone:output_type -> nephos.volume.v1.CloneResponse
-	27, // 68: nephos.volume.v1.Volume.CreateFromImage:output_type -> nephos.volume.v1.CreateFromImageResponse
-	29, // 69: nephos.volume.v1.Volume.Read:output_type -> nephos.volume.v1.ReadResponse
-	31, // 70: nephos.volume.v1.Volume.Extend:output_type -> nephos.volume.v1.ExtendResponse
-	33, // 71: nephos.volume.v1.Volume.Revert:output_type -> nephos.volume.v1.RevertResponse
-	35, // 72: nephos.volume.v1.Volume.Retype:output_type -> nephos.volume.v1.RetypeResponse
-	38, // 73: nephos.volume.v1.Volume.Location:output_type -> nephos.volume.v1.LocationResponse
-	40, // 74: nephos.volume.v1.Volume.MigrateIn:output_type -> nephos.volume.v1.MigrateInResponse
-	43, // 75: nephos.volume.v1.Volume.CreateGroupSnapshot:output_type -> nephos.volume.v1.CreateGroupSnapshotResponse
-	46, // 76: nephos.volume.v1.Volume.ListAdoptable:output_type -> nephos.volume.v1.ListAdoptableResponse
-	48, // 77: nephos.volume.v1.Volume.Adopt:output_type -> nephos.volume.v1.AdoptResponse
-	50, // 78: nephos.volume.v1.Volume.Release:output_type -> nephos.volume.v1.ReleaseResponse
-	52, // 79: nephos.volume.v1.Volume.SetLimits:output_type -> nephos.volume.v1.SetLimitsResponse
-	55, // 80: nephos.volume.v1.Volume.CloneImage:output_type -> nephos.volume.v1.CloneImageResponse
-	57, // 81: nephos.volume.v1.Volume.ExportDiff:output_type -> nephos.volume.v1.ExportDiffResponse
-	59, // 82: nephos.volume.v1.Volume.ImportDiff:output_type -> nephos.volume.v1.ImportDiffResponse
-	61, // 83: nephos.volume.v1.Volume.Attach:output_type -> nephos.volume.v1.AttachResponse
-	63, // 84: nephos.volume.v1.Volume.Detach:output_type -> nephos.volume.v1.DetachResponse
-	65, // 85: nephos.volume.v1.Volume.Attached:output_type -> nephos.volume.v1.AttachedResponse
-	57, // [57:86] is the sub-list for method output_type
-	28, // [28:57] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	18, // 11: nephos.volume.v1.Stats.placement:type_name -> nephos.volume.v1.Placement
+	0,  // 12: nephos.volume.v1.CreateFromSnapshotRequest.spec:type_name -> nephos.volume.v1.Spec
+	0,  // 13: nephos.volume.v1.CloneRequest.spec:type_name -> nephos.volume.v1.Spec
+	0,  // 14: nephos.volume.v1.CreateFromImageRequest.spec:type_name -> nephos.volume.v1.Spec
+	0,  // 15: nephos.volume.v1.RetypeRequest.spec:type_name -> nephos.volume.v1.Spec
+	69, // 16: nephos.volume.v1.Place.options:type_name -> nephos.volume.v1.Place.OptionsEntry
+	70, // 17: nephos.volume.v1.Place.secrets:type_name -> nephos.volume.v1.Place.SecretsEntry
+	37, // 18: nephos.volume.v1.LocationResponse.location:type_name -> nephos.volume.v1.Place
+	0,  // 19: nephos.volume.v1.MigrateInRequest.spec:type_name -> nephos.volume.v1.Spec
+	37, // 20: nephos.volume.v1.MigrateInRequest.from:type_name -> nephos.volume.v1.Place
+	42, // 21: nephos.volume.v1.CreateGroupSnapshotRequest.members:type_name -> nephos.volume.v1.GroupMember
+	45, // 22: nephos.volume.v1.ListAdoptableResponse.adoptables:type_name -> nephos.volume.v1.Adoptable
+	1,  // 23: nephos.volume.v1.AdoptResponse.volume:type_name -> nephos.volume.v1.VolumeInfo
+	71, // 24: nephos.volume.v1.SetLimitsRequest.limits:type_name -> nephos.driver.v1.Limits
+	0,  // 25: nephos.volume.v1.CloneImageRequest.spec:type_name -> nephos.volume.v1.Spec
+	54, // 26: nephos.volume.v1.CloneImageRequest.image:type_name -> nephos.volume.v1.ImageLocation
+	73, // 27: nephos.volume.v1.AttachRequest.connection:type_name -> nephos.driver.v1.Connection
+	73, // 28: nephos.volume.v1.AttachResponse.connection:type_name -> nephos.driver.v1.Connection
+	3,  // 29: nephos.volume.v1.Volume.Create:input_type -> nephos.volume.v1.CreateRequest
+	5,  // 30: nephos.volume.v1.Volume.Delete:input_type -> nephos.volume.v1.DeleteRequest
+	7,  // 31: nephos.volume.v1.Volume.Get:input_type -> nephos.volume.v1.GetRequest
+	9,  // 32: nephos.volume.v1.Volume.List:input_type -> nephos.volume.v1.ListRequest
+	11, // 33: nephos.volume.v1.Volume.Connect:input_type -> nephos.volume.v1.ConnectRequest
+	13, // 34: nephos.volume.v1.Volume.Disconnect:input_type -> nephos.volume.v1.DisconnectRequest
+	15, // 35: nephos.volume.v1.Volume.Stats:input_type -> nephos.volume.v1.StatsRequest
+	19, // 36: nephos.volume.v1.Volume.CreateSnapshot:input_type -> nephos.volume.v1.CreateSnapshotRequest
+	21, // 37: nephos.volume.v1.Volume.DeleteSnapshot:input_type -> nephos.volume.v1.DeleteSnapshotRequest
+	23, // 38: nephos.volume.v1.Volume.CreateFromSnapshot:input_type -> nephos.volume.v1.CreateFromSnapshotRequest
+	25, // 39: nephos.volume.v1.Volume.Clone:input_type -> nephos.volume.v1.CloneRequest
+	27, // 40: nephos.volume.v1.Volume.CreateFromImage:input_type -> nephos.volume.v1.CreateFromImageRequest
+	29, // 41: nephos.volume.v1.Volume.Read:input_type -> nephos.volume.v1.ReadRequest
+	31, // 42: nephos.volume.v1.Volume.Extend:input_type -> nephos.volume.v1.ExtendRequest
+	33, // 43: nephos.volume.v1.Volume.Revert:input_type -> nephos.volume.v1.RevertRequest
+	35, // 44: nephos.volume.v1.Volume.Retype:input_type -> nephos.volume.v1.RetypeRequest
+	38, // 45: nephos.volume.v1.Volume.Location:input_type -> nephos.volume.v1.LocationRequest
+	40, // 46: nephos.volume.v1.Volume.MigrateIn:input_type -> nephos.volume.v1.MigrateInRequest
+	43, // 47: nephos.volume.v1.Volume.CreateGroupSnapshot:input_type -> nephos.volume.v1.CreateGroupSnapshotRequest
+	46, // 48: nephos.volume.v1.Volume.ListAdoptable:input_type -> nephos.volume.v1.ListAdoptableRequest
+	48, // 49: nephos.volume.v1.Volume.Adopt:input_type -> nephos.volume.v1.AdoptRequest
+	50, // 50: nephos.volume.v1.Volume.Release:input_type -> nephos.volume.v1.ReleaseRequest
+	52, // 51: nephos.volume.v1.Volume.SetLimits:input_type -> nephos.volume.v1.SetLimitsRequest
+	55, // 52: nephos.volume.v1.Volume.CloneImage:input_type -> nephos.volume.v1.CloneImageRequest
+	57, // 53: nephos.volume.v1.Volume.ExportDiff:input_type -> nephos.volume.v1.ExportDiffRequest
+	59, // 54: nephos.volume.v1.Volume.ImportDiff:input_type -> nephos.volume.v1.ImportDiffRequest
+	61, // 55: nephos.volume.v1.Volume.Attach:input_type -> nephos.volume.v1.AttachRequest
+	63, // 56: nephos.volume.v1.Volume.Detach:input_type -> nephos.volume.v1.DetachRequest
+	65, // 57: nephos.volume.v1.Volume.Attached:input_type -> nephos.volume.v1.AttachedRequest
+	4,  // 58: nephos.volume.v1.Volume.Create:output_type -> nephos.volume.v1.CreateResponse
+	6,  // 59: nephos.volume.v1.Volume.Delete:output_type -> nephos.volume.v1.DeleteResponse
+	8,  // 60: nephos.volume.v1.Volume.Get:output_type -> nephos.volume.v1.GetResponse
+	10, // 61: nephos.volume.v1.Volume.List:output_type -> nephos.volume.v1.ListResponse
+	12, // 62: nephos.volume.v1.Volume.Connect:output_type -> nephos.volume.v1.ConnectResponse
+	14, // 63: nephos.volume.v1.Volume.Disconnect:output_type -> nephos.volume.v1.DisconnectResponse
+	16, // 64: nephos.volume.v1.Volume.Stats:output_type -> nephos.volume.v1.StatsResponse
+	20, // 65: nephos.volume.v1.Volume.CreateSnapshot:output_type -> nephos.volume.v1.CreateSnapshotResponse
+	22, // 66: nephos.volume.v1.Volume.DeleteSnapshot:output_type -> nephos.volume.v1.DeleteSnapshotResponse
+	24, // 67: nephos.volume.v1.Volume.CreateFromSnapshot:output_type -> nephos.volume.v1.CreateFromSnapshotResponse
+	26, // 68: nephos.volume.v1.Volume.Clone:output_type -> nephos.volume.v1.CloneResponse
+	28, // 69: nephos.volume.v1.Volume.CreateFromImage:output_type -> nephos.volume.v1.CreateFromImageResponse
+	30, // 70: nephos.volume.v1.Volume.Read:output_type -> nephos.volume.v1.ReadResponse
+	32, // 71: nephos.volume.v1.Volume.Extend:output_type -> nephos.volume.v1.ExtendResponse
+	34, // 72: nephos.volume.v1.Volume.Revert:output_type -> nephos.volume.v1.RevertResponse
+	36, // 73: nephos.volume.v1.Volume.Retype:output_type -> nephos.volume.v1.RetypeResponse
+	39, // 74: nephos.volume.v1.Volume.Location:output_type -> nephos.volume.v1.LocationResponse
+	41, // 75: nephos.volume.v1.Volume.MigrateIn:output_type -> nephos.volume.v1.MigrateInResponse
+	44, // 76: nephos.volume.v1.Volume.CreateGroupSnapshot:output_type -> nephos.volume.v1.CreateGroupSnapshotResponse
+	47, // 77: nephos.volume.v1.Volume.ListAdoptable:output_type -> nephos.volume.v1.ListAdoptableResponse
+	49, // 78: nephos.volume.v1.Volume.Adopt:output_type -> nephos.volume.v1.AdoptResponse
+	51, // 79: nephos.volume.v1.Volume.Release:output_type -> nephos.volume.v1.ReleaseResponse
+	53, // 80: nephos.volume.v1.Volume.SetLimits:output_type -> nephos.volume.v1.SetLimitsResponse
+	56, // 81: nephos.volume.v1.Volume.CloneImage:output_type -> nephos.volume.v1.CloneImageResponse
+	58, // 82: nephos.volume.v1.Volume.ExportDiff:output_type -> nephos.volume.v1.ExportDiffResponse
+	60, // 83: nephos.volume.v1.Volume.ImportDiff:output_type -> nephos.volume.v1.ImportDiffResponse
+	62, // 84: nephos.volume.v1.Volume.Attach:output_type -> nephos.volume.v1.AttachResponse
+	64, // 85: nephos.volume.v1.Volume.Detach:output_type -> nephos.volume.v1.DetachResponse
+	66, // 86: nephos.volume.v1.Volume.Attached:output_type -> nephos.volume.v1.AttachedResponse
+	58, // [58:87] is the sub-list for method output_type
+	29, // [29:58] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_nephos_volume_v1_volume_proto_init() }
@@ -3813,7 +3905,7 @@ func file_nephos_volume_v1_volume_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nephos_volume_v1_volume_proto_rawDesc), len(file_nephos_volume_v1_volume_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   70,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
