@@ -166,7 +166,10 @@ func (db *DB) openPostgres(ctx context.Context, rawURL string) error {
 	// Transactions ask for serializable by themselves. A lone SELECT sees one
 	// state anyway, and must not fail because of somebody else's transaction.
 	cfg.RuntimeParams["default_transaction_isolation"] = "read committed"
-	pool := stdlib.OpenDB(*cfg)
+	// The few statements that are kept prepared are the same whatever their
+	// values; to plan them again for each costs more than to run them.
+	cfg.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	pool := sql.OpenDB(postgresConnector{stdlib.GetConnector(*cfg)})
 	pool.SetMaxOpenConns(24)
 	pool.SetMaxIdleConns(24)
 	pool.SetConnMaxIdleTime(5 * time.Minute)

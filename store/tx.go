@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -35,6 +34,22 @@ func (tx *Tx) Postgres() bool { return tx.db.postgres }
 // AfterCommit runs f once the transaction is durable, before Tx returns.
 func (tx *Tx) AfterCommit(f func()) { tx.after = append(tx.after, f) }
 
+// Sweep deletes what nothing depends on any more, such as the oldest of what is
+// kept for a while. On PostgreSQL that happens by itself after the commit, so that
+// no transaction collides with it, and its failure is only logged.
+func (tx *Tx) Sweep(ctx context.Context, query string, args ...any) error {
+	if !tx.db.postgres {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	}
+	tx.AfterCommit(func() {
+		if _, err := tx.db.write.ExecContext(ctx, query, args...); err != nil {
+			tx.db.log.WarnContext(ctx, "sweeping up", "error", err)
+		}
+	})
+	return nil
+}
+
 // Tx runs f in a transaction and returns once it is durable. An error from f
 // undoes everything f did and is returned as it is. f may run again; it must
 // use the context it is given, and must not call services, drivers or Tx.
@@ -44,9 +59,38 @@ func (db *DB) Tx(ctx context.Context, f func(ctx context.Context, tx *Tx) error)
 		return err
 	}
 	if db.postgres {
-		return db.txPostgres(ctx, f)
+		return db.txPostgres(ctx, nil, f)
 	}
 	return db.txSQLite(ctx, f)
+}
+
+// Statement is a statement for PostgreSQL, with placeholders as it has them: $1,
+// $2 … It is kept prepared, so its text should be the same each time.
+type Statement struct {
+	SQL  string
+	Args []any
+	// Read gets the rows of the result. Its error undoes everything.
+	Read func(rows Rows) error
+}
+
+// Rows are the rows of a result, to be read one after the other.
+type Rows interface {
+	Next() bool
+	Scan(dest ...any) error
+}
+
+// TxFirst is Tx on PostgreSQL, with a first statement that travels with the
+// beginning of the transaction, so that there is one journey less to wait for.
+// The statement's Read runs before f. Both may run again.
+func (db *DB) TxFirst(ctx context.Context, first Statement, f func(ctx context.Context, tx *Tx) error) error {
+	nephos.OutsideTx(ctx, "store.TxFirst")
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !db.postgres {
+		return fmt.Errorf("beginning a transaction with a statement for PostgreSQL: %w", errors.ErrUnsupported)
+	}
+	return db.txPostgres(ctx, &first, f)
 }
 
 func (tx *Tx) finish(ctx context.Context) error {
@@ -74,7 +118,7 @@ func (tx *Tx) committed() {
 
 const maxRetries = 50
 
-func (db *DB) txPostgres(ctx context.Context, f func(context.Context, *Tx) error) error {
+func (db *DB) txPostgres(ctx context.Context, first *Statement, f func(context.Context, *Tx) error) error {
 	var last error
 	for attempt := range maxRetries {
 		if attempt > 0 {
@@ -86,39 +130,44 @@ func (db *DB) txPostgres(ctx context.Context, f func(context.Context, *Tx) error
 			case <-time.After(wait):
 			}
 		}
-		btx, err := db.write.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
-		if err != nil {
-			return fmt.Errorf("beginning a transaction: %w", err)
+		if last = db.tryPostgres(ctx, first, f); !serializationFailure(last) {
+			return last
 		}
-		tx := &Tx{IDB: btx, db: db}
-		err = func() error {
-			defer func() {
-				if r := recover(); r != nil {
-					_ = btx.Rollback()
-					panic(r)
-				}
-			}()
-			inner := nephos.EnterTx(ctx)
-			if err := f(inner, tx); err != nil {
-				return err
-			}
-			return tx.finish(inner)
-		}()
-		if err == nil {
-			err = btx.Commit()
-		} else {
-			_ = btx.Rollback()
-		}
-		if err == nil {
-			tx.committed()
-			return nil
-		}
-		if !serializationFailure(err) {
-			return err
-		}
-		last = err
 	}
 	return nephos.Errorf(nephos.ErrUnavailable, "the database is too busy, try again: %w", last)
+}
+
+// tryPostgres runs the transaction once.
+func (db *DB) tryPostgres(ctx context.Context, first *Statement, f func(context.Context, *Tx) error) error {
+	conn, err := db.begin(ctx, first)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ended := false
+	defer func() {
+		if !ended { // by an error or a panic
+			rollback(ctx, conn)
+		}
+	}()
+	tx := &Tx{IDB: conn, db: db}
+	inner := nephos.EnterTx(ctx)
+	if err := f(inner, tx); err != nil {
+		return err
+	}
+	if err := tx.finish(inner); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ended = true
+	if err := commit(ctx, conn); err != nil {
+		return err
+	}
+	_ = conn.Close() // what follows may need one
+	tx.committed()
+	return nil
 }
 
 func serializationFailure(err error) bool {

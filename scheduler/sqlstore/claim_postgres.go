@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/uptrace/bun"
-
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/store"
 )
@@ -50,43 +48,44 @@ SELECT taken.class, taken.used, provider.generation, provider.consumers, COALESC
 // from changing, so it reads none but those that it writes.
 //
 // It fails with errNotAtOnce if the host has too little left or the consumer is
-// known; the transaction must then be given up, and the claim made step by step.
-func (j *job) claimAtOnce(ctx context.Context, tx *store.Tx, host scheduler.HostRef, want scheduler.Resources, body string) error {
-	raw, ok := tx.IDB.(bun.Tx)
-	if !ok {
-		return errNotAtOnce
-	}
-	s, c, uuid, now := j.s, j.o.Consumer, ProviderID(host.ID), tx.Now()
+// known; nothing has changed then, and the claim is to be made step by step.
+func (j *job) claimAtOnce(ctx context.Context, host scheduler.HostRef, want scheduler.Resources, body string) error {
+	s, c, uuid, now := j.s, j.o.Consumer, ProviderID(host.ID), j.s.cfg.Store.Clock().Now()
 	classes := slices.Sorted(maps.Keys(want))
 	amounts := make([]int64, len(classes))
 	for i, class := range classes {
 		amounts[i] = want[class]
 	}
-	rows, err := raw.Tx.QueryContext(ctx, claimStatement,
-		c.ID, c.ProjectID, c.UserID, c.Type, now, uuid, classes, amounts, j.req.ID, body, s.cfg.Explanations >= 0)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	used := scheduler.Resources{}
-	var class string
-	var amount, generation, seq int64
+	var used scheduler.Resources
+	var generation, seq int64
 	var consumers int
-	for rows.Next() {
-		if err := rows.Scan(&class, &amount, &generation, &consumers, &seq); err != nil {
+	claim := store.Statement{
+		SQL:  claimStatement,
+		Args: []any{c.ID, c.ProjectID, c.UserID, c.Type, now, uuid, classes, amounts, j.req.ID, body, s.cfg.Explanations >= 0},
+		Read: func(rows store.Rows) error {
+			used = scheduler.Resources{}
+			for rows.Next() {
+				var class string
+				var amount int64
+				if err := rows.Scan(&class, &amount, &generation, &consumers, &seq); err != nil {
+					return err
+				}
+				used[class] = amount
+			}
+			return nil
+		},
+	}
+	return s.cfg.Store.TxFirst(ctx, claim, func(ctx context.Context, tx *store.Tx) error {
+		if len(used) == 0 {
+			return errNotAtOnce
+		}
+		tx.AfterCommit(func() {
+			s.canopy.observe(uuid, useChange{generation, used, now})
+			s.observe(uuid, generation, used, consumers)
+		})
+		if err := s.pruneExplanations(ctx, tx, seq); err != nil || j.commit == nil {
 			return err
 		}
-		used[class] = amount
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
-	}
-	if len(used) == 0 {
-		return errNotAtOnce
-	}
-	tx.AfterCommit(func() {
-		s.canopy.observe(uuid, useChange{generation, used, now})
-		s.observe(uuid, generation, used, consumers)
+		return j.commit(ctx, tx, host)
 	})
-	return s.pruneExplanations(ctx, tx, seq)
 }

@@ -44,8 +44,7 @@ func (s *Store) pruneExplanations(ctx context.Context, tx *store.Tx, seq int64) 
 	if keep < 0 || seq%pruneEvery != 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "DELETE FROM placement_explanations WHERE seq <= ?", seq-keep)
-	return err
+	return tx.Sweep(ctx, "DELETE FROM placement_explanations WHERE seq <= ?", seq-keep)
 }
 
 // Explanation returns why the newest decision for a request or a consumer, by

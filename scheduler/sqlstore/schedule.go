@@ -168,12 +168,7 @@ func (j *job) claim(ctx context.Context, d *scheduler.Decision) error {
 		queue := &s.claims[hash(hosts[0].ID)%uint64(len(s.claims))]
 		queue.Lock()
 		defer queue.Unlock()
-		err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-			if err := j.claimAtOnce(ctx, tx, hosts[0], j.wants(*d, 0), body); err != nil || j.commit == nil {
-				return err
-			}
-			return j.commit(ctx, tx, hosts[0])
-		})
+		err := j.claimAtOnce(ctx, hosts[0], j.wants(*d, 0), body)
 		if !errors.Is(err, errNotAtOnce) {
 			j.got, j.claimed = hosts[0], err == nil
 			return err

@@ -247,24 +247,21 @@ type found struct {
 	CreatedAt, UpdatedAt        time.Time
 }
 
-// findHosts reads the hosts that a condition holds for.
-func findHosts(ctx context.Context, db bun.IDB, where string, args ...any) ([]found, error) {
-	rows, err := db.QueryContext(ctx, `SELECT host.host_id, host.provider_uuid, host.revision, provider.generation, provider.shape,
-		provider.consumers, provider.created_at, provider.updated_at
-		FROM placement_hosts AS host JOIN placement_providers AS provider ON provider.uuid = host.provider_uuid `+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
+// findHosts reads the hosts that the condition holds for.
+func (s *Store) findHosts(ctx context.Context, c condition) ([]found, error) {
 	var out []found
-	for rows.Next() {
-		var f found
-		if err := rows.Scan(&f.HostID, &f.ProviderUUID, &f.Revision, &f.Generation, &f.Shape, &f.Consumers, &f.CreatedAt, &f.UpdatedAt); err != nil {
-			return nil, err
-		}
-		out = append(out, f)
-	}
-	return out, rows.Err()
+	err := s.query(ctx, `SELECT host.host_id, host.provider_uuid, host.revision, provider.generation, provider.shape,
+		provider.consumers, provider.created_at, provider.updated_at
+		FROM placement_hosts AS host JOIN placement_providers AS provider ON provider.uuid = host.provider_uuid`, c,
+		func(scan func(...any) error) error {
+			var f found
+			if err := scan(&f.HostID, &f.ProviderUUID, &f.Revision, &f.Generation, &f.Shape, &f.Consumers, &f.CreatedAt, &f.UpdatedAt); err != nil {
+				return err
+			}
+			out = append(out, f)
+			return nil
+		})
+	return out, err
 }
 
 // load reads what changed since a time, and the dirty providers. The
@@ -274,12 +271,12 @@ func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all b
 	now := s.cfg.Clock.Now()
 	var changed []found
 	if all {
-		where, args := "", []any(nil)
+		var c condition
 		if !since.IsZero() {
-			where, args = "WHERE provider.updated_at >= ?", []any{since.Add(-slack)}
+			c = condition{"provider.updated_at", since.Add(-slack)}
 		}
 		var err error
-		if changed, err = findHosts(ctx, db, where, args...); err != nil {
+		if changed, err = s.findHosts(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -289,7 +286,7 @@ func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all b
 	}
 	dirty = slices.DeleteFunc(dirty, func(uuid string) bool { return seen[uuid] })
 	for part := range slices.Chunk(dirty, chunk) {
-		more, err := findHosts(ctx, db, "WHERE host.provider_uuid IN (?)", bun.List(part))
+		more, err := s.findHosts(ctx, condition{"host.provider_uuid", part})
 		if err != nil {
 			return err
 		}
@@ -314,7 +311,7 @@ func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all b
 	})
 	s.mu.Unlock()
 	for part := range slices.Chunk(used, chunk) {
-		if err := s.loadUse(ctx, db, part); err != nil {
+		if err := s.loadUse(ctx, part); err != nil {
 			return err
 		}
 	}
@@ -335,25 +332,21 @@ func (s *Store) load(ctx context.Context, since time.Time, dirty []string, all b
 }
 
 // loadUse tells the snapshot the use of hosts that it has.
-func (s *Store) loadUse(ctx context.Context, db bun.IDB, list []found) error {
+func (s *Store) loadUse(ctx context.Context, list []found) error {
 	uuids, use := make([]string, len(list)), make(map[string]scheduler.Resources, len(list))
 	for i, f := range list {
 		uuids[i], use[f.ProviderUUID] = f.ProviderUUID, scheduler.Resources{}
 	}
-	rows, err := db.QueryContext(ctx, "SELECT provider_uuid, class, used FROM placement_inventories WHERE provider_uuid IN (?)", bun.List(uuids))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var uuid, class string
-	var n int64
-	for rows.Next() {
-		if err := rows.Scan(&uuid, &class, &n); err != nil {
+	err := s.query(ctx, "SELECT provider_uuid, class, used FROM placement_inventories", condition{"provider_uuid", uuids}, func(scan func(...any) error) error {
+		var uuid, class string
+		var n int64
+		if err := scan(&uuid, &class, &n); err != nil {
 			return err
 		}
 		use[uuid][class] = n
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
