@@ -49,11 +49,17 @@ type Manageables interface {
 
 var _ Manageables = (*Service)(nil)
 
+// onHost names a host, without a pool, in an error.
+func onHost(host string) string {
+	host, _, _ = strings.Cut(host, "#")
+	return " on host " + clip(host)
+}
+
 // adopter finds the pool of a host that can adopt.
 func (s *Service) adopter(host string) (*volume.Pool, error) {
 	name, ok := s.poolNamed(host)
 	if !ok {
-		return nil, nephos.Errorf(nephos.ErrNotFound, "Service cinder-volume could not be found on host %s.", clip(host))
+		return nil, nephos.Errorf(nephos.ErrNotFound, "Service cinder-volume could not be found%s.", onHost(host))
 	}
 	pool, err := s.pools.of(name)
 	if err == nil && !pool.Can(volume.AbilityAdopter) {

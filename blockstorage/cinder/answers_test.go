@@ -37,11 +37,15 @@ func TestAnswersAreCinders(t *testing.T) {
 		{"member", "", "PUT", snapshot, `{"metadata": {"a": "` + strings.Repeat(long, 256) + `"}}`, 413, "Invalid metadata size: Metadata property key a value greater than 255 characters."},
 		{"member", "", "PUT", snapshot + "/a", `{"meta": {}}`, 400, "Request body and URI mismatch"},
 		{"member", "", "PUT", snapshot + "/a", `{}`, 400, "Missing required element 'meta' in request body."},
+		{"admin", "3.31", "GET", "scheduler-stats/get_pools?nope=1", "", 400, "Invalid filters nope are found in query options."},
+		{"member", "", "GET", "scheduler-stats/get_pools?detail=x", "", 403, "Policy doesn't allow scheduler_extension:scheduler_stats:get_pools to be performed."},
+		{"member", "", "GET", "os-volume-manage", "", 403, "Policy doesn't allow volume_extension:list_manageable to be performed."},
+		{"admin", "", "GET", "os-volume-manage?host=no@x%23y", "", 404, "Service cinder-volume could not be found on host no@x."},
 		{"admin", "", "POST", "qos-specs", `{"qos_specs": {"name": " "}}`, 400, "An invalid 'name' value was provided. The 'name' can not be empty."},
 		{"admin", "", "POST", "qos-specs", `{"qos_specs": {"name": "q", "": "x"}}`, 400, "Invalid input received: Key \"\" has 0 characters, less than 1."},
 	} {
 		a := s.do(c.token, c.version, c.method, "/v3/"+c.path, c.body).want(c.status)
-		name := map[int]string{400: "badRequest", 404: "itemNotFound", 409: "conflictingRequest", 413: "overLimit"}[c.status]
+		name := map[int]string{400: "badRequest", 403: "forbidden", 404: "itemNotFound", 409: "conflictingRequest", 413: "overLimit"}[c.status]
 		require.Equal(t, c.message, a.get(name, "message"), c.body)
 	}
 	require.Len(t, s.do("member", "", "GET", "/v3/volumes", "").get("volumes"), 2, "nothing was half done")

@@ -40,7 +40,7 @@ func (a *api) listPools(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if since(r, "3.28") {
+	if since(r, "3.31") {
 		if err := poolFilters(r); err != nil {
 			return nil, err
 		}

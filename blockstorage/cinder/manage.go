@@ -67,6 +67,10 @@ func (a *api) manageVolume(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) listManageable(r *httpapi.Request, detail bool) (*httpapi.Response, error) {
+	const rule = "volume_extension:list_manageable"
+	if !a.Backends.Allowed(r.Context(), rule, r.Caller().ProjectID) {
+		return nil, denied(rule)
+	}
 	host, _ := r.Param("host")
 	cluster, _ := r.Param("cluster")
 	host, cluster, err := hostOrCluster(r, "3.17", host, cluster)

@@ -1,6 +1,7 @@
 package cinder
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +88,21 @@ func (a *api) readList(r *httpapi.Request, resource, list string) (listing, erro
 		return l, badRequest("Invalid filters %s are found in query options.", strings.Join(unknown, ","))
 	}
 	return l, nil
+}
+
+// poolFilters refuses filters that pools do not have.
+func poolFilters(r *httpapi.Request) error {
+	var unknown []string
+	for name := range r.Query() {
+		if name != "detail" && !slices.Contains(filters()["pool"], name) {
+			unknown = append(unknown, clip(name))
+		}
+	}
+	if len(unknown) > 0 {
+		slices.Sort(unknown)
+		return badRequest("Invalid filters %s are found in query options.", strings.Join(unknown, ","))
+	}
+	return nil
 }
 
 // take removes a filter and returns it.
