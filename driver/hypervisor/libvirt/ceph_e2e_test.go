@@ -34,8 +34,9 @@ import (
 
 // TestGuestsOnCeph boots guests with an operating system from volumes of the
 // driver rbd, has them write to volumes that they were started with and that
-// were plugged while they ran, and reads the bytes back by librbd: with libvirt,
-// then with QEMU alone. One cluster serves both.
+// were plugged while they ran, moves them to another host while they run, and
+// reads the bytes back by librbd: with libvirt, and with QEMU alone. One cluster
+// serves both.
 func TestGuestsOnCeph(t *testing.T) {
 	e2e(t)
 	if _, err := os.Stat("/usr/lib/x86_64-linux-gnu/qemu/block-rbd.so"); err != nil {
@@ -44,37 +45,49 @@ func TestGuestsOnCeph(t *testing.T) {
 	p := newPool(t)
 	t.Run("Libvirt", func(t *testing.T) {
 		t.Parallel()
-		b := benchOn(t, newHostHere(t, "one"))
-		conn, err := virt.NewConnect(b.daemon.URI())
-		require.NoError(t, err)
-		defer conn.Close()
-		p.carries(t, b.d, "l", func(disks int) { secretsOf(t, conn, b, p.key, disks) })
+		p.carries(t, "l", ofLibvirt(t, "one", p.key), ofLibvirt(t, "two", p.key))
 	})
 	t.Run("QEMU", func(t *testing.T) {
 		t.Parallel()
-		dir := shared(t)
-		d, err := qemu.Open(t.Context(), qemu.Config{CloudID: "test", Dir: filepath.Join(dir, "q"), Accel: "tcg"})
-		require.NoError(t, err)
-		t.Cleanup(func() {
-			require.NoError(t, d.Destroy(context.Background(), "g"))
-			require.NoError(t, d.Close())
-		})
-		// This driver keeps it where only root reads it, for the next start.
-		kept := filepath.Join(dir, "q", "guests", "g", "secrets.json")
-		p.carries(t, d, "q", func(disks int) {
-			notIn(t, dir, p.key, kept)
-			info, err := os.Stat(kept)
-			if disks == 0 {
-				require.ErrorIs(t, err, fs.ErrNotExist)
-				return
-			}
-			require.NoError(t, err)
-			require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
-			out, err := exec.Command("pgrep", "-af", dir).Output()
-			require.True(t, err == nil || len(out) == 0)
-			require.NotContains(t, string(out), p.key, "whoever lists processes reads it")
-		})
+		p.carries(t, "q", ofQEMU(t, p.key), ofQEMU(t, p.key))
 	})
+}
+
+// site is a host of guests. Open looks at what is open to see there, while so
+// many volumes are in use.
+type site struct {
+	d    hypervisor.Driver
+	open func(volumes int)
+}
+
+func ofLibvirt(t *testing.T, name, key string) site {
+	b := benchOn(t, newHostHere(t, name))
+	conn, err := virt.NewConnect(b.daemon.URI())
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = conn.Close() })
+	return site{b.d, func(volumes int) { secretsOf(t, conn, b, key, volumes) }}
+}
+
+func ofQEMU(t *testing.T, key string) site {
+	dir := shared(t)
+	d, err := qemu.Open(t.Context(), qemu.Config{CloudID: "test", Dir: filepath.Join(dir, "q"), Accel: "tcg"})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, d.Destroy(context.Background(), "g"))
+		require.NoError(t, d.Close())
+	})
+	// This driver keeps the key where only root reads it, for the next start.
+	kept := filepath.Join(dir, "q", "guests", "g", "secrets.json")
+	return site{d, func(volumes int) {
+		notIn(t, dir, key, kept)
+		info, err := os.Stat(kept)
+		if volumes == 0 {
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			return
+		}
+		require.NoError(t, err)
+		require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
+	}}
 }
 
 // pool is a pool of volumes in a cluster of the test's, an image to boot, and
@@ -167,55 +180,101 @@ func (p *pool) holds(t *testing.T, id string, at int64, text string) {
 // away disconnects a volume and deletes it, which nobody may have open then.
 func (p *pool) away(t *testing.T, id string) {
 	t.Helper()
-	require.NoError(t, p.volumes.Disconnect(t.Context(), id, attached(id)))
+	for _, c := range []volume.Connector{attached(id), {AttachmentID: "b-" + id, Host: "two"}} {
+		require.NoError(t, p.volumes.Disconnect(t.Context(), id, c))
+	}
 	require.NoError(t, p.volumes.Delete(t.Context(), id))
 }
 
-// carries runs a guest on volumes whose names begin with prefix. Open looks at
-// what is open to see, with so many volumes in use.
-func (p *pool) carries(t *testing.T, d hypervisor.Driver, prefix string, open func(disks int)) {
+// carries runs a guest on volumes whose names begin with prefix, and moves it.
+func (p *pool) carries(t *testing.T, prefix string, here, there site) {
 	const root, cold, hot = "-root", "-cold", "-hot"
-	ctx := t.Context()
+	ctx, d := t.Context(), here.d
 	spec := hypervisor.Spec{CloudID: "test", Name: "n", VCPUs: 1, MemoryMiB: 128, Disks: []driver.Disk{
 		p.disk(t, prefix+root, true), p.disk(t, prefix+cold, false),
 	}}
 	require.NoError(t, d.Ensure(ctx, "g", spec))
 	require.NoError(t, d.Start(ctx, "g"))
 	console := newTerminal(t, d, "g")
-	open(2)
+	here.open(2)
 	none := spec.Disks[1]
 	none.ID, none.Serial, none.Source.Options = "none", "none", maps.Clone(none.Source.Options)
 	none.Source.Options["image"] = "volume-none"
 	plugs := spec
 	plugs.Disks = append(slices.Clone(spec.Disks), none)
 	require.Error(t, d.Ensure(ctx, "g", plugs), "there is no such image")
-	open(2)
+	here.open(2)
 
 	spec.Disks = append(spec.Disks, p.disk(t, prefix+hot, false))
 	require.NoError(t, d.Ensure(ctx, "g", spec))
-	open(3)
+	here.open(3)
 	console.login()
-	for _, id := range []string{prefix + cold, prefix + hot} {
+	write := func(id, text string) {
+		t.Helper()
 		console.run(fmt.Sprintf("until [ -b /dev/disk/by-id/virtio-%s ]; do sleep 0.2; done; "+
-			"echo written to %[1]s | dd of=/dev/disk/by-id/virtio-%[1]s conv=fsync 2>/dev/null", id))
+			"echo %s | dd of=/dev/disk/by-id/virtio-%[1]s conv=fsync 2>/dev/null", id, text))
 	}
+	write(prefix+cold, "written before it moved")
+	write(prefix+hot, "written to what was plugged")
 	console.run("echo written to root by the guest with $((40+2)) >/etc/kept; sync")
 
 	spec.Disks = spec.Disks[:2]
 	require.NoError(t, d.Ensure(ctx, "g", spec), "the guest lets go of it")
-	open(2)
+	here.open(2)
 	console.run("[ ! -e /dev/disk/by-id/virtio-" + prefix + hot + " ]")
-	p.holds(t, prefix+hot, 0, "written to "+prefix+hot+"\n")
+	p.holds(t, prefix+hot, 0, "written to what was plugged\n")
+	p.holds(t, prefix+cold, 0, "written before it moved\n")
 	p.away(t, prefix+hot)
 
+	p.move(t, spec, here, there)
+	d = there.d
+	console.c.Close()
+	console = newTerminal(t, d, "g")
+	write(prefix+cold, "written after it moved")
 	require.NoError(t, console.c.Close())
 	require.NoError(t, d.Stop(ctx, "g", hypervisor.StopOptions{}))
-	p.holds(t, prefix+cold, 0, "written to "+prefix+cold+"\n")
+	p.holds(t, prefix+cold, 0, "written after it moved\n")
 	p.holds(t, prefix+root, -1, "written to root by the guest with 42\n")
 	require.NoError(t, d.Destroy(ctx, "g"))
-	open(0)
+	there.open(0)
 	p.away(t, prefix+cold)
 	p.away(t, prefix+root)
+}
+
+// move moves the guest to another host, which opens the same volumes with the
+// key that it is given.
+func (p *pool) move(t *testing.T, spec hypervisor.Spec, here, there site) {
+	t.Helper()
+	from, to, ctx := here.d.(hypervisor.LiveMigrator), there.d.(hypervisor.LiveMigrator), t.Context()
+	info, err := there.d.Info(ctx)
+	require.NoError(t, err)
+	check, err := from.CheckMigration(ctx, "g", info)
+	require.NoError(t, err)
+	require.Empty(t, check.CopyDisks, "both hosts reach them")
+	for _, disk := range spec.Disks {
+		_, err := p.volumes.Connect(ctx, disk.ID, volume.Connector{AttachmentID: "b-" + disk.ID, Host: "two"})
+		require.NoError(t, err)
+	}
+	target, err := to.PrepareMigration(ctx, "g", spec, hypervisor.PrepareOptions{Address: "127.0.0.1"})
+	require.NoError(t, err)
+	require.NoError(t, from.Migrate(ctx, "g", target, hypervisor.MigrateOptions{}))
+	var m hypervisor.Migration
+	require.Eventually(t, func() bool {
+		m, err = from.Migration(ctx, "g")
+		return err != nil || m.Phase != hypervisor.MigrationActive
+	}, 2*time.Minute, 20*time.Millisecond)
+	require.NoError(t, err)
+	require.Equal(t, hypervisor.MigrationCompleted, m.Phase, m.Error)
+	require.Eventually(t, func() bool {
+		g, err := there.d.Get(ctx, "g")
+		return err == nil && g.State == hypervisor.Running
+	}, time.Minute, 20*time.Millisecond)
+	require.NoError(t, here.d.Destroy(ctx, "g"))
+	here.open(0)
+	there.open(2)
+	for _, disk := range spec.Disks {
+		require.NoError(t, p.volumes.Disconnect(ctx, disk.ID, attached(disk.ID)))
+	}
 }
 
 // terminal is a guest's serial port.
@@ -307,11 +366,17 @@ func secretsOf(t *testing.T, conn *virt.Connect, b *bench, key string, want int)
 }
 
 // notIn looks for a key, or the bytes that it stands for, in all files below a
-// directory but those.
+// directory but those, and for the key where whoever lists processes reads it.
 func notIn(t *testing.T, dir, key string, but ...string) {
 	t.Helper()
 	value, err := base64.StdEncoding.DecodeString(key)
 	require.NoError(t, err)
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	for _, path := range commands {
+		command, _ := os.ReadFile(path) // its process may have ended
+		require.False(t, bytes.Contains(command, []byte(key)), "%s has the key", path)
+	}
 	require.NoError(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() || slices.Contains(but, path) {
 			return err

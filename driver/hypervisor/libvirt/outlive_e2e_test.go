@@ -232,6 +232,9 @@ func TestConnections(t *testing.T) {
 	b := newBench(t, "one")
 	run := func(name string, args ...string) {
 		out, err := exec.Command(name, args...).CombinedOutput()
+		for err != nil && bytes.Contains(out, []byte("accurate CPU usage")) { // on a machine so busy that it gets no turn
+			out, err = exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+		}
 		require.NoError(t, err, "%s %v: %s", name, args, out)
 	}
 	locked := filepath.Join(b.dir, "locked.img")

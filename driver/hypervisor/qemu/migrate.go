@@ -136,6 +136,9 @@ func (d *Driver) await(ctx context.Context, g *guest, spec hypervisor.Spec, addr
 	if err := d.save(g, rec); err != nil {
 		return "", err
 	}
+	if err := writeSecrets(g.dir, spec.Disks); err != nil {
+		return "", err
+	}
 	d.mu.Lock()
 	g.run = runRecord{VCPUs: spec.VCPUs, MemoryMiB: spec.MemoryMiB}
 	d.mu.Unlock()
