@@ -31,7 +31,7 @@ func services(more ...string) []string {
 var layers = []layer{
 	{[]string{"."}, nil},
 	{[]string{"driver"}, []string{"."}},
-	{[]string{"driver/plugin/..."}, append([]string{".", "scheduler", "scheduler/extension", "driver/plugin/...", "driver/drivertest", "driver/hypervisor/hypervisortest", "driver/network/networktest", "driver/volume/volumetest", "driver/blob/blobtest"}, kinds...)},
+	{[]string{"driver/plugin/..."}, append([]string{".", "scheduler", "scheduler/extension", "scheduler/extension/extensiontest", "driver/plugin/...", "driver/drivertest", "driver/hypervisor/hypervisortest", "driver/network/networktest", "driver/volume/volumetest", "driver/blob/blobtest"}, kinds...)},
 	{kinds[1:], []string{".", "driver", "driver/internal/keyed"}},
 	{[]string{"driver/internal/..."}, []string{"."}},
 	{[]string{"driver/drivertest"}, nil},
@@ -49,6 +49,7 @@ var layers = []layer{
 	{[]string{"scheduler/config"}, []string{".", "scheduler", "scheduler/cel", "scheduler/extension"}},
 	{[]string{"scheduler/explain"}, []string{".", "scheduler", "scheduler/heatmap", "scheduler/sqlstore", "httpapi", "identity/policy"}},
 	{[]string{"scheduler/extension"}, []string{".", "scheduler"}},
+	{[]string{"scheduler/extension/extensiontest"}, []string{".", "scheduler", "scheduler/extension", "driver/drivertest"}},
 	{[]string{"scheduler/heatmap"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/cel"}, []string{".", "scheduler"}},
 	{[]string{"scheduler/trace"}, []string{".", "scheduler"}},

@@ -1,7 +1,7 @@
 // Package drivertest is what the conformance suites of all kinds of driver
 // share: what a suite needs of a test, and two ways to run one.
 //
-// A suite (hypervisortest, networktest, volumetest, blobtest) is a list of
+// A suite (hypervisortest, networktest, volumetest, blobtest, extensiontest) is a list of
 // [Test]. Its Run function runs them as subtests of a Go test; a program that
 // is no test, such as the one that certifies plugins, gets the same list from
 // its Tests function and gives it to a [Runner].

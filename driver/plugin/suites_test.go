@@ -28,6 +28,9 @@ import (
 	fakevolume "github.com/nephos-cloud/nephos/driver/volume/fake"
 	volumefile "github.com/nephos-cloud/nephos/driver/volume/file"
 	"github.com/nephos-cloud/nephos/driver/volume/volumetest"
+	"github.com/nephos-cloud/nephos/scheduler"
+	"github.com/nephos-cloud/nephos/scheduler/extension"
+	"github.com/nephos-cloud/nephos/scheduler/extension/extensiontest"
 )
 
 // The suites of all drivers that need nothing of their host, over a real gRPC
@@ -64,6 +67,32 @@ func TestFakeHypervisorPassesItsSuiteOverTheWire(t *testing.T) {
 		PowerOff: func(t drivertest.T, id string) { require.NoError(t, state.PowerOff(id)) },
 		Crash:    func(t drivertest.T, id string) { require.NoError(t, state.Crash(id)) },
 	})
+}
+
+func TestAnExtensionPassesItsSuiteOverTheWire(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	extensiontest.Run(t, func(drivertest.T) extension.Extension { return half{} }, extensiontest.Options{})
+	extensiontest.Run(t, func(t drivertest.T) extension.Extension {
+		e := loop[extension.Extension](t, half{})
+		p, _ := plugin.Of(e)
+		closing(t, p)
+		return e
+	}, extensiontest.Options{})
+}
+
+// half is an extension that keeps hosts empty.
+type half struct{}
+
+func (half) Ready(context.Context) error { return nil }
+
+func (half) Judge(_ context.Context, req extension.Request, hosts []extension.Host) ([]scheduler.Verdict, error) {
+	out := make([]scheduler.Verdict, len(hosts))
+	for i, h := range hosts {
+		if free := h.Free["VCPU"] / 2; free < req.Resources["VCPU"] {
+			out[i] = scheduler.Verdict{Reason: "would be more than half full", Class: "VCPU", Wanted: req.Resources["VCPU"], Free: max(free, 0)}
+		}
+	}
+	return out, nil
 }
 
 func TestFakeNetworkPassesItsSuiteOverTheWire(t *testing.T) {

@@ -5,12 +5,28 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/plugin"
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/extension"
+	"github.com/nephos-cloud/nephos/scheduler/extension/extensiontest"
 )
 
-// The test of an extension: decisions made with it, over a real connection.
+// The whole test that an author writes, as it is and over a real connection; what
+// certify runs against the program.
+func TestRacksPass(t *testing.T) {
+	o := extensiontest.Options{Requests: []extension.Request{{ID: "s", Hints: []extension.Hint{{Name: "not_rack", Values: []string{"r1", "r2"}}}}}}
+	extensiontest.Run(t, func(drivertest.T) extension.Extension { return Racks{} }, o)
+	extensiontest.Run(t, func(t drivertest.T) extension.Extension {
+		e, err := plugin.Loop[extension.Extension](t.Context(), Racks{}, plugin.LoopOptions{})
+		require.NoError(t, err)
+		p, _ := plugin.Of(e)
+		t.Cleanup(func() { require.NoError(t, p.Close()) })
+		return e
+	}, o)
+}
+
+// And what it is for: decisions made with it, over a real connection.
 func TestRacks(t *testing.T) {
 	e, err := plugin.Loop[extension.Extension](t.Context(), Racks{}, plugin.LoopOptions{})
 	require.NoError(t, err)

@@ -9,6 +9,8 @@
 // the hosts that all earlier filters let pass, in batches of at most
 // Options.Batch; the answers are in the order of the hosts. Calls may come at the
 // same time, and may come again for the same decision: they change nothing.
+// extensiontest.Run is the whole test that an author writes, and driver/plugin's
+// certify runs the same against a program.
 //
 // # For hosts
 //

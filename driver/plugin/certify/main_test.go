@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -100,4 +101,18 @@ func TestFlagsAreChecked(t *testing.T) {
 		status, _ := certify(t, args...)
 		require.Equal(t, 2, status, args)
 	}
+}
+
+func TestAnExtensionOfTheSchedulerIsCertified(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "racks")
+	out, err := exec.Command("go", "build", "-o", program, "../../../examples/plugin-scheduler").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	status, lines := certify(t, program)
+	text := strings.Join(lines, "\n")
+	require.Zero(t, status, text)
+	require.Equal(t, "certified: passed 13 failed 0 skipped 0", lines[len(lines)-1])
+	require.Contains(t, text, "kind       scheduler\n")
+	require.Contains(t, text, "abilities  Judger Weigher\n")
+	require.Contains(t, text, "PASS Scheduler/JudgerOrder")
+	require.Contains(t, text, "PASS Plugin/Restart")
 }

@@ -19,11 +19,13 @@ import (
 	"github.com/nephos-cloud/nephos/driver/plugin"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/driver/volume/volumetest"
+	"github.com/nephos-cloud/nephos/scheduler/extension"
+	"github.com/nephos-cloud/nephos/scheduler/extension/extensiontest"
 )
 
 // open starts the plugin with the state that it has in the directory. Whoever
 // closes what it returns kills the plugin.
-func open[D io.Closer](c *config, t drivertest.T, dir string) D {
+func open[D any](c *config, t drivertest.T, dir string) D {
 	t.Helper()
 	for d := dir; strings.HasPrefix(d, c.dir+"/"); d = filepath.Dir(d) {
 		if _, err := os.Stat(d); err == nil {
@@ -39,6 +41,14 @@ func open[D io.Closer](c *config, t drivertest.T, dir string) D {
 func closing[D io.Closer](t drivertest.T, d D) D {
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
 	return d
+}
+
+// handle is the plugin behind what open returned.
+func handle(t drivertest.T, d any) *plugin.Plugin {
+	t.Helper()
+	p, ok := plugin.Of(d)
+	require.True(t, ok)
+	return p
 }
 
 // pluginTests are about the program, whatever its kind.
@@ -59,16 +69,16 @@ func (c *config) pluginTests(about plugin.Description) []drivertest.Test {
 				restart(c, t, open[volume.Driver])
 			case plugin.Blob:
 				restart(c, t, open[blob.Driver])
+			case plugin.Scheduler:
+				restart(c, t, open[extension.Extension])
 			}
 		}},
 	}
 }
 
 // restart kills a plugin, which comes back with the same abilities.
-func restart[D io.Closer](c *config, t drivertest.T, open func(*config, drivertest.T, string) D) {
-	d := closing(t, open(c, t, filepath.Join(t.TempDir(), "state")))
-	p, ok := plugin.Of(d)
-	require.True(t, ok)
+func restart[D any](c *config, t drivertest.T, open func(*config, drivertest.T, string) D) {
+	p := closing(t, handle(t, open(c, t, filepath.Join(t.TempDir(), "state"))))
 	before, err := p.Describe()
 	require.NoError(t, err)
 	p.Kill()
@@ -98,6 +108,12 @@ func (c *config) suite(kind string) []drivertest.Test {
 		return blobtest.Tests(func(t drivertest.T, dir string) blob.Driver {
 			return closing(t, open[blob.Driver](c, t, dir))
 		}, blobtest.Options{Kill: func(t drivertest.T, d blob.Driver) { require.NoError(t, d.Close()) }})
+	case plugin.Scheduler:
+		return extensiontest.Tests(func(t drivertest.T) extension.Extension {
+			e := open[extension.Extension](c, t, filepath.Join(t.TempDir(), "state"))
+			closing(t, handle(t, e))
+			return e
+		}, extensiontest.Options{Kill: func(t drivertest.T, e extension.Extension) { require.NoError(t, handle(t, e).Close()) }})
 	default:
 		return []drivertest.Test{{Name: "Suite", Run: func(t drivertest.T) { t.Skipf("there is no suite for the kind %s", kind) }}}
 	}
