@@ -133,7 +133,7 @@ func TestWireLists(t *testing.T) {
 	first := w.call("user", "", "GET", "/v2.1/servers?limit=2&sort_key=display_name&sort_dir=asc", "")
 	links := first.body["servers_links"].([]any)[0].(map[string]any)
 	require.Equal(t, "next", links["rel"])
-	require.Contains(t, links["href"], "http://cloud.test/compute/v2.1/servers?limit=2&marker=")
+	require.Contains(t, links["href"], "http://cloud.test/compute/v2.1/servers?limit=2&sort_dir=asc&sort_key=display_name&marker=")
 	require.NoError(t, servers.ForceDelete(t.Context(), w.client("user", ""), first.body["servers"].([]any)[0].(map[string]any)["id"].(string)).ExtractErr())
 	w.settle()
 	require.Len(t, names("user", "", ""), 2)

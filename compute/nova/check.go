@@ -3,7 +3,6 @@ package nova
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -103,21 +102,6 @@ func checkIP(field, v string, version int) error {
 	return nil
 }
 
-var metaKeyForm = regexp.MustCompile(`^[a-zA-Z0-9-_:. ]{1,255}$`)
-
-// checkMetadata checks keys and values of metadata.
-func checkMetadata(field string, m map[string]string) error {
-	for _, k := range sortedKeys(m) {
-		if !metaKeyForm.MatchString(k) {
-			return badField(field, pyDict(m), quote(k)+" does not match any of the regexes: '"+metaKeyForm.String()+"'")
-		}
-		if err := checkLength(k, m[k], 0, 255); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 var tagForm = regexp.MustCompile(`^[^,/]*$`)
 
 // maxTagLength bounds a tag's characters.
@@ -151,30 +135,6 @@ func member[T any](r *httpapi.Request, name string, also ...string) (v T, tree m
 	return v, body, nil
 }
 
-// property is a field of a request that not every microversion has.
-type property struct {
-	name     string
-	min, max string // empty: from the first, to the last
-}
-
-// gate refuses the fields that the request's microversion does not have, as a
-// schema without them does.
-func gate(r *httpapi.Request, field string, raw json.RawMessage, properties []property) error {
-	var have map[string]json.RawMessage
-	if json.Unmarshal(raw, &have) != nil {
-		return nil
-	}
-	for _, p := range properties {
-		if _, ok := have[p.name]; !ok {
-			continue
-		}
-		if p.min != "" && r.Version.Less(httpapi.MustVersion(p.min)) || p.max != "" && httpapi.MustVersion(p.max).Less(r.Version) {
-			return badField(field, pyRaw(raw), fmt.Sprintf("Additional properties are not allowed (%s was unexpected)", quote(p.name)))
-		}
-	}
-	return nil
-}
-
 // required refuses an object that lacks a field.
 func required(field string, raw json.RawMessage, names ...string) error {
 	var have map[string]json.RawMessage
@@ -189,20 +149,6 @@ func required(field string, raw json.RawMessage, names ...string) error {
 	return nil
 }
 
-// notNull refuses null for texts that may be left out.
-func notNull(raw json.RawMessage, names ...string) error {
-	var have map[string]json.RawMessage
-	if json.Unmarshal(raw, &have) != nil {
-		return nil
-	}
-	for _, n := range names {
-		if string(have[n]) == "null" {
-			return badField(n, "None", "None is not of type 'string'")
-		}
-	}
-	return nil
-}
-
 // pyRaw writes JSON as the services' messages do.
 func pyRaw(raw json.RawMessage) string {
 	v, err := parseJSON(raw)
@@ -210,14 +156,6 @@ func pyRaw(raw json.RawMessage) string {
 		return ""
 	}
 	return str(v)
-}
-
-func pyDict(m map[string]string) string {
-	b, err := json.Marshal(m)
-	if err != nil {
-		return "{}"
-	}
-	return pyRaw(b)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -139,7 +139,7 @@ func TestBadFlavorBodies(t *testing.T) {
 	s := serveCatalog(t)
 	for body, message := range map[string]string{
 		``:                                   "Malformed request body",
-		`[]`:                                 "Malformed request body",
+		`[]`:                                 "[] is not of type 'object'",
 		`{}`:                                 "'flavor' is a required property",
 		`{"flavor": 1}`:                      "Invalid input for field/attribute flavor. Value: 1. 1 is not of type 'object'",
 		`{"flavor": {"vcpus": 1, "ram": 1}}`: "Invalid input for field/attribute flavor. Value: {'vcpus': 1, 'ram': 1}. 'name' is a required property",

@@ -34,6 +34,10 @@ type schema struct {
 	required []string
 	keys     *keyset // properties whose names match have its schema
 	anyOf    []string
+	open     bool // other properties may be anything
+	// oneOf are the schemas of which the value must have one; beside it nothing
+	// else counts.
+	oneOf []schema
 }
 
 // prop is a property of an object, in the order in which they are checked.
@@ -101,6 +105,14 @@ func (f *failure) error(what string, last bool) error {
 }
 
 func (s *schema) check(v any) *failure {
+	if s.oneOf != nil {
+		for i := range s.oneOf {
+			if s.oneOf[i].check(v) == nil {
+				return nil
+			}
+		}
+		return fail(v, "%s is not valid under any of the given schemas", repr(v))
+	}
 	if len(s.types) > 0 && !s.typed(v) {
 		return fail(v, "%s is not of type '%s'", repr(v), strings.Join(s.types, "', '"))
 	}
@@ -256,7 +268,7 @@ func (s *schema) object(v any) *failure {
 			return fail(v, "%s is a required property", repr(r))
 		}
 	}
-	if len(extra) > 0 && (s.props != nil || s.keys != nil || s.required != nil) {
+	if len(extra) > 0 && !s.open && (s.props != nil || s.keys != nil || s.required != nil) {
 		return s.unexpected(v, extra)
 	}
 	some := len(s.anyOf) == 0

@@ -23,23 +23,28 @@ const maxDepth = 32
 
 // parse reads the request's body, an object, and checks it.
 func parse(r *httpapi.Request, s *schema) (*object, error) {
-	if _, err := r.Tree(); err != nil { // type, size, syntax
-		return nil, err
-	}
+	_, badTree := r.Tree() // type, size, syntax
 	raw, err := r.Raw()
 	if err != nil {
 		return nil, err
 	}
 	v, err := parseJSON(raw)
-	if err != nil {
-		return nil, nephos.Errorf(nephos.ErrInvalid, "Malformed request body")
-	}
 	o, ok := v.(*object)
-	if !ok {
-		return nil, nephos.Errorf(nephos.ErrInvalid, "Malformed request body")
+	switch {
+	case err == nil && !ok && isMalformed(badTree):
+		return nil, s.body(v)
+	case badTree != nil:
+		return nil, badTree
+	case err != nil:
+		return nil, malformed()
 	}
 	return o, s.body(o)
 }
+
+func malformed() error { return nephos.Errorf(nephos.ErrInvalid, "Malformed request body") }
+
+// isMalformed reports that a body was no object.
+func isMalformed(err error) bool { return err != nil && err.Error() == malformed().Error() }
 
 // parseJSON reads one value: objects as *object, numbers as json.Number.
 func parseJSON(raw []byte) (any, error) {

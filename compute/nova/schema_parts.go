@@ -30,13 +30,19 @@ func metadataBody(name string, one bool) *schema {
 }
 
 func tagText() schema {
-	return schema{types: []string{"string"}, minLen: 1, maxLen: maxTagLength, pattern: match(`^[^,/]*$`)}
+	return schema{types: []string{"string"}, minLen: 1, maxLen: maxTagLength, pattern: tagPattern}
 }
 
 func tagsBody() *schema {
 	tag := tagText()
 	return only("tags", schema{types: []string{"array"}, items: &tag, maxItems: maxTags})
 }
+
+var (
+	tagPattern    = match(`^[^,/]*$`)
+	devicePattern = &pattern{deviceForm, deviceForm.String()}
+	signed        = match(`^-?[0-9]+$`)
+)
 
 // maxTags bounds a server's tags.
 const maxTags = 50
@@ -62,7 +68,7 @@ func isAddress(v any) *failure {
 }
 
 func deviceText() schema {
-	return schema{types: []string{"string", "null"}, pattern: match(deviceForm.String())}
+	return schema{types: []string{"string", "null"}, pattern: devicePattern}
 }
 
 // attachSchema is the schema of a volume's attachment, new or changed.
@@ -89,7 +95,7 @@ func attachSchema(r *httpapi.Request, change bool) *schema {
 
 func consoleLogSchema() *schema {
 	return only("os-getConsoleOutput", strictObject(nil,
-		prop{"length", schema{types: []string{"integer", "string", "null"}, pattern: match(`^-?[0-9]+$`), min: bound(-1)}}))
+		prop{"length", schema{types: []string{"integer", "string", "null"}, pattern: signed, min: bound(-1)}}))
 }
 
 func createImageSchema() *schema {

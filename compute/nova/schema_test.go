@@ -65,7 +65,9 @@ func TestReprIsPythons(t *testing.T) {
 
 func TestSentencesOfChecks(t *testing.T) {
 	require.Equal(t, `{'b': {'': 'x'}, 'a': [True, None]}`, pyRaw([]byte(`{"b":{"":"x"},"a":[true,null]}`)))
-	require.EqualError(t, checkMetadata("metadata", map[string]string{"": "b"}),
+	parsed, err := parseJSON([]byte(`{"metadata": {"": "b"}}`))
+	require.NoError(t, err)
+	require.EqualError(t, metadataBody("metadata", false).body(parsed),
 		"Invalid input for field/attribute metadata. Value: {'': 'b'}. '' does not match any of the regexes: '^[a-zA-Z0-9-_:. ]{1,255}$'")
 	require.EqualError(t, checkName("name", " a"),
 		"An invalid 'name' value was provided. The name must be: printable characters. Can not start or end with whitespace.")

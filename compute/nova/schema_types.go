@@ -9,6 +9,9 @@ const maxInt = 1<<31 - 1
 var (
 	digits  = match(`^[0-9]*$`)
 	somenum = match(`^[0-9]+$`)
+
+	hostText   = match(`^[a-zA-Z0-9-._]*$`)
+	keyPattern = match(`^[a-zA-Z0-9-_:. ]{1,255}$`)
 )
 
 // only is the schema of a body with one property.
@@ -57,7 +60,7 @@ func boolean() schema {
 
 // hostName is a host's name: of a service, not of a server.
 func hostName() schema {
-	return schema{types: []string{"string"}, minLen: 1, maxLen: 255, pattern: match(`^[a-zA-Z0-9-._]*$`)}
+	return schema{types: []string{"string"}, minLen: 1, maxLen: 255, pattern: hostText}
 }
 
 // description takes printable text of at most so many characters, or null.
@@ -68,6 +71,6 @@ func description(most int) schema {
 // metadata takes short texts by key; null too where values may be taken away.
 func metadata(types ...string) schema {
 	return schema{types: []string{"object"}, keys: &keyset{
-		pattern: match(`^[a-zA-Z0-9-_:. ]{1,255}$`), value: schema{types: types, maxLen: 255},
+		pattern: keyPattern, value: schema{types: types, maxLen: 255},
 	}}
 }

@@ -124,65 +124,27 @@ type serverChange struct {
 }
 
 func (a *api) updateServer(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := obey(r, serverChangeSchema(r)); err != nil {
+		return nil, err
+	}
 	in, body, err := member[serverChange](r, "server")
 	if err != nil {
 		return nil, err
 	}
 	raw := body["server"]
-	if err := gate(r, "server", raw, []property{{"description", "2.19", ""}, {"hostname", "2.90", ""}}); err != nil {
-		return nil, err
-	}
-	if err := notNull(raw, "name", "accessIPv4", "accessIPv6", "hostname"); err != nil {
-		return nil, err
-	}
 	u := compute.ServerUpdate{Name: in.Name, DiskConfig: in.DiskConfig, AccessIPv4: in.AccessIPv4, AccessIPv6: in.AccessIPv6, Hostname: in.Hostname}
 	if has(raw, "description") {
 		var d *string
 		if in.Description != nil {
 			d = *in.Description
 		}
-		if d != nil {
-			if err := checkLength("description", *d, 0, 255); err != nil {
-				return nil, err
-			}
-		}
 		u.Description = &d
-	}
-	if err := checkChange(r, &u); err != nil {
-		return nil, err
 	}
 	s, err := a.Servers.UpdateServer(r.Context(), r.PathValue("id"), u)
 	if err != nil {
 		return nil, err
 	}
 	return a.oneServer(r, &s)
-}
-
-func checkChange(r *httpapi.Request, u *compute.ServerUpdate) error {
-	if u.Name != nil {
-		if err := checkName("name", *u.Name); err != nil {
-			return err
-		}
-	}
-	if u.DiskConfig != nil {
-		if err := checkEnum("OS-DCF:diskConfig", *u.DiskConfig, "AUTO", "MANUAL"); err != nil {
-			return err
-		}
-	}
-	if u.AccessIPv4 != nil {
-		if err := checkIP("accessIPv4", *u.AccessIPv4, 4); err != nil {
-			return err
-		}
-	}
-	if u.AccessIPv6 != nil {
-		if err := checkIP("accessIPv6", *u.AccessIPv6, 6); err != nil {
-			return err
-		}
-	}
-	if u.Hostname != nil {
-		return checkHostname(r, *u.Hostname)
-	}
-	return nil
 }
 
 func (a *api) deleteServer(r *httpapi.Request) (*httpapi.Response, error) {

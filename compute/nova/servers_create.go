@@ -3,7 +3,6 @@ package nova
 import (
 	"encoding/base64"
 	"encoding/json"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -45,36 +44,6 @@ type fileSpec struct {
 	Contents string `json:"contents"`
 }
 
-// serverProperties are the fields of a create that came and went.
-var serverProperties = []property{
-	{"description", "2.19", ""},
-	{"tags", "2.52", ""},
-	{"personality", "", "2.56"},
-	{"trusted_image_certificates", "2.63", ""},
-	{"host", "2.74", ""},
-	{"hypervisor_hostname", "2.74", ""},
-	{"hostname", "2.90", ""},
-}
-
-var (
-	hostnameForm = regexp.MustCompile(`^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$`)
-	fqdnForm     = regexp.MustCompile(`^[a-zA-Z0-9]+[a-zA-Z0-9-.]*[a-zA-Z0-9]+$`)
-	hostForm     = regexp.MustCompile(`^[a-zA-Z0-9-._]*$`)
-)
-
-// checkHostname checks a host name: a label, and from 2.94 on a whole domain
-// name.
-func checkHostname(r *httpapi.Request, v string) error {
-	form, most := hostnameForm, 63
-	if atLeast(r, 94) {
-		form, most = fqdnForm, 255
-	}
-	if err := checkLength("hostname", v, 2, most); err != nil {
-		return err
-	}
-	return checkPattern("hostname", v, form)
-}
-
 func has(raw json.RawMessage, name string) bool {
 	var m map[string]json.RawMessage
 	if json.Unmarshal(raw, &m) != nil {
@@ -85,21 +54,14 @@ func has(raw json.RawMessage, name string) bool {
 }
 
 func (a *api) createServer(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := obey(r, serverSchema(r)); err != nil {
+		return nil, err
+	}
 	in, body, err := member[serverSpec](r, "server", "os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")
 	if err != nil {
 		return nil, err
 	}
 	raw := body["server"]
-	if err := gate(r, "server", raw, serverProperties); err != nil {
-		return nil, err
-	}
-	needs := []string{"name", "flavorRef"}
-	if atLeast(r, 37) {
-		needs = append(needs, "networks")
-	}
-	if err := required("server", raw, needs...); err != nil {
-		return nil, err
-	}
 	req, err := a.bootRequest(r, &in, raw)
 	if err != nil {
 		return nil, err
@@ -144,16 +106,14 @@ func (a *api) bootRequest(r *httpapi.Request, in *serverSpec, raw json.RawMessag
 	if !atLeast(r, 19) {
 		req.Description = &req.Name
 	}
+	readTexts(in, &req)
 	var err error
 	for _, check := range []func() error{
-		func() error { return checkName("name", in.Name) },
 		func() error { req.FlavorID, err = flavorRef(in.FlavorRef); return err },
-		func() error { return a.checkImageRef(in, raw) },
-		func() error { return checkMetadata("metadata", in.Metadata) },
-		func() error { return checkTexts(r, in, raw, &req) },
+		func() error { return checkImageRef(in) },
 		func() error { return checkCounts(in, &req) },
 		func() error { return readNetworks(r, in.Networks, &req) },
-		func() error { return readDisks(r, in, raw, &req) },
+		func() error { return readDisks(in, &req) },
 		func() error { return readFiles(in.Personality, &req) },
 	} {
 		if err := check(); err != nil {
@@ -162,9 +122,6 @@ func (a *api) bootRequest(r *httpapi.Request, in *serverSpec, raw json.RawMessag
 	}
 	if in.Groups != nil {
 		for _, g := range *in.Groups {
-			if err := checkName("name", g.Name); err != nil {
-				return req, err
-			}
 			req.SecurityGroups = append(req.SecurityGroups, g.Name)
 		}
 	}
@@ -194,104 +151,35 @@ func flavorRef(raw json.RawMessage) (string, error) {
 	return "", badField("flavorRef", pyRaw(raw), pyRaw(raw)+" is not of type 'string', 'integer'")
 }
 
-func (a *api) checkImageRef(in *serverSpec, raw json.RawMessage) error {
-	if in.ImageRef != "" && !uuidForm.MatchString(in.ImageRef) {
-		return badField("imageRef", in.ImageRef, quote(in.ImageRef)+" is not valid under any of the given schemas")
-	}
+func checkImageRef(in *serverSpec) error {
 	if in.ImageRef == "" && len(in.Mapping) == 0 && len(in.MappingV2) == 0 {
 		return invalid("Missing imageRef attribute").WithField("imageRef")
 	}
 	return nil
 }
 
-// checkTexts checks the fields that are one text each.
-func checkTexts(r *httpapi.Request, in *serverSpec, raw json.RawMessage, req *compute.BootRequest) error {
+// readTexts reads the fields that are one text each.
+func readTexts(in *serverSpec, req *compute.BootRequest) {
 	for _, f := range []struct {
-		name string
-		v    *string
-		to   *string
-	}{{"availability_zone", in.Zone, &req.Zone}, {"key_name", in.KeyName, &req.KeyName}} {
-		if f.v == nil {
-			continue
-		}
-		if err := checkName(f.name, *f.v); err != nil {
-			return err
-		}
-		*f.to = *f.v
-	}
-	if in.DiskConfig != "" || has(raw, "OS-DCF:diskConfig") {
-		if err := checkEnum("OS-DCF:diskConfig", in.DiskConfig, "AUTO", "MANUAL"); err != nil {
-			return err
+		v  *string
+		to *string
+	}{
+		{in.Zone, &req.Zone}, {in.KeyName, &req.KeyName}, {in.AccessIPv4, &req.AccessIPv4}, {in.AccessIPv6, &req.AccessIPv6}, {in.UserData, &req.UserData},
+	} {
+		if f.v != nil {
+			*f.to = *f.v
 		}
 	}
-	if in.AccessIPv4 != nil {
-		if err := checkIP("accessIPv4", *in.AccessIPv4, 4); err != nil {
-			return err
-		}
-		req.AccessIPv4 = *in.AccessIPv4
-	}
-	if in.AccessIPv6 != nil {
-		if err := checkIP("accessIPv6", *in.AccessIPv6, 6); err != nil {
-			return err
-		}
-		req.AccessIPv6 = *in.AccessIPv6
-	}
-	if in.Description != nil {
-		if err := checkLength("description", *in.Description, 0, 255); err != nil {
-			return err
-		}
-	}
-	if in.UserData != nil {
-		if err := checkLength("user_data", *in.UserData, 0, 65535); err != nil {
-			return badField("user_data", "…", "the user data is too long")
-		}
-		if _, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\n", "", "\r", "").Replace(*in.UserData)); err != nil {
-			return badField("user_data", *in.UserData, quote(*in.UserData)+" is not a 'base64'")
-		}
-		req.UserData = *in.UserData
-	}
-	for field, v := range map[string]string{"host": in.Host, "hypervisor_hostname": in.Hypervisor} {
-		if has(raw, field) {
-			if err := checkLength(field, v, 1, 255); err != nil {
-				return err
-			}
-			if err := checkPattern(field, v, hostForm); err != nil {
-				return err
-			}
-		}
-	}
-	if len(in.Tags) > 50 {
-		return badField("tags", pyRaw(raw), "the list of tags is too long")
-	}
-	for i, t := range in.Tags {
-		if err := checkTag(strconv.Itoa(i), t); err != nil {
-			return err
-		}
-	}
-	if has(raw, "hostname") {
-		return checkHostname(r, in.Hostname)
-	}
-	return nil
 }
 
 func checkCounts(in *serverSpec, req *compute.BootRequest) error {
-	read := func(field string, v *httpapi.Int, to *int) error {
-		if v == nil {
-			return nil
-		}
-		if *v < 1 {
-			return badField(field, strconv.FormatInt(int64(*v), 10), strconv.FormatInt(int64(*v), 10)+" is less than the minimum of 1")
-		}
-		*to = int(min(*v, 1<<20))
-		return nil
-	}
 	req.MinCount = 1
-	if err := read("min_count", in.MinCount, &req.MinCount); err != nil {
-		return err
+	if in.MinCount != nil {
+		req.MinCount = int(min(*in.MinCount, 1<<20))
 	}
 	req.MaxCount = req.MinCount
-	if err := read("max_count", in.MaxCount, &req.MaxCount); err != nil {
-		return err
+	if in.MaxCount != nil {
+		req.MaxCount = int(min(*in.MaxCount, 1<<20))
 	}
 	if req.MinCount > req.MaxCount {
 		return invalid("min_count must be <= max_count").WithField("min_count")

@@ -2,7 +2,6 @@ package nova
 
 import (
 	"encoding/json"
-	"regexp"
 	"strconv"
 
 	"github.com/nephos-cloud/nephos/compute"
@@ -34,9 +33,6 @@ type diskSpec struct {
 	VolumeType      *string         `json:"volume_type"`
 }
 
-// diskForm is the pattern that Nova holds names of devices against, as it is.
-var diskForm = regexp.MustCompile(`^[a-zA-Z0-9._-r/]*$`)
-
 func orEmpty(p *string) string {
 	if p == nil {
 		return ""
@@ -45,23 +41,12 @@ func orEmpty(p *string) string {
 }
 
 // readDisks reads the block device mappings of a create.
-func readDisks(r *httpapi.Request, in *serverSpec, raw json.RawMessage, req *compute.BootRequest) error {
+func readDisks(in *serverSpec, req *compute.BootRequest) error {
 	if len(in.Mapping) > 0 && len(in.MappingV2) > 0 {
 		return invalid("Using different block_device_mapping syntaxes is not allowed in the same request.").WithField("block_device_mapping")
 	}
-	var lists struct {
-		V2 []json.RawMessage `json:"block_device_mapping_v2"`
-	}
-	_ = json.Unmarshal(raw, &lists)
 	for i := range in.MappingV2 {
 		d := &in.MappingV2[i]
-		tags := []property{{"tag", "2.42", ""}, {"volume_type", "2.67", ""}}
-		if r.Version == httpapi.V(2, 32) { // tags of disks existed in this one version, and again from 2.42 on
-			tags = tags[1:]
-		}
-		if err := gate(r, strconv.Itoa(i), lists.V2[i], tags); err != nil {
-			return err
-		}
 		if d.NoDevice != nil && string(d.NoDevice) != "null" && string(d.NoDevice) != "false" {
 			continue
 		}
@@ -98,7 +83,7 @@ func (d *legacyDisk) common() (compute.DiskRequest, error) {
 		if err := checkLength("device_name", *d.DeviceName, 1, 255); err != nil {
 			return out, err
 		}
-		if err := checkPattern("device_name", *d.DeviceName, diskForm); err != nil {
+		if err := checkPattern("device_name", *d.DeviceName, diskPattern.Regexp); err != nil {
 			return out, err
 		}
 	}

@@ -3,7 +3,6 @@ package nova
 import (
 	"encoding/json"
 	"net/netip"
-	"strconv"
 
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -38,17 +37,7 @@ func readNetworks(r *httpapi.Request, raw json.RawMessage, req *compute.BootRequ
 	if err := r.DecodeValue(raw, "networks", &list); err != nil {
 		return err
 	}
-	var items []json.RawMessage
-	_ = json.Unmarshal(raw, &items)
-	// Tags came in 2.32, were lost in 2.37 and came back in 2.42.
-	tags := []property{{"tag", "2.32", ""}}
-	if atLeast(r, 37) {
-		tags[0].min = "2.42"
-	}
-	for i, n := range list {
-		if err := gate(r, strconv.Itoa(i), items[i], tags); err != nil {
-			return err
-		}
+	for _, n := range list {
 		p, err := portRequest(n.UUID, n.Port, n.FixedIP, n.Tag)
 		if err != nil {
 			return err
