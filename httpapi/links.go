@@ -1,8 +1,8 @@
 package httpapi
 
 import (
-	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
@@ -17,7 +17,7 @@ type Link struct {
 // NextLink returns the absolute URL of the page after the one that ends with
 // lastID: the request's own path and query with another marker.
 func NextLink(r *Request, _ nephos.Page, lastID string) string {
-	return r.Link(r.SelfPath(), pageQuery(r, lastID, false))
+	return r.Link(r.SelfPath(), nil) + "?" + pageQuery(r, lastID, false)
 }
 
 // NextPath is [NextLink] without scheme, host and mount point, as the Image API
@@ -63,21 +63,40 @@ func inOrder(r *Request, name, value string) string {
 // PreviousLink returns the absolute URL of the page before the one that begins
 // with firstID, in the Networking API's manner.
 func PreviousLink(r *Request, _ nephos.Page, firstID string) string {
-	return r.Link(r.SelfPath(), pageQuery(r, firstID, true))
+	return r.Link(r.SelfPath(), nil) + "?" + pageQuery(r, firstID, true)
 }
 
-func pageQuery(r *Request, marker string, reverse bool) url.Values {
-	q := maps.Clone(r.Query())
-	delete(q, "page_reverse")
-	if marker == "" {
-		delete(q, "marker")
-	} else {
-		q["marker"] = []string{marker}
+// pageQuery is the request's query for another page: the parameters as they
+// came, those of the Compute API in the order of their names, then the marker.
+func pageQuery(r *Request, marker string, reverse bool) string {
+	type param struct{ key, value string }
+	var params []param
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		k, v, _ := strings.Cut(pair, "=")
+		k, err := url.QueryUnescape(k)
+		v, err2 := url.QueryUnescape(v)
+		if k == "" || k == "marker" || k == "page_reverse" || err != nil || err2 != nil {
+			continue
+		}
+		params = append(params, param{k, v})
+	}
+	if r.api.cfg.Service == "compute" {
+		slices.SortStableFunc(params, func(a, b param) int { return strings.Compare(a.key, b.key) })
+	}
+	if marker != "" {
+		params = append(params, param{"marker", marker})
 	}
 	if reverse {
-		q["page_reverse"] = []string{"True"}
+		params = append(params, param{"page_reverse", "True"})
 	}
-	return q
+	var q strings.Builder
+	for i, p := range params {
+		if i > 0 {
+			q.WriteByte('&')
+		}
+		q.WriteString(url.QueryEscape(p.key) + "=" + url.QueryEscape(p.value))
+	}
+	return q.String()
 }
 
 // PageLinks returns the links that belong beside a list of n items, the first and

@@ -156,9 +156,9 @@ func TestPagesJoinToTheWhole(t *testing.T) {
 func TestLinks(t *testing.T) {
 	r := request(t, "compute", "/v2.1/servers/?limit=2&status=ACTIVE&marker=old&page_reverse=True", "")
 	p := nephos.Page{Limit: 2}
-	require.Equal(t, "http://cloud.example/compute/v2.1/servers?limit=2&marker=m&status=ACTIVE", NextLink(r, p, "m"))
+	require.Equal(t, "http://cloud.example/compute/v2.1/servers?limit=2&status=ACTIVE&marker=m", NextLink(r, p, "m"))
 	require.Equal(t, "/v2.1/servers?limit=2&status=ACTIVE&page_reverse=True&marker=m", NextPath(r, p, "m"))
-	require.Equal(t, "http://cloud.example/compute/v2.1/servers?limit=2&marker=f&page_reverse=True&status=ACTIVE", PreviousLink(r, p, "f"))
+	require.Equal(t, "http://cloud.example/compute/v2.1/servers?limit=2&status=ACTIVE&marker=f&page_reverse=True", PreviousLink(r, p, "f"))
 	require.Equal(t, "/v2.1/servers?limit=2&status=ACTIVE&page_reverse=True", FirstPath(r))
 	require.Nil(t, PageLinks(r, Nova, p, 1, "a", "a"))
 	require.Len(t, PageLinks(r, Nova, p, 2, "a", "b"), 1)
