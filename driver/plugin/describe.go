@@ -28,7 +28,7 @@ func (i *instance) learn(k *kind, r *driverv1.DescribeResponse) error {
 	}
 	i.extra = r
 	i.about = Description{Contract: ContractVersion, Kind: k.name, Name: r.GetName(), Version: r.GetVersion()}
-	i.about.Abilities = k.known(r.GetAbilities())
+	i.about.Abilities = k.known(r)
 	for _, a := range r.GetAbilities() {
 		if !slices.Contains(i.about.Abilities, a) {
 			i.about.Unknown = append(i.about.Unknown, a)

@@ -11,6 +11,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/network"
 	blobv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/blob/v1"
+	driverv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/driver/v1"
 	hypervisorv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/hypervisor/v1"
 	networkv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/network/v1"
 	schedulerv1 "github.com/nephos-cloud/nephos/driver/plugin/proto/nephos/scheduler/v1"
@@ -78,10 +79,11 @@ func kinds() []*kind {
 	}
 }
 
-// known returns those of the abilities that this version knows.
-func (k *kind) known(claimed []string) []string {
+// known returns those of the abilities that this version knows. What else the
+// plugin says of itself counts: a multi-attacher says for how many hosts.
+func (k *kind) known(r *driverv1.DescribeResponse) []string {
 	probe := &Plugin{kind: k}
-	probe.now = &instance{about: Description{Abilities: claimed}}
+	probe.now = &instance{about: Description{Abilities: r.GetAbilities()}, extra: r}
 	names, err := k.offered(context.Background(), k.remote(probe))
 	if err != nil {
 		return nil

@@ -181,6 +181,12 @@ func TestUnknownAbilitiesAreIgnoredAndTold(t *testing.T) {
 	require.NoError(t, i.learn(k, &driverv1.DescribeResponse{Kind: Volume, Abilities: []string{"Cloner", "TimeTraveller", "Cloner", "Attacher"}}))
 	require.Equal(t, []string{"Attacher", "Cloner"}, i.about.Abilities)
 	require.Equal(t, []string{"TimeTraveller"}, i.about.Unknown)
+	i = &instance{}
+	require.NoError(t, i.learn(k, &driverv1.DescribeResponse{
+		Kind: Volume, Abilities: []string{"MultiAttacher"}, Traits: &driverv1.Traits{MultiAttachHosts: -1},
+	}))
+	require.Equal(t, []string{"MultiAttacher"}, i.about.Abilities, "what it says of an ability counts")
+	require.Empty(t, i.about.Unknown)
 	for _, bad := range []*driverv1.DescribeResponse{
 		{},
 		{Kind: Blob},
