@@ -174,8 +174,15 @@ type SubnetAvailability struct {
 
 // ListAvailability implements [Agents].
 func (s *Service) ListAvailability(ctx context.Context, networkIDs ...string) ([]Availability, error) {
-	if err := s.allow(ctx, nil, "get_network_ip_availability"); err != nil {
+	if err := s.signedIn(ctx); err != nil {
 		return nil, err
+	}
+	// Whoever may not know sees none, as of agents.
+	if !s.cfg.Policy.Allowed(ctx, "get_network_ip_availability", nil) {
+		if len(networkIDs) == 1 {
+			return nil, networkNotFound(networkIDs[0])
+		}
+		return nil, nil
 	}
 	db := s.cfg.Store.Reader()
 	var nets []networkRow

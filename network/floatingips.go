@@ -56,7 +56,7 @@ type FloatingIPs interface {
 	CreateFloatingIPs(ctx context.Context, specs []FloatingIPSpec) ([]FloatingIP, error)
 	FloatingIP(ctx context.Context, id string) (FloatingIP, error)
 	ListFloatingIPs(ctx context.Context, f Filter, p nephos.Page) ([]FloatingIP, bool, error)
-	// UpdateFloatingIP maps, moves or unmaps. A port that no router connects with
+	// UpdateFloatingIP maps, moves or unmaps; an update of nothing unmaps, too. A port that no router connects with
 	// the external network is ErrNotFound.
 	UpdateFloatingIP(ctx context.Context, id string, u FloatingIPUpdate) (FloatingIP, error)
 	DeleteFloatingIP(ctx context.Context, id string) error

@@ -22,7 +22,10 @@ func (s *Service) UpdateFloatingIP(ctx context.Context, id string, u FloatingIPU
 			return f, err
 		}
 	}
-	if u.FixedAddress != nil && u.FixedAddress.IsValid() && f.PortID == "" && (u.PortID == nil || *u.PortID == "") {
+	if u == (FloatingIPUpdate{}) {
+		u.PortID = new(string) // as the reference has it: leaving all out unmaps
+	}
+	if u.FixedAddress != nil && u.FixedAddress.IsValid() && (u.PortID == nil || *u.PortID == "") {
 		return f, badRequest("floatingip", "fixed_ip_address cannot be specified without a port_id")
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

@@ -64,6 +64,18 @@ func SortKeys(resource string) []string {
 	return nil
 }
 
+// FilterNames returns the attributes by which a resource's list can be filtered.
+func FilterNames(resource string) []string {
+	var names []string
+	if l := listings[resource]; l != nil {
+		for n := range l.fields {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // maxFilterValues bounds how many values one attribute is compared with.
 const maxFilterValues = 1000
 

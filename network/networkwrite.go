@@ -44,7 +44,7 @@ func (s *Service) UpdateNetwork(ctx context.Context, id string, u NetworkUpdate)
 			return networkNotFound(id)
 		}
 		n = nets[0]
-		if err := checkRevision(ctx, n.Meta); err != nil {
+		if err := checkRevision(ctx, n.Meta); err != nil || u == (NetworkUpdate{}) {
 			return err
 		}
 		return s.applyNetwork(ctx, tx, &n, u)

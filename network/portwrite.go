@@ -89,7 +89,7 @@ func createPortRules(spec PortSpec, n Network) []string {
 	}
 	add("port_security_enabled", spec.PortSecurity != nil && *spec.PortSecurity != n.PortSecurity)
 	add("binding:host_id", spec.Host != "")
-	add("binding:profile", len(spec.Profile) > 0)
+	add("binding:profile", spec.Profile != nil)
 	add("binding:vnic_type", spec.VNICType != "" && spec.VNICType != "normal")
 	add("allowed_address_pairs", len(spec.AllowedPairs) > 0)
 	return names
@@ -129,7 +129,7 @@ func (s *Service) writePort(ctx context.Context, tx *store.Tx, id string, spec P
 	p := Port{
 		Meta: s.newMeta(id, spec.ProjectID), Name: spec.Name, Description: spec.Description, NetworkID: spec.NetworkID,
 		MAC: spec.MAC, AdminUp: or(spec.AdminUp, true), Status: StatusDown, DeviceID: spec.DeviceID, DeviceOwner: spec.DeviceOwner,
-		PortSecurity: or(spec.PortSecurity, n.PortSecurity), AllowedPairs: nonNil(spec.AllowedPairs), DHCPOptions: nonNil(spec.DHCPOptions),
+		PortSecurity: or(spec.PortSecurity, n.PortSecurity), AllowedPairs: nonNil(spec.AllowedPairs), DHCPOptions: mergeDHCP(nil, spec.DHCPOptions),
 		Hostname: spec.Hostname, VNICType: spec.VNICType, Profile: spec.Profile, FixedIPs: []FixedIP{}, SecurityGroups: []string{},
 	}
 	p.Revision, p.Tags = 1, nonNil(spec.Tags)

@@ -230,6 +230,9 @@ func (s *Service) UpdateRouter(ctx context.Context, id string, u RouterUpdate) (
 	if err := s.checkGateway(ctx, u.Gateway); err != nil {
 		return r, err
 	}
+	if u == (RouterUpdate{}) {
+		return r, checkRevision(ctx, r.Meta)
+	}
 	err = s.retryMAC(func() error {
 		return s.withRouter(ctx, id, func(ctx context.Context, tx *store.Tx, now *Router) error {
 			set(&now.Name, u.Name)

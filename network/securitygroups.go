@@ -253,7 +253,7 @@ func (s *Service) UpdateSecurityGroup(ctx context.Context, id string, u Security
 			return groupNotFound(id)
 		}
 		g = groups[0]
-		if err := checkRevision(ctx, g.Meta); err != nil {
+		if err := checkRevision(ctx, g.Meta); err != nil || u == (SecurityGroupUpdate{}) {
 			return err
 		}
 		if u.Name != nil && *u.Name != g.Name {

@@ -180,6 +180,9 @@ func (s *Service) CreateSubnets(ctx context.Context, specs []SubnetSpec) ([]Subn
 			if err != nil {
 				return err
 			}
+			if err := networkTouched(ctx, tx, sub.NetworkID); err != nil {
+				return err
+			}
 			subnets = append(subnets, sub)
 		}
 		return nil

@@ -56,9 +56,18 @@ func (s *Service) UpdateSubnet(ctx context.Context, id string, u SubnetUpdate) (
 		if err := emit(ctx, tx, "subnet.update", sub.Meta, map[string]string{"network_id": sub.NetworkID}); err != nil {
 			return err
 		}
+		if err := networkTouched(ctx, tx, sub.NetworkID); err != nil {
+			return err
+		}
 		return s.republishNetwork(ctx, tx, sub.NetworkID)
 	})
 	return sub, err
+}
+
+// networkTouched raises a network's revision: its subnets are part of it.
+func networkTouched(ctx context.Context, tx *store.Tx, id string) error {
+	_, err := tx.NewRaw("UPDATE network_networks SET revision = revision + 1, updated_at = ? WHERE id = ?", tx.Now(), id).Exec(ctx)
+	return err
 }
 
 // gatewayUnused refuses to move a gateway that a router has.
@@ -108,6 +117,9 @@ func (s *Service) DeleteSubnet(ctx context.Context, id string) error {
 			return conflict("SubnetInUse", "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
 		}
 		if err := s.removeSubnet(ctx, tx, subnets[0]); err != nil {
+			return err
+		}
+		if err := networkTouched(ctx, tx, sub.NetworkID); err != nil {
 			return err
 		}
 		return s.republishNetwork(ctx, tx, sub.NetworkID)

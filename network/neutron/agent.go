@@ -46,7 +46,16 @@ func renderAgents(x network.Agent) []map[string]any {
 	return out
 }
 
+// agentFilters are the attributes by which agents can be found.
+var agentFilters = []string{
+	"id", "agent_type", "binary", "topic", "host", "admin_state_up", "created_at", "started_at", "heartbeat_timestamp", "description",
+	"alive", "availability_zone", "configurations", "resources_synced",
+}
+
 func (a *api) listAgents(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := knownFilters(r, agentFilters); err != nil {
+		return nil, err
+	}
 	agents, err := a.cfg.Service.ListAgents(r.Context())
 	if err != nil {
 		return nil, err
@@ -171,7 +180,13 @@ func renderAvailability(x network.Availability) map[string]any {
 	}
 }
 
+// availabilityFilters are those of addresses in use.
+var availabilityFilters = []string{"network_id", "network_name", "tenant_id", "project_id", "ip_version"}
+
 func (a *api) listAvailability(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := knownFilters(r, availabilityFilters); err != nil {
+		return nil, err
+	}
 	all, err := a.cfg.Service.ListAvailability(r.Context())
 	if err != nil {
 		return nil, err

@@ -37,6 +37,9 @@ func crud[T any](a *api, res resource[T]) []httpapi.Route {
 		{Pattern: "GET " + at, Rules: rules("get"), Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return list(r, res) }},
 		{Pattern: "POST " + at, Rules: rules("create"), Handler: func(r *httpapi.Request) (*httpapi.Response, error) { return create(r, res) }},
 		{Pattern: "GET " + one, Rules: rules("get"), Wait: waitFor(res.singular), Handler: func(r *httpapi.Request) (*httpapi.Response, error) {
+			if err := knownFilters(r, network.FilterNames(res.singular)); err != nil {
+				return nil, err
+			}
 			t, err := res.show(r.Context(), r.PathValue("id"))
 			if err != nil {
 				return nil, err
@@ -111,6 +114,22 @@ func list[T any](r *httpapi.Request, res resource[T]) (*httpapi.Response, error)
 		body[res.plural+"_links"] = links
 	}
 	return httpapi.OK(body), nil
+}
+
+// knownFilters refuses parameters by which nothing can be filtered, in questions
+// for one thing, too.
+func knownFilters(r *httpapi.Request, names []string) error {
+	var unknown []string
+	for name := range r.Query() {
+		if !slices.Contains(notFilters, name) && !slices.Contains(names, name) {
+			unknown = append(unknown, clip(name, 255))
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	slices.Sort(unknown)
+	return nephos.Errorf(nephos.ErrInvalid, "['%s'] is invalid attribute for filtering", strings.Join(unknown, "', '")).WithReason("HTTPBadRequest")
 }
 
 // unwritable reports text that a database would not take.

@@ -1,6 +1,7 @@
 package neutron
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/nephos-cloud/nephos"
@@ -75,6 +76,10 @@ func (a *api) defaultQuota(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) detailQuota(r *httpapi.Request) (*httpapi.Response, error) {
 	q, err := a.cfg.Service.Quotas(r.Context(), r.PathValue("project"), true)
+	if errors.Is(err, nephos.ErrForbidden) {
+		return nil, nephos.Errorf(nephos.ErrForbidden, "User does not have admin privileges: Only admin is authorized to access quotas for another project.").
+			WithReason("AdminRequired")
+	}
 	if err != nil {
 		return nil, err
 	}
