@@ -148,9 +148,14 @@ func (g *gang) shares(d scheduler.Decision) []share {
 
 // claim takes what was chosen, in one transaction.
 func (g *gang) claim(ctx context.Context, d scheduler.Decision) error {
-	body, err := encodeExplanation(d.Explanation)
-	if err != nil {
-		return err
+	bodies := make([]string, len(g.consumers)) // each with the one host that is its own
+	for i, c := range d.Choices {
+		e := d.Explanation
+		e.Chosen = []scheduler.HostRef{c.Host}
+		var err error
+		if bodies[i], err = encodeExplanation(e); err != nil {
+			return err
+		}
 	}
 	return g.s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		g.job.fulls = nil
@@ -188,7 +193,7 @@ func (g *gang) claim(ctx context.Context, d scheduler.Decision) error {
 			if err := insertAllocations(ctx, tx, c.ID, ProviderID(hosts[i].ID), g.wants(d, i)); err != nil {
 				return err
 			}
-			if err := g.s.keepExplanation(ctx, tx, g.job.req.ID, c.ID, body); err != nil {
+			if err := g.s.keepExplanation(ctx, tx, g.job.req.ID, c.ID, bodies[i]); err != nil {
 				return err
 			}
 		}

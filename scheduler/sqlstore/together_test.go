@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -104,4 +105,25 @@ func TestGangsContend(t *testing.T) {
 		require.Equal(t, 4, won, "4 hosts of 4 GiB carry 4 times 4")
 		requireSound(t, db)
 	})
+}
+
+// BenchmarkScheduleTogether measures decisions for so many servers at once, among
+// 1,000 hosts.
+func BenchmarkScheduleTogether(b *testing.B) {
+	for _, n := range []int{2, 10, 100, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			db, err := store.Open(b.Context(), "sqlite:"+filepath.Join(b.TempDir(), "db"), store.Options{})
+			require.NoError(b, err)
+			b.Cleanup(func() { _ = db.Close() })
+			require.NoError(b, db.Migrate(b.Context(), sqlstore.Migrations()))
+			s := newStore(b, db, nil)
+			for i := range 1000 {
+				require.NoError(b, s.PutHost(b.Context(), testHost(fmt.Sprint("h", i), 1<<20, 1<<30)))
+			}
+			for i := 0; b.Loop(); i++ {
+				_, err := s.ScheduleTogether(b.Context(), scheduler.Request{Resources: small()}, gangOf(fmt.Sprint("s", i, "-"), n), sqlstore.Options{}, nil)
+				require.NoError(b, err)
+			}
+		})
+	}
 }

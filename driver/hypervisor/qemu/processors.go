@@ -19,8 +19,8 @@ var devices = []string{
 }
 
 // describeProcessors adds what the kernel tells of the host's processors and of
-// the memory near them. There are no PCI devices: the driver cannot give one to
-// a guest.
+// the memory near them. There are no PCI devices, no huge pages and no processors
+// for one guest alone: the driver cannot give these to a guest.
 func (d *Driver) describeProcessors(h *hypervisor.Host, root fs.FS) error {
 	p, err := linuxhost.ReadProcessor(root)
 	if err != nil {
@@ -36,6 +36,9 @@ func (d *Driver) describeProcessors(h *hypervisor.Host, root fs.FS) error {
 	}
 	if h.NUMA, err = linuxhost.ReadCells(root); err != nil {
 		return err
+	}
+	for i := range h.NUMA {
+		h.NUMA[i].Pages = nil // guests have memory in pages of the usual size
 	}
 	now, err := linuxhost.ReadTimes(root)
 	if err != nil {

@@ -18,7 +18,8 @@ func TestProcessorsAreDescribedAsGuestsFindThem(t *testing.T) {
 		"sys/devices/system/cpu/smt/active":     "1\n",
 		"sys/devices/system/node/online":        "0\n",
 		"sys/devices/system/node/node0/cpulist": "0-3\n",
-		"sys/devices/system/node/node0/meminfo": "Node 0 MemTotal: 4194304 kB\n",
+		"sys/devices/system/node/node0/meminfo": "Node 0 MemTotal: 5242880 kB\n",
+		"sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages": "512\n",
 	} {
 		root[name] = &fstest.MapFile{Data: []byte(text)}
 	}
