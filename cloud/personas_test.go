@@ -422,9 +422,8 @@ var changes = map[string][]string{
 // unlike are requests of a reader's that are answered with another status than
 // 403, as they are in OpenStack.
 var unlike = map[string]int{
-	"image PUT /v2/images/{id}/stage":         http.StatusNotFound,   // there is no such way to import
-	"image POST /v2/images/{id}/import":       http.StatusBadRequest, // nor any other
-	"network PUT /v2.0/agents/{id}":           http.StatusNotFound,   // who may not see it does not learn of it
+	"image POST /v2/images/{id}/import":       http.StatusConflict, // the image's state comes first
+	"network PUT /v2.0/agents/{id}":           http.StatusNotFound, // who may not see it does not learn of it
 	"network DELETE /v2.0/agents/{id}":        http.StatusNotFound,
 	"compute DELETE /v2.1/os-keypairs/{name}": http.StatusNotFound, // everybody has their own
 }

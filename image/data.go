@@ -52,7 +52,7 @@ func (s *Service) Upload(ctx context.Context, id string, body io.Reader, size in
 // UploadTo implements [Data].
 func (s *Service) UploadTo(ctx context.Context, id, store string, body io.Reader, size int64) error {
 	if store != "" && s.blobs.byName[store] == nil {
-		return nephos.Errorf(nephos.ErrInvalid, "Unknown scheme '%.64s' found in URI", store).WithField("X-Image-Meta-Store")
+		return nephos.Errorf(nephos.ErrInvalid, "Store for identifier %.64s not found", store).WithField("X-Image-Meta-Store")
 	}
 	img, _, err := s.load(ctx, s.cfg.Store.Reader(), id)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Service) UploadTo(ctx context.Context, id, store string, body io.Reader
 	if err := s.enforceOn(ctx, "upload_image", img); err != nil {
 		return err
 	}
-	return s.upload(ctx, img.ID, store, body, size)
+	return s.upload(ctx, upload{image: img.ID, store: store, status: Saving, body: body, size: size})
 }
 
 // Download implements [Data].
@@ -120,6 +120,14 @@ func (s *Service) open(ctx context.Context, row imageRow, pick Pick) (io.ReadClo
 	return nil, fmt.Errorf("opening the bytes of image %s: %w", row.ID, err)
 }
 
+// upload is what somebody sends: the bytes of an image, which is saving or
+// uploading meanwhile.
+type upload struct {
+	image, store, status string
+	body                 io.Reader
+	size                 int64 // as announced, or -1
+}
+
 // attempt is one upload on its way.
 type attempt struct {
 	image  imageRow
@@ -127,15 +135,19 @@ type attempt struct {
 }
 
 // upload does the whole of an upload that the caller may make.
-func (s *Service) upload(ctx context.Context, id, store string, body io.Reader, size int64) error {
-	at, err := s.beginUpload(ctx, id, store, size)
+func (s *Service) upload(ctx context.Context, up upload) error {
+	at, err := s.beginUpload(ctx, up)
 	if err != nil {
 		return err
 	}
 	s.cfg.Crash.Here("upload begun")
-	g := s.newIngest(body, size, s.judge(at.image))
+	check := s.judge(at.image)
+	if at.staged() {
+		check = func(inspect.Info) error { return nil } // judged when it is imported
+	}
+	g := s.newIngest(up.body, up.size, check)
 	defer g.stop()
-	if err := s.put(ctx, at, g, size); err != nil {
+	if err := s.put(ctx, at, g, up.size); err != nil {
 		return s.failUpload(ctx, at, err)
 	}
 	s.cfg.Crash.Here("upload stored")
@@ -144,6 +156,9 @@ func (s *Service) upload(ctx context.Context, id, store string, body io.Reader, 
 	}
 	return nil
 }
+
+// staged reports whether the bytes wait for an import.
+func (at attempt) staged() bool { return at.image.Status == Uploading }
 
 // judge returns how an image's content is judged; nil for a container whose
 // content is no disk.
@@ -155,8 +170,10 @@ func (s *Service) judge(row imageRow) func(inspect.Info) error {
 	return func(info inspect.Info) error { return s.cfg.Inspect.Check(info, format) }
 }
 
-// beginUpload moves the image to saving, and has the attempt looked after.
-func (s *Service) beginUpload(ctx context.Context, id, name string, size int64) (attempt, error) {
+// beginUpload moves the image to saving or uploading, and has the attempt looked
+// after.
+func (s *Service) beginUpload(ctx context.Context, up upload) (attempt, error) {
+	id, size := up.image, up.size
 	at := attempt{blobID: id + "." + s.cfg.IDs.Hex()}
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var rows []imageRow
@@ -168,9 +185,9 @@ func (s *Service) beginUpload(ctx context.Context, id, name string, size int64) 
 		}
 		row := rows[0]
 		if row.Status != Queued {
-			return nephos.Errorf(nephos.ErrConflict, "Image status transition from %s to saving is not allowed", row.Status)
+			return nephos.Errorf(nephos.ErrConflict, "Image status transition from %s to %s is not allowed", row.Status, up.status)
 		}
-		if err := needFormats(row); err != nil {
+		if err := needFormats(row); err != nil && up.status == Saving {
 			return err
 		}
 		if size > s.cfg.Limits.ImageSize {
@@ -180,12 +197,12 @@ func (s *Service) beginUpload(ctx context.Context, id, name string, size int64) 
 			return err
 		}
 		now := tx.Now()
-		row.Status, row.BlobID, row.Store, row.UpdatedAt = Saving, &at.blobID, name, now
+		row.Status, row.BlobID, row.Store, row.UpdatedAt = up.status, &at.blobID, up.store, now
 		if _, err := tx.NewUpdate().Model(&row).WherePK().Exec(ctx); err != nil {
 			return err
 		}
-		up := uploadRow{BlobID: at.blobID, ImageID: row.ID, BeatAt: now}
-		if _, err := tx.NewInsert().Model(&up).Exec(ctx); err != nil {
+		alive := uploadRow{BlobID: at.blobID, ImageID: row.ID, BeatAt: now}
+		if _, err := tx.NewInsert().Model(&alive).Exec(ctx); err != nil {
 			return err
 		}
 		if err := reconcile.Enqueue(ctx, tx, KindBlob, at.blobID, now.Add(s.cfg.UploadLease)); err != nil {
@@ -270,7 +287,7 @@ func (s *Service) beat(ctx context.Context, at attempt) error {
 	return nil
 }
 
-// endUpload makes the image active.
+// endUpload makes the image active, or keeps what was staged.
 func (s *Service) endUpload(ctx context.Context, at attempt, g *ingest) error {
 	sum, value := g.sums()
 	// The bytes are stored: who sent them may hang up now.
@@ -283,27 +300,44 @@ func (s *Service) endUpload(ctx context.Context, at attempt, g *ingest) error {
 		if !ok {
 			return errTakenOver
 		}
-		algo, size := "sha512", g.size
-		row.Status, row.UpdatedAt = Active, tx.Now()
-		row.Size, row.Checksum, row.HashAlgo, row.HashValue = &size, &sum, &algo, &value
-		row.VirtualSize = nil
-		if v := g.info.VirtualSize; v > 0 && deref(row.ContainerFormat) == "bare" {
-			row.VirtualSize = &v
-		}
-		if _, err := tx.NewUpdate().Model(&row).WherePK().Exec(ctx); err != nil {
-			return err
-		}
 		if _, err := tx.NewRaw("DELETE FROM image_uploads WHERE blob_id = ?", at.blobID).Exec(ctx); err != nil {
 			return err
 		}
-		return s.emit(ctx, tx, "image.activate", row, map[string]any{"size": size, "checksum": sum})
+		size := g.size
+		row.Size = &size
+		if !at.staged() {
+			return s.activate(ctx, tx, row, g.info, sum, value)
+		}
+		row.UpdatedAt = tx.Now()
+		if _, err := tx.NewUpdate().Model(&row).WherePK().Exec(ctx); err != nil {
+			return err
+		}
+		if err := stage(ctx, tx, row, g, sum, value); err != nil {
+			return err
+		}
+		return s.emit(ctx, tx, "image.stage", row, map[string]any{"size": size})
 	})
+}
+
+// activate makes an image whose bytes are stored active.
+func (s *Service) activate(ctx context.Context, tx *store.Tx, row imageRow, info inspect.Info, checksum, value string) error {
+	algo := "sha512"
+	row.Status, row.UpdatedAt = Active, tx.Now()
+	row.Checksum, row.HashAlgo, row.HashValue = &checksum, &algo, &value
+	row.VirtualSize = nil
+	if v := info.VirtualSize; v > 0 && deref(row.ContainerFormat) == "bare" {
+		row.VirtualSize = &v
+	}
+	if _, err := tx.NewUpdate().Model(&row).WherePK().Exec(ctx); err != nil {
+		return err
+	}
+	return s.emit(ctx, tx, "image.activate", row, map[string]any{"size": *row.Size, "checksum": checksum})
 }
 
 // ownRow returns the attempt's image; false when it is gone or another's.
 func ownRow(ctx context.Context, tx *store.Tx, at attempt) (imageRow, bool, error) {
 	var rows []imageRow
-	err := tx.NewSelect().Model(&rows).Where("image.blob_id = ? AND image.status = ?", at.blobID, Saving).Scan(ctx)
+	err := tx.NewSelect().Model(&rows).Where("image.blob_id = ? AND image.status = ?", at.blobID, at.image.Status).Scan(ctx)
 	if err != nil || len(rows) == 0 {
 		return imageRow{}, false, err
 	}
@@ -349,6 +383,9 @@ func (s *Service) failUpload(ctx context.Context, at attempt, cause error) error
 // requeue puts an image whose upload ended without success back to queued.
 func (s *Service) requeue(ctx context.Context, tx *store.Tx, row imageRow) error {
 	if _, err := tx.NewRaw("DELETE FROM image_uploads WHERE blob_id = ?", deref(row.BlobID)).Exec(ctx); err != nil {
+		return err
+	}
+	if _, err := tx.NewRaw("DELETE FROM image_staged WHERE image_id = ?", row.ID).Exec(ctx); err != nil {
 		return err
 	}
 	row.Status, row.BlobID, row.Size, row.VirtualSize, row.UpdatedAt = Queued, nil, nil, nil, tx.Now()

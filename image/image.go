@@ -11,6 +11,7 @@ import (
 const (
 	Queued      = "queued"      // a record without bytes
 	Saving      = "saving"      // bytes are on their way
+	Uploading   = "uploading"   // bytes are staged, or on their way to that
 	Active      = "active"      // complete; the bytes never change again
 	Deactivated = "deactivated" // complete, and nobody but an admin may download it
 )
@@ -46,7 +47,7 @@ type Image struct {
 	MinRAM          int64  // MiB
 	Protected       bool   // it cannot be deleted
 	Hidden          bool   // lists leave it out unless asked
-	Size            *int64 // bytes; nil until active
+	Size            *int64 // bytes; nil until they are stored
 	VirtualSize     *int64 // bytes of the disk that a guest sees; nil: unknown
 	Store           string // that has the bytes; empty: the default one, or none yet
 	Checksum        string // MD5 of the bytes in hex

@@ -192,6 +192,7 @@ func (s *Service) remove(ctx context.Context, tx *store.Tx, row imageRow) error 
 		"DELETE FROM image_tags WHERE image_id = ?",
 		"DELETE FROM image_members WHERE image_id = ?",
 		"DELETE FROM image_uploads WHERE image_id = ?",
+		"DELETE FROM image_staged WHERE image_id = ?",
 		"DELETE FROM image_images WHERE id = ?",
 	} {
 		if _, err := tx.NewRaw(q, row.ID).Exec(ctx); err != nil {

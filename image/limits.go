@@ -41,13 +41,15 @@ type Quota struct{ Usage, Limit int64 }
 // Quotas is what the Image API's usage needs.
 type Quotas interface {
 	// Usage returns the caller's project's quotas by their names: image_size_total
-	// (MiB), image_count_total, image_count_uploading.
+	// (MiB), image_stage_total (MiB, of images that wait for an import),
+	// image_count_total, image_count_uploading.
 	Usage(ctx context.Context) (map[string]Quota, error)
 }
 
 // The names of the quotas.
 const (
 	quotaSize      = "image_size_total"
+	quotaStage     = "image_stage_total"
 	quotaCount     = "image_count_total"
 	quotaUploading = "image_count_uploading"
 )
@@ -65,6 +67,7 @@ func (s *Service) Usage(ctx context.Context) (map[string]Quota, error) {
 	l := s.cfg.Limits
 	return map[string]Quota{
 		quotaSize:      {u.Bytes >> 20, orUnlimited(l.TotalMiB)},
+		quotaStage:     {u.Staged >> 20, -1},
 		quotaCount:     {u.Count, orUnlimited(l.Count)},
 		quotaUploading: {u.Uploading, orUnlimited(l.Uploading)},
 	}, nil
@@ -77,13 +80,14 @@ func orUnlimited(n int64) int64 {
 	return n
 }
 
-type usage struct{ Bytes, Count, Uploading int64 }
+type usage struct{ Bytes, Staged, Count, Uploading int64 }
 
 // usageOf counts what a project has.
 func usageOf(ctx context.Context, db bun.IDB, project string) (usage, error) {
 	var u usage
-	err := db.NewRaw(`SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT), COUNT(*), COALESCE(SUM(CASE WHEN status = ? THEN 1 ELSE 0 END), 0)
-		FROM image_images WHERE owner = ?`, Saving, project).Scan(ctx, &u.Bytes, &u.Count, &u.Uploading)
+	err := db.NewRaw(`SELECT CAST(COALESCE(SUM(CASE WHEN status = ? THEN 0 ELSE size END), 0) AS BIGINT),
+		CAST(COALESCE(SUM(CASE WHEN status = ? THEN size ELSE 0 END), 0) AS BIGINT), COUNT(*), COALESCE(SUM(CASE WHEN status IN (?, ?) THEN 1 ELSE 0 END), 0)
+		FROM image_images WHERE owner = ?`, Uploading, Uploading, Saving, Uploading, project).Scan(ctx, &u.Bytes, &u.Staged, &u.Count, &u.Uploading)
 	return u, err
 }
 
@@ -109,15 +113,20 @@ func (l Limits) checkUpload(ctx context.Context, db bun.IDB, project string) err
 	if err != nil {
 		return err
 	}
-	if l.TotalMiB > 0 {
-		if err := overQuota(project, quotaSize, u.Bytes>>20, 0, l.TotalMiB); err != nil {
-			return err
-		}
+	if err := l.checkSize(project, u); err != nil {
+		return err
 	}
 	if l.Uploading > 0 {
 		return overQuota(project, quotaUploading, u.Uploading, 1, l.Uploading)
 	}
 	return nil
+}
+
+func (l Limits) checkSize(project string, u usage) error {
+	if l.TotalMiB <= 0 {
+		return nil
+	}
+	return overQuota(project, quotaSize, u.Bytes>>20, 0, l.TotalMiB)
 }
 
 func overQuota(project, name string, used, delta, limit int64) error {

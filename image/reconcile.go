@@ -28,7 +28,14 @@ func (s *Service) lookAfterBlob(ctx context.Context, it *reconcile.Item) (reconc
 			return err
 		}
 		row := rows[0]
-		if row.Status != Saving {
+		kept := row.Status != Saving
+		if row.Status == Uploading {
+			var err error
+			if kept, err = tx.NewSelect().Model((*stagedRow)(nil)).Where("staged.image_id = ?", row.ID).Exists(ctx); err != nil {
+				return err
+			}
+		}
+		if kept {
 			n := reconcile.Done()
 			next = &n
 			return nil

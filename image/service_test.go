@@ -575,7 +575,7 @@ func TestQuotasAreKept(t *testing.T) {
 		u, err := w.Usage(ctx)
 		require.NoError(t, err)
 		require.Equal(t, map[string]image.Quota{
-			"image_size_total": {Usage: 3, Limit: 1}, "image_count_total": {Usage: 2, Limit: 2}, "image_count_uploading": {Usage: 0, Limit: -1},
+			"image_size_total": {Usage: 3, Limit: 1}, "image_stage_total": {Usage: 0, Limit: -1}, "image_count_total": {Usage: 2, Limit: 2}, "image_count_uploading": {Usage: 0, Limit: -1},
 		}, u)
 		require.NoError(t, w.AddTag(ctx, x.ID, "t"))
 		require.ErrorIs(t, w.AddTag(ctx, x.ID, "u"), nephos.ErrTooLarge)

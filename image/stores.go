@@ -105,7 +105,7 @@ func (s *Service) StoreNames() []string {
 
 // StoreOf implements [Stores].
 func (s *Service) StoreOf(img Image) string {
-	if img.Size == nil {
+	if img.Size == nil || img.Status == Uploading {
 		return ""
 	}
 	return cmp.Or(img.Store, storeName(s.blobs.all[0]))

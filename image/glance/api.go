@@ -19,7 +19,8 @@ type Config struct {
 	Members    image.Members
 	Data       image.Data
 	Quotas     image.Quotas
-	Stores     image.Stores // nil, or one store: clients are told of none
+	Staging    image.Staging // nil: images are not imported
+	Stores     image.Stores  // nil, or one store: clients are told of none
 	// Signed serves the doors for hosts; without it there are none.
 	Signed image.Signed
 
@@ -41,6 +42,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[image.Data](&cfg.Data, s)
 		orElse[image.Quotas](&cfg.Quotas, s)
 		orElse[image.Stores](&cfg.Stores, s)
+		orElse[image.Staging](&cfg.Staging, s)
 		orElse[image.Signed](&cfg.Signed, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults = "image", httpapi.GlanceFault

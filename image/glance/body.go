@@ -57,6 +57,9 @@ func repr(v any) string {
 		}
 		return clip("[" + strings.Join(parts, ", ") + "]")
 	case map[string]any:
+		if len(v) == 0 {
+			return "{}"
+		}
 		return "{...}"
 	}
 	return "?"

@@ -38,7 +38,11 @@ func checkOctets(r *httpapi.Request) error {
 	if media == "application/octet-stream" {
 		return nil
 	}
-	return httpapi.WithStatus(http.StatusUnsupportedMediaType, &nephos.Error{Kind: nephos.ErrInvalid, Field: "Content-Type"})
+	message := ""
+	if media != "" {
+		message = "The request media type " + clip(media) + " is not supported by this server."
+	}
+	return httpapi.WithStatus(http.StatusUnsupportedMediaType, &nephos.Error{Kind: nephos.ErrInvalid, Field: "Content-Type", Message: message})
 }
 
 // uploadError gives content that is not what it was declared to be the status

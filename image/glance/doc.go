@@ -6,10 +6,10 @@
 // all their filters and orders, JSON patches of both media types, members,
 // tags, actions, uploads and downloads in ranges, schemas, and usage.
 //
-// As a cloud may choose, there is one store and no import: the list of import
-// methods is empty, stores answer 404, locations are not shown. Tasks, the
-// cache and metadata definitions are not built: their paths answer 404, and
-// nothing advertises them.
+// Bytes are imported by glance-direct, from what was staged; the other ways to
+// import are not offered. Clients are told of stores where there are several, and
+// of locations never. Tasks, the cache and metadata definitions are not built:
+// their paths answer 404, and nothing advertises them.
 //
 // Below "/signed" are the doors for hosts, which are none of OpenStack's: see
 // [image.Service.SignedURL].

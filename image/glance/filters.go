@@ -94,6 +94,9 @@ func addNumber(f *image.Filter, name, v string) error {
 		return nil
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+	if err != nil && m.Op == "eq" {
+		n, err = -1, nil // no image has it
+	}
 	if err != nil {
 		return invalid("Unable to filter on a range with a non-numeric value.").WithField(name)
 	}

@@ -2,9 +2,11 @@ package glance
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -89,10 +91,26 @@ func (a *api) createImage(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	resp := httpapi.Created(a.imageBody(img)).Set("Location", r.Link("/v2/images/"+img.ID, nil))
+	if methods := a.importMethods(); len(methods) > 0 {
+		resp.Set("OpenStack-image-import-methods", strings.Join(methods, ","))
+	}
 	if a.manyStores() {
 		resp.Set("OpenStack-image-store-ids", strings.Join(a.Stores.StoreNames(), ","))
 	}
 	return resp, nil
+}
+
+// titled writes the first of each run of letters in upper case.
+func titled(s string) string {
+	var before rune
+	return strings.Map(func(c rune) rune {
+		was := before
+		before = c
+		if unicode.IsLetter(was) {
+			return unicode.ToLower(c)
+		}
+		return unicode.ToUpper(c)
+	}, s)
 }
 
 // specOf reads what a create asks for.
@@ -104,6 +122,11 @@ func specOf(attrs map[string]any) (image.Spec, error) {
 	}
 	if err := validate(attrs); err != nil {
 		return image.Spec{}, err
+	}
+	for _, k := range slices.Sorted(maps.Keys(attrs)) {
+		if text, _ := attrs[k].(string); strings.ContainsFunc(text, func(c rune) bool { return c > 0xffff }) {
+			return image.Spec{}, invalid("%s can't contain 4 byte unicode characters.", titled(clip(k))).WithField(clip(k)).WithReason("")
+		}
 	}
 	spec := image.Spec{Properties: map[string]string{}}
 	for k, v := range attrs {

@@ -56,6 +56,18 @@ func TestAnUploadNamesItsStore(t *testing.T) {
 	require.Equal(t, []int{1, 1}, []int{held(blobs[0]), held(blobs[1])})
 	require.Equal(t, "near", s.do(member, "GET", "/v2/images/"+id, "").object()["stores"])
 
+	id = s.make(member, rawImage)
+	s.do(member, "PUT", "/v2/images/"+id+"/stage", "12345", "Content-Type", "application/octet-stream").is(204)
+	require.NotContains(t, s.do(member, "GET", "/v2/images/"+id, "").object(), "stores")
+	for rest, status := range map[string]int{
+		`"stores":["nowhere"]`: 409, `"stores":["far"]`: 501, `"stores":[]`: 400, `"stores":"near"`: 400, `"stores":[5]`: 400,
+		`"all_stores":true`: 501, `"all_stores":true,"stores":["near"]`: 400,
+	} {
+		s.do(member, "POST", "/v2/images/"+id+"/import", `{"method":{"name":"glance-direct"},`+rest+`}`).is(status)
+	}
+	s.do(member, "POST", "/v2/images/"+id+"/import", `{"method":{"name":"glance-direct"},"stores":["near"]}`).is(202)
+	require.Equal(t, "near", s.do(member, "GET", "/v2/images/"+id, "").object()["stores"])
+
 	_, err = image.New(image.Config{Store: db, Policy: rules, Blobs: []*blob.Store{blobs[0], blobs[0]}})
 	require.ErrorContains(t, err, "two stores are called near")
 }
