@@ -3,6 +3,7 @@ package cloud_test
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/flavors"
@@ -130,6 +131,14 @@ func TestTraitsDecideWhereServersLand(t *testing.T) {
 	require.NoError(t, err)
 	host, fault := h.boot(h.flavor(map[string]string{"trait:HW_CPU_X86_SGX": "required"}))
 	require.Equal(t, "host-1", host, fault)
+	now = traits("host-1")
+	_, err = resourceproviders.UpdateTraits(t.Context(), place, providers["host-1"], resourceproviders.UpdateTraitsOpts{
+		ResourceProviderGeneration: now.ResourceProviderGeneration, Traits: []string{"HW_CPU_X86_SGX"},
+	}).Extract()
+	require.NoError(t, err)
+	require.Equal(t, []string{"HW_CPU_X86_SGX"}, traits("host-1").Traits)
+	h.cloud.Advance(time.Minute)
+	require.ElementsMatch(t, now.Traits, traits("host-1").Traits, "what is the driver's comes back")
 	off := true
 	_, err = h.cloud.Compute.UpdateServiceOn(h.cloud.AsAdmin(), "host-1", compute.ComputeBinary, compute.ServiceUpdate{Disabled: &off})
 	require.NoError(t, err)

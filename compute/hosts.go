@@ -67,7 +67,7 @@ func loadHosts(ctx context.Context, db bun.IDB, names ...string) ([]Host, error)
 
 // Beat implements [driver.Observer].
 func (s *Service) Beat(ctx context.Context, beat driver.HostBeat) error {
-	changed := false
+	changed, again := false, false
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var rows []hostRow
 		if err := tx.NewSelect().Model(&rows).Where("host.name = ?", beat.Host).Scan(ctx); err != nil {
@@ -93,6 +93,7 @@ func (s *Service) Beat(ctx context.Context, beat driver.HostBeat) error {
 				return err
 			}
 		}
+		again = !now.Truncate(retell).Equal(row.SeenAt.Truncate(retell))
 		if !changed {
 			beat.Metrics = row.Beat.Metrics // as the scheduler has them, so that small changes add up
 		}
@@ -104,11 +105,15 @@ func (s *Service) Beat(ctx context.Context, beat driver.HostBeat) error {
 			WherePK().Returning("NULL").Exec(ctx)
 		return err
 	})
-	if err != nil || !changed {
+	if err != nil || !changed && !again {
 		return err
 	}
 	return s.publishHosts(ctx, beat.Host)
 }
+
+// retell is how often the scheduler is told of a host that has not changed, as
+// operators may have taken away by the Placement API what is the host's.
+const retell = time.Minute
 
 // publishHosts tells the scheduler what the hosts are now: those named, or all.
 // Whoever changes a host's record or its aggregates calls it after the commit.

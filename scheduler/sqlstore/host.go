@@ -18,10 +18,11 @@ import (
 // they follow from the claims.
 //
 // What changed since the owner's last PutHost is written; what an operator
-// changed meanwhile through the Placement API otherwise stays. A changed
-// inventory, trait or aggregate raises the provider's generation. A class that
-// is gone but in use keeps its use and has no capacity. Putting the same host
-// again costs no transaction.
+// changed meanwhile through the Placement API otherwise stays; but the owner's
+// traits come back if they were taken away. A changed inventory, trait or
+// aggregate raises the provider's generation. A class that is gone but in use
+// keeps its use and has no capacity. Putting the same host again costs no
+// transaction.
 //
 // It fails with nephos.ErrInvalid if the description is out of bounds, and with
 // nephos.ErrConflict if another provider has the name.
@@ -41,12 +42,12 @@ func (s *Store) PutHost(ctx context.Context, h scheduler.Host) error {
 	if err != nil {
 		return fmt.Errorf("putting host %s: %w", h.ID, err)
 	}
-	if s.outdated() {
+	if s.outdated() || len(h.Traits) > 0 && s.touchedSince(ProviderID(h.ID)) {
 		if err := s.refresh(ctx); err != nil {
 			return err
 		}
 	}
-	if s.knows(h.ID, text) {
+	if s.knows(h.ID, text) && s.carries(h.ID, h.Traits) {
 		return nil
 	}
 	err = s.tx(ctx, func(ctx context.Context, tx *store.Tx) error { return s.putHost(ctx, tx, h, text) })
@@ -56,6 +57,22 @@ func (s *Store) PutHost(ctx context.Context, h scheduler.Host) error {
 	return err
 }
 
+// touchedSince says whether a provider's rows changed here since they were read.
+func (s *Store) touchedSince(uuid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dirty[uuid]
+}
+
+// carries says whether a host has the traits.
+func (s *Store) carries(id string, traits []string) bool {
+	if len(traits) == 0 {
+		return true
+	}
+	h, ok := s.snap.Get(id)
+	return ok && len(difference(h.Traits, traits)) == 0
+}
+
 func (s *Store) putHost(ctx context.Context, tx *store.Tx, h scheduler.Host, text string) error {
 	uuid, now := ProviderID(h.ID), tx.Now()
 	var hosts []hostRow
@@ -63,9 +80,13 @@ func (s *Store) putHost(ctx context.Context, tx *store.Tx, h scheduler.Host, tex
 		return err
 	}
 	row, old := hostRow{HostID: h.ID, ProviderUUID: uuid, Revision: 1, Description: text}, scheduler.Host{}
-	var err error
+	var have []string
+	err := tx.NewSelect().Model((*providerTraitRow)(nil)).Column("trait").Where("provider_uuid = ?", uuid).Scan(ctx, &have)
+	if err != nil {
+		return err
+	}
 	if len(hosts) == 1 {
-		if hosts[0].Description == text {
+		if hosts[0].Description == text && len(difference(have, h.Traits)) == 0 {
 			return nil
 		}
 		if old, err = undescribe(hosts[0].Description); err != nil {
@@ -87,7 +108,10 @@ func (s *Store) putHost(ctx context.Context, tx *store.Tx, h scheduler.Host, tex
 	changed := false
 	for _, step := range []func() (bool, error){
 		func() (bool, error) { return s.putInventories(ctx, tx, uuid, old, h) },
-		func() (bool, error) { return putTraits(ctx, tx, uuid, old.Traits, h.Traits) },
+		func() (bool, error) {
+			// Those of the owner's that were taken away count as new ones.
+			return putTraits(ctx, tx, uuid, slices.DeleteFunc(old.Traits, func(t string) bool { return !slices.Contains(have, t) }), h.Traits)
+		},
 		func() (bool, error) { return putAggregates(ctx, tx, uuid, old.Aggregates, h.Aggregates) },
 	} {
 		c, err := step()

@@ -438,6 +438,39 @@ func TestWhatAnOperatorSetsHolds(t *testing.T) {
 	})
 }
 
+// Operators add traits to a host, and may replace them all; the owner's come back.
+func TestTheOwnersTraitsComeBack(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, c *clock) {
+		s := newStore(t, db, c)
+		h := testHost("h", 4, 4096)
+		h.Traits = []string{"COMPUTE_NODE", "HW_CPU_X86_AVX2"}
+		uuid := sqlstore.ProviderID("h")
+		traits := func() ([]string, int64) {
+			p, list, err := s.ProviderTraits(t.Context(), uuid)
+			require.NoError(t, err)
+			return list, p.Generation
+		}
+		require.NoError(t, s.PutHost(t.Context(), h))
+		_, err := s.CreateTrait(t.Context(), "CUSTOM_GOLD")
+		require.NoError(t, err)
+		_, err = s.SetProviderTraits(t.Context(), uuid, nil, []string{"CUSTOM_GOLD"})
+		require.NoError(t, err)
+		require.NoError(t, s.PutHost(t.Context(), h))
+		list, generation := traits()
+		require.Equal(t, []string{"COMPUTE_NODE", "CUSTOM_GOLD", "HW_CPU_X86_AVX2"}, list)
+		require.NoError(t, s.PutHost(t.Context(), h))
+		_, same := traits()
+		require.Equal(t, generation, same, "nothing to do")
+		h.Traits = h.Traits[:1]
+		require.NoError(t, s.PutHost(t.Context(), h))
+		list, _ = traits()
+		require.Equal(t, []string{"COMPUTE_NODE", "CUSTOM_GOLD"}, list)
+		got, err := s.Host(t.Context(), "h")
+		require.NoError(t, err)
+		require.ElementsMatch(t, list, got.Traits)
+	})
+}
+
 func TestExplanationsAreBounded(t *testing.T) {
 	db := storetest.Open(t, newClock(), sqlstore.Migrations())
 	s, err := sqlstore.New(sqlstore.Config{Store: db, Clock: newClock(), Explanations: 10})
