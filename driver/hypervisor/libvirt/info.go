@@ -75,8 +75,8 @@ func (d *Driver) Info(ctx context.Context) (hypervisor.Host, error) {
 }
 
 // describeProcessors adds what libvirt tells of the host's processors and of the
-// memory near them. There are no PCI devices: the contract has no way to give
-// one to a guest.
+// memory near them. There are no PCI devices, no huge pages and no processors for
+// one guest alone: the contract has no way to give these to a guest.
 func (d *Driver) describeProcessors(h *hypervisor.Host, conn *virt.Connect) error {
 	caps, err := conn.GetCapabilities()
 	if err != nil {

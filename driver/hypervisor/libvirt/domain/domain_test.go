@@ -290,7 +290,7 @@ func TestHost(t *testing.T) {
 		<cpus><cpu id='4' siblings='4,12'/><cpu id='12' siblings='4,12'/></cpus></cell><cell id='4'/></cells></topology></host></capabilities>`)
 	require.NoError(t, err)
 	require.Equal(t, domain.Host{Threads: true, Cells: []driver.NUMACell{
-		{ID: 3, CPUs: []int{4, 12}, MemoryMiB: 3072, Pages: map[int64]int64{2048: 512}},
+		{ID: 3, CPUs: []int{4, 12}, MemoryMiB: 3072},
 	}}, h)
 	require.NoError(t, hypervisor.Host{NUMA: h.Cells}.Validate())
 	_, err = domain.ReadHost("<")

@@ -48,24 +48,16 @@ func ReadHost(capabilities string) (Host, error) {
 	return h, nil
 }
 
-// cell is a cell's memory: its smallest pages are the usual ones.
+// cell is a cell's memory in pages of the usual size, which are its smallest.
+// Guests are given no others.
 func cell(x libvirtxml.CapsHostNUMACell) driver.NUMACell {
 	c := driver.NUMACell{ID: x.ID}
 	if x.Memory != nil {
 		c.MemoryMiB = int64(x.Memory.Size >> 10)
 	}
-	if len(x.PageInfo) == 0 {
-		return c
-	}
-	usual := slices.MinFunc(x.PageInfo, func(a, b libvirtxml.CapsHostNUMAPageInfo) int { return a.Size - b.Size })
-	c.MemoryMiB = int64(usual.Count) * int64(usual.Size) >> 10
-	for _, p := range x.PageInfo {
-		if p.Size > usual.Size && p.Count > 0 {
-			if c.Pages == nil {
-				c.Pages = make(map[int64]int64)
-			}
-			c.Pages[int64(p.Size)] = int64(p.Count)
-		}
+	if len(x.PageInfo) > 0 {
+		usual := slices.MinFunc(x.PageInfo, func(a, b libvirtxml.CapsHostNUMAPageInfo) int { return a.Size - b.Size })
+		c.MemoryMiB = int64(usual.Count) * int64(usual.Size) >> 10
 	}
 	return c
 }
