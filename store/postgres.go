@@ -70,8 +70,21 @@ func (db *DB) begin(ctx context.Context, first *Statement) (bun.Conn, error) {
 	}
 }
 
+// prepared makes sure that the connection has the statement prepared, and will
+// keep it: what the driver keeps by itself it forgets when a transaction fails,
+// collisions included.
+func prepared(ctx context.Context, pg *pgx.Conn, text string) error {
+	_, err := pg.Prepare(ctx, text, text)
+	return err
+}
+
 // beginWith begins a transaction and runs its first statement.
 func beginWith(ctx context.Context, pg *pgx.Conn, first *Statement) error {
+	for _, text := range []string{beginning, first.SQL} {
+		if err := prepared(ctx, pg, text); err != nil {
+			return err
+		}
+	}
 	batch := &pgx.Batch{}
 	batch.Queue(beginning)
 	batch.Queue(first.SQL, first.Args...)
@@ -102,6 +115,9 @@ func (db *DB) Read(ctx context.Context, q Statement) error {
 			return err
 		}
 		err = raw(conn, func(pg *pgx.Conn) error {
+			if err := prepared(ctx, pg, q.SQL); err != nil {
+				return err
+			}
 			rows, err := pg.Query(ctx, q.SQL, q.Args...)
 			if err != nil {
 				return err

@@ -16,10 +16,12 @@ var errNotAtOnce = errors.New("the claim did not go through at once")
 // claimStatement is one text for all claims, so that a connection has it parsed
 // and planned once. $1 to $4 are the consumer, $5 is now, $6 the provider, $7 and
 // $8 the classes and amounts, $9 and $10 the request's id and the explanation,
-// which is kept if $11.
+// which is kept if $11. What is taken is found by the index and written row by row:
+// were a host's rows all read first, the server would take note of their page as
+// read, other hosts' rows and all. The LIMIT has it expect so few that it does that.
 const claimStatement = `
 WITH wanted AS (
-	SELECT class, amount FROM UNNEST($7::varchar[], $8::bigint[]) AS w (class, amount)
+	SELECT class, amount FROM UNNEST($7::varchar[], $8::bigint[]) AS w (class, amount) LIMIT CARDINALITY($8::bigint[])
 ), consumer AS (
 	INSERT INTO placement_consumers (uuid, generation, project_id, user_id, type, created_at, updated_at)
 	VALUES ($1, 1, $2, $3, $4, $5, $5) ON CONFLICT (uuid) DO NOTHING RETURNING uuid

@@ -27,7 +27,7 @@ func (s *Store) query(ctx context.Context, text string, c condition, each func(s
 	switch v := c.value.(type) {
 	case []string:
 		if text += " WHERE " + c.column; postgres {
-			text, args = text+" = ANY($1)", []any{v}
+			text, args = text+" IN (SELECT UNNEST($1::varchar[]))", []any{v}
 		} else {
 			text, args = text+" IN (?)", []any{bun.List(v)}
 		}
