@@ -88,7 +88,7 @@ func TestACrashAnywhereLeaksNothing(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		img := f.images.put(image.Image{Status: image.Active, DiskFormat: "raw", ContainerFormat: "bare"}, []byte("root"))
 		walked := 0
-		for n := 1; ; n++ {
+		for n := 1; ; n += stride {
 			c := &crasher{left: n}
 			f.start(c.here)
 			key := fmt.Sprint("server ", n)

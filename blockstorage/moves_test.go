@@ -205,7 +205,7 @@ func TestACrashWhileMoving(t *testing.T) {
 	f.typed("quick", map[string]string{"volume_backend_name": "fast"})
 	f.typed("plain", nil)
 	walked := 0
-	for n := 1; ; n++ {
+	for n := 1; ; n += stride {
 		f.start(nil)
 		v := f.imaged("root")
 		c := &crasher{left: n}
