@@ -35,9 +35,10 @@ func victim(dir string) {
 	if err != nil {
 		panic(err)
 	}
+	ones := bytes.Repeat([]byte{1}, 64<<10)
 	for i := 0; ; i++ {
 		id := fmt.Sprintf("o%d", i)
-		if _, err := d.Put(context.Background(), id, io.LimitReader(pattern{[]byte{1}}, victimSize), -1); err != nil {
+		if _, err := d.Put(context.Background(), id, io.LimitReader(pattern{ones}, victimSize), -1); err != nil {
 			panic(err)
 		}
 		fmt.Println(id)
@@ -50,6 +51,7 @@ func victim(dir string) {
 // TestKill kills a process in the midst of its work: what it said is there, and
 // what is there is whole.
 func TestKill(t *testing.T) {
+	whole := bytes.Repeat([]byte{1}, victimSize)
 	for _, lines := range []int{1, 7, 20} {
 		dir := t.TempDir()
 		exe, err := os.Executable()
@@ -82,7 +84,7 @@ func TestKill(t *testing.T) {
 			defer r.Close()
 			got, err := io.ReadAll(r)
 			require.NoError(t, err)
-			require.True(t, bytes.Equal(got, bytes.Repeat([]byte{1}, victimSize)), o.ID)
+			require.True(t, bytes.Equal(got, whole), o.ID)
 			return true
 		}))
 	}
