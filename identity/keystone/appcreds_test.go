@@ -36,6 +36,11 @@ func TestApplicationCredentials(t *testing.T) {
 	s.do("GET", path, robot, "").want(200)
 	s.do("POST", path, robot, `{"application_credential": {"name": "child"}}`).want(403)
 	s.do("DELETE", path+"/"+made.ID, robot, "").want(403)
+	root := s.token(adminOnProject)
+	s.do("POST", path, root, `{"application_credential": {"name": "r", "bogus": 1}}`).
+		fault(400, "'bogus' is an invalid keyword argument for ApplicationCredentialModel")
+	s.do("POST", path, root, `{"application_credential": {"name": "r", "roles": [{}]}}`).
+		fault(400, "Invalid input for field 'roles/0': {} does not have enough properties")
 	s.do("POST", path, robot, `{"application_credential": {"name": "r", "access_rules": [{"path": "/x"}]}}`).want(501)
 	s.do("POST", "/v3/auth/tokens", "", `{"auth": {"identity": {"methods": ["token"], "token": {"id": "`+robot+`"}}}}`).want(403)
 	s.do("POST", "/v3/auth/tokens", "", login[:len(login)-2]+`, "scope": {"system": {"all": true}}}}`).want(401)
@@ -47,7 +52,6 @@ func TestApplicationCredentials(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, byName.Token())
 
-	root := s.token(adminOnProject)
 	s.do("DELETE", path+"/"+made.ID, root, "").want(204)
 	s.do("GET", path, robot, "").want(401)
 	s.do("POST", "/v3/auth/tokens", "", login).want(404)

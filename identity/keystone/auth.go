@@ -2,6 +2,7 @@ package keystone
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -31,6 +32,27 @@ var (
 		}},
 	}}
 )
+
+// authHint is what a refusal tells of how to authenticate.
+type authHint map[string][]string
+
+func (h *authHint) Error() string { return "it takes another way to authenticate" }
+
+// hinted is the answer to a refusal with a hint; nil where there is none.
+func (a *api) hinted(err error) *httpapi.Response {
+	var e *nephos.Error
+	var hint *authHint
+	if !errors.As(err, &hint) || !errors.As(err, &e) {
+		return nil
+	}
+	where := a.HTTP.AuthURL
+	if a.HTTP.AuthURLFunc != nil {
+		where = a.HTTP.AuthURLFunc()
+	}
+	return httpapi.Status(http.StatusUnauthorized, map[string]any{"error": map[string]any{
+		"code": http.StatusUnauthorized, "title": "Unauthorized", "message": e.Message, "identity": hint,
+	}}).Set("WWW-Authenticate", `Keystone uri="`+where+`"`)
+}
 
 // authRequest decodes the body of a request for a token.
 func authRequest(r *httpapi.Request) (identity.AuthRequest, error) {
@@ -67,8 +89,10 @@ func authRequest(r *httpapi.Request) (identity.AuthRequest, error) {
 		}
 	}
 	if _, scoped := auth["scope"]; scoped && auth["scope"] != "unscoped" && req.AppCred != nil {
-		return req, nephos.Errorf(nephos.ErrUnauthenticated,
+		e := nephos.Errorf(nephos.ErrUnauthenticated,
 			"Error authenticating with application credential: Application credentials cannot request a scope.")
+		e.Cause = &authHint{}
+		return req, e
 	}
 	return req, authScope(&req.Scope, auth)
 }
@@ -78,7 +102,7 @@ func authMethod(req *identity.AuthRequest, method string, o object) error {
 	case "password":
 		user := o.object("user")
 		if user == nil {
-			return expecting("user", "password")
+			return expecting("user", "None") // sic: so says Keystone
 		}
 		domain := user.object("domain")
 		if err := checkAuthUser(user, "identity/password/user"); err != nil {
@@ -115,7 +139,7 @@ func authMethod(req *identity.AuthRequest, method string, o object) error {
 		}
 	default:
 		e := nephos.Errorf(nephos.ErrUnauthenticated, "Attempted to authenticate with an unsupported method.")
-		e.Cause = errors.New("method " + method)
+		e.Cause = &authHint{"methods": []string{"application_credential", "password", "token"}}
 		return e
 	}
 	return nil

@@ -27,6 +27,9 @@ const subjectToken = "X-Subject-Token"
 
 func (a *api) issueToken(r *httpapi.Request) (*httpapi.Response, error) {
 	req, err := authRequest(r)
+	if resp := a.hinted(err); resp != nil {
+		return resp, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -24,10 +24,16 @@ func versionBody(r *httpapi.Request) map[string]any {
 }
 
 func (a *api) listVersions(r *httpapi.Request) (*httpapi.Response, error) {
+	if wantsHome(r) {
+		return jsonHome("/v3"), nil
+	}
 	resp := httpapi.MultipleChoices(map[string]any{"versions": map[string]any{"values": []any{versionBody(r)}}})
 	return resp.Set("Location", r.Link("/v3/", nil)), nil
 }
 
 func (a *api) showVersion(r *httpapi.Request) (*httpapi.Response, error) {
+	if wantsHome(r) {
+		return jsonHome(""), nil
+	}
 	return httpapi.OK(map[string]any{"version": versionBody(r)}), nil
 }
