@@ -186,6 +186,16 @@ func TestNUMACellsDecideWhereServersLand(t *testing.T) {
 	require.True(t, gophercloud.ResponseCodeIs(err, http.StatusBadRequest), err)
 }
 
+func TestAnImageAsksForNUMACells(t *testing.T) {
+	h := newHardware(t, scheduler.Config{Filters: []scheduler.Filter{scheduler.NUMATopologyFilter{}}})
+	_, err := images.Update(t.Context(), h.p.Member().Image, h.p.ImageID, images.UpdateOpts{
+		images.UpdateImageProperty{Op: images.AddOp, Name: "hw_numa_nodes", Value: "2"},
+	}).Extract()
+	require.NoError(t, err)
+	host, fault := h.boot(h.flavor(nil))
+	require.Equal(t, "host-2", host, fault)
+}
+
 func TestProcessorsOfOnesOwn(t *testing.T) {
 	h := newHardware(t, scheduler.Config{})
 	admin := h.cloud.Clients().Compute
