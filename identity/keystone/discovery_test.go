@@ -54,8 +54,11 @@ func TestDescriptionsAndExtras(t *testing.T) {
 		a := s.do("POST", "/v3/"+kind+"s", "admin", `{"`+kind+`": {`+fields+`"name": "a `+kind+`", "description": null}}`).want(201)
 		path := "/v3/" + kind + "s/" + a.text(kind, "id")
 		for _, change := range []struct{ body, want string }{
-			{`{"name": "b"}`, `"description": null`}, {`{"description": "d"}`, `"description": "d"`}, {`{"name": "c"}`, `"description": "d"`},
-			{`{"description": null}`, `"description": null`}, {`{"description": ""}`, `"description": ""`},
+			{`{"name": "b"}`, `"description": null`},
+			{`{"description": "d"}`, `"description": "d"`},
+			{`{"name": "c"}`, `"description": "d"`},
+			{`{"description": null}`, `"description": null`},
+			{`{"description": ""}`, `"description": ""`},
 		} {
 			s.do("PATCH", path, "admin", `{"`+kind+`": `+change.body+`}`).want(200)
 			value, there := s.do("GET", path, "admin", "").want(200).get(kind).(map[string]any)["description"]
