@@ -59,7 +59,8 @@ var imageTypes = map[string]string{
 // sorted: what the driver told, and what follows from the processor, the formats
 // of images and the driver's abilities.
 func (n *Node) Traits(h Host) []string {
-	out := slices.Concat([]string{"COMPUTE_NODE"}, h.Traits)
+	// Tags of devices are told by the metadata, whatever runs the guest.
+	out := slices.Concat([]string{"COMPUTE_NODE", "COMPUTE_DEVICE_TAGGING"}, h.Traits)
 	if slices.Contains(architectures, h.Arch) {
 		out = append(out, "COMPUTE_ARCH_"+strings.ToUpper(h.Arch))
 		if h.Arch != "riscv64" { // which has no name as hardware
@@ -76,10 +77,10 @@ func (n *Node) Traits(h Host) []string {
 	}
 	disks, nics := n.HotPlug()
 	if disks {
-		out = append(out, "COMPUTE_VOLUME_ATTACH")
+		out = append(out, "COMPUTE_VOLUME_ATTACH", "COMPUTE_VOLUME_ATTACH_WITH_TAG")
 	}
 	if nics {
-		out = append(out, "COMPUTE_NET_ATTACH_INTERFACE")
+		out = append(out, "COMPUTE_NET_ATTACH_INTERFACE", "COMPUTE_NET_ATTACH_INTERFACE_WITH_TAG")
 	}
 	if n.Can(CanResizeDisk) {
 		out = append(out, "COMPUTE_VOLUME_EXTEND")

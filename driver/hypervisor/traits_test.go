@@ -18,8 +18,8 @@ func TestTraitsFollowFromWhatAHostIs(t *testing.T) {
 	n, err := hypervisor.NewNode(t.Context(), d, hypervisor.NodeOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"COMPUTE_ARCH_X86_64", "COMPUTE_IMAGE_TYPE_QCOW2", "COMPUTE_NET_ATTACH_INTERFACE", "COMPUTE_NODE", "COMPUTE_VOLUME_ATTACH",
-		"CUSTOM_GOLD", "HW_ARCH_X86_64", "HW_CPU_X86_AESNI", "HW_CPU_X86_SSE3",
+		"COMPUTE_ARCH_X86_64", "COMPUTE_DEVICE_TAGGING", "COMPUTE_IMAGE_TYPE_QCOW2", "COMPUTE_NET_ATTACH_INTERFACE",
+		"COMPUTE_NET_ATTACH_INTERFACE_WITH_TAG", "COMPUTE_NODE", "COMPUTE_VOLUME_ATTACH", "COMPUTE_VOLUME_ATTACH_WITH_TAG", "CUSTOM_GOLD", "HW_ARCH_X86_64", "HW_CPU_X86_AESNI", "HW_CPU_X86_SSE3",
 	}, n.Traits(hypervisor.Host{
 		Arch: "x86_64", CPUFeatures: []string{"aes", "pni", "sse3", "unheard"}, Formats: []string{"qcow2", "odd"}, Traits: []string{"CUSTOM_GOLD"},
 	}))

@@ -16,6 +16,7 @@ var emulated = []string{"fpu", "mmx", "sse", "sse2", "pni", "cx16", "lahf_lm", "
 var devices = []string{
 	"COMPUTE_FIRMWARE_BIOS", "COMPUTE_GRAPHICS_MODEL_VGA", "COMPUTE_NET_VIF_MODEL_E1000", "COMPUTE_NET_VIF_MODEL_VIRTIO",
 	"COMPUTE_STORAGE_BUS_IDE", "COMPUTE_STORAGE_BUS_SATA", "COMPUTE_STORAGE_BUS_SCSI", "COMPUTE_STORAGE_BUS_VIRTIO",
+	"COMPUTE_VOLUME_MULTI_ATTACH",
 }
 
 // describeProcessors adds what the kernel tells of the host's processors and of
