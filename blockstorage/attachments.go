@@ -192,6 +192,9 @@ func (s *Service) connect(ctx context.Context, id string, to connectTo) (Attachm
 		if to.Mountpoint != "" {
 			a.Mountpoint = to.Mountpoint
 		}
+		if a.Mode == "null" {
+			a.Mode = "rw" // the default of whoever connects
+		}
 		if to.Mode != "" && a.Mode != "ro" {
 			a.Mode = to.Mode
 		}

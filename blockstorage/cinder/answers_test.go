@@ -37,6 +37,8 @@ func TestAnswersAreCinders(t *testing.T) {
 		{"member", "", "PUT", snapshot, `{"metadata": {"a": "` + strings.Repeat(long, 256) + `"}}`, 413, "Invalid metadata size: Metadata property key a value greater than 255 characters."},
 		{"member", "", "PUT", snapshot + "/a", `{"meta": {}}`, 400, "Request body and URI mismatch"},
 		{"member", "", "PUT", snapshot + "/a", `{}`, 400, "Missing required element 'meta' in request body."},
+		{"member", "3.29", "GET", "snapshots?sort=name:asc", "", 400, "Invalid input received: Invalid sort key"},
+		{"member", "3.59", "GET", "volume-transfers?sort=name", "", 400, "Invalid input received: Invalid sort key"},
 		{"admin", "3.31", "GET", "scheduler-stats/get_pools?nope=1", "", 400, "Invalid filters nope are found in query options."},
 		{"member", "", "GET", "scheduler-stats/get_pools?detail=x", "", 403, "Policy doesn't allow scheduler_extension:scheduler_stats:get_pools to be performed."},
 		{"member", "", "GET", "os-volume-manage", "", 403, "Policy doesn't allow volume_extension:list_manageable to be performed."},
@@ -54,6 +56,10 @@ func TestAnswersAreCinders(t *testing.T) {
 	s.do("member", "", "POST", "/v3/volume-transfers", `{"transfer": {"volume_id": "`+other+`"}}`).want(202)
 	require.Empty(t, s.do("member", "3.67", "GET", "/v3/volume-transfers?nope=1", "").want(200).get("transfers"))
 	require.Len(t, s.do("member", "3.67", "GET", "/v3/volume-transfers", "").want(200).get("transfers"), 1)
+
+	for _, sort := range []string{"snapshots?sort=name:asc", "volume-transfers?sort=display_name"} {
+		s.do("member", "3.59", "GET", "/v3/"+sort, "").want(200)
+	}
 
 	a := s.do("admin", "", "POST", "/v3/types", `{"volume_type": {"name": "t"}}`).want(200)
 	require.NotContains(t, a.body, "qos_specs_id")

@@ -90,6 +90,14 @@ func (a *api) readList(r *httpapi.Request, resource, list string) (listing, erro
 	return l, nil
 }
 
+// notBy refuses to sort by a key.
+func (l *listing) notBy(key string) error {
+	if slices.ContainsFunc(l.page.Sort, func(k nephos.SortKey) bool { return k.Key == key }) {
+		return badRequest("Invalid input received: Invalid sort key")
+	}
+	return nil
+}
+
 // poolFilters refuses filters that pools do not have.
 func poolFilters(r *httpapi.Request) error {
 	var unknown []string

@@ -87,6 +87,9 @@ func (a *api) detailedSnapshot(r *httpapi.Request, s blockstorage.Snapshot) (obj
 
 func (a *api) listSnapshots(r *httpapi.Request, detail bool) (*httpapi.Response, error) {
 	l, err := a.readList(r, "snapshot", "snapshot")
+	if err == nil && !since(r, "3.30") {
+		err = l.notBy("name") // snapshots were not sorted by that yet
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -81,6 +81,9 @@ func (a *api) createTransfer(r *httpapi.Request, newer bool) (*httpapi.Response,
 
 func (a *api) listTransfers(r *httpapi.Request, newer, detail bool) (*httpapi.Response, error) {
 	l, err := a.readList(r, "transfer", "transfer")
+	if err == nil && newer && since(r, "3.59") {
+		err = l.notBy("name") // but by display_name
+	}
 	if err != nil {
 		return nil, err
 	}
