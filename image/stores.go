@@ -18,6 +18,10 @@ type Stores interface {
 	StoreNames() []string
 	// StoreOf names the store that has an image's bytes; empty until it has any.
 	StoreOf(img Image) string
+	// DeleteFromStore deletes an image's bytes from one of the stores that have
+	// them. As an image's bytes are in one store only, it is refused: what the error
+	// says is what speaks against it first.
+	DeleteFromStore(ctx context.Context, store, id string) error
 }
 
 var _ Stores = (*Service)(nil)
@@ -101,6 +105,32 @@ func (s *Service) StoreNames() []string {
 		out[i] = storeName(store)
 	}
 	return out
+}
+
+// DeleteFromStore implements [Stores].
+func (s *Service) DeleteFromStore(ctx context.Context, store, id string) error {
+	if _, ok := nephos.CallerFrom(ctx); !ok {
+		return s.unlessUnknown(ctx, nil)
+	}
+	if s.blobs.byName[store] == nil {
+		return nephos.Errorf(nephos.ErrConflict, "The selected store %.64s is not available on this node.", store)
+	}
+	img, _, err := s.load(ctx, s.cfg.Store.Reader(), id)
+	if errors.Is(err, nephos.ErrNotFound) {
+		return nephos.Errorf(nephos.ErrNotFound, "Failed to find image %.64s", id)
+	}
+	if err != nil {
+		return err
+	}
+	for _, rule := range []string{"get_image_location", "delete_image_location"} {
+		if err := s.enforceOn(ctx, rule, img); err != nil {
+			return err
+		}
+	}
+	if img.Status != Active {
+		return nephos.Errorf(nephos.ErrConflict, "It's not allowed to remove image data from store if image status is not 'active'")
+	}
+	return nephos.Errorf(nephos.ErrForbidden, "Cannot delete image data from the only store containing it. Consider deleting the image instead.")
 }
 
 // StoreOf implements [Stores].

@@ -54,6 +54,7 @@ func New(cfg Config) *httpapi.API {
 	if cfg.Images != nil {
 		h.Add(a.imageRoutes()...)
 		h.Add(a.importRoutes()...)
+		h.Add(a.storeRoutes()...)
 	}
 	if cfg.Activation != nil {
 		h.Add(a.actionRoutes()...)

@@ -34,7 +34,6 @@ func (a *api) importRoutes() []httpapi.Route {
 				}), nil
 			},
 		},
-		{Pattern: "GET /v2/info/stores", Rules: []string{"@"}, Handler: a.listStores},
 		{Pattern: "PUT /v2/images/{id}/stage", Rules: []string{"modify_image"}, Stream: true, Handler: a.stage},
 		{Pattern: "POST /v2/images/{id}/import", Rules: []string{"get_image", "modify_image"}, Handler: a.importImage},
 	}

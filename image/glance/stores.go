@@ -22,6 +22,20 @@ type storeBody struct {
 	Default string `json:"default,omitempty"` // "true", as Glance has it
 }
 
+func (a *api) storeRoutes() []httpapi.Route {
+	return []httpapi.Route{
+		{Pattern: "GET /v2/info/stores", Rules: []string{"@"}, Handler: a.listStores},
+		{Pattern: "DELETE /v2/stores/{store}/{id}", Rules: []string{"get_image_location", "delete_image_location"}, Handler: a.deleteFromStore},
+	}
+}
+
+func (a *api) deleteFromStore(r *httpapi.Request) (*httpapi.Response, error) {
+	if !a.manyStores() {
+		return nil, &nephos.Error{Kind: nephos.ErrNotFound}
+	}
+	return nil, a.Stores.DeleteFromStore(r.Context(), r.PathValue("store"), r.PathValue("id"))
+}
+
 func (a *api) listStores(*httpapi.Request) (*httpapi.Response, error) {
 	if !a.manyStores() {
 		return nil, &nephos.Error{Kind: nephos.ErrNotFound, Message: "Multi backend is not supported at this site."}

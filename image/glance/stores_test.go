@@ -68,6 +68,15 @@ func TestAnUploadNamesItsStore(t *testing.T) {
 	s.do(member, "POST", "/v2/images/"+id+"/import", `{"method":{"name":"glance-direct"},"stores":["near"]}`).is(202)
 	require.Equal(t, "near", s.do(member, "GET", "/v2/images/"+id, "").object()["stores"])
 
+	const admin = "z/admin"
+	only := "Cannot delete image data from the only store containing it. Consider deleting the image instead."
+	s.do(member, "DELETE", "/v2/stores/nowhere/"+id, "").is(409).says("The selected store nowhere is not available on this node.")
+	s.do(other, "DELETE", "/v2/stores/near/"+id, "").is(404).says("Failed to find image " + id)
+	s.do(member, "DELETE", "/v2/stores/near/"+id, "").is(403).says("You are not authorized to complete delete_image_location action.")
+	s.do(admin, "DELETE", "/v2/stores/near/"+id, "").is(403).says(only)
+	s.do(admin, "DELETE", "/v2/stores/near/"+s.make(member, rawImage), "").is(409)
+	s.do(member, "GET", "/v2/images/"+id+"/file", "").is(200)
+
 	_, err = image.New(image.Config{Store: db, Policy: rules, Blobs: []*blob.Store{blobs[0], blobs[0]}})
 	require.ErrorContains(t, err, "two stores are called near")
 }
