@@ -202,7 +202,7 @@ func newCast(t *testing.T) *cast {
 			"services": first("identity", "/v3/services", "services", 0, "id"), "endpoints": first("identity", "/v3/endpoints", "endpoints", 0, "id"),
 			"regions": "RegionOne", "application_credentials": cred,
 		},
-		"image": {"images": img, "tags": "t", "members": bystander},
+		"image": {"images": img, "tags": "t", "members": bystander, "stores": "default", "default": img},
 		"network": {
 			"networks": net, "subnets": subnet, "ports": port, "security-groups": group, "security-group-rules": rule, "routers": router,
 			"floatingips": fip, "quotas": ours, "agents": first("network", "/v2.0/agents", "agents", 0, "id"), "extensions": "router",
@@ -423,6 +423,7 @@ var changes = map[string][]string{
 // 403, as they are in OpenStack.
 var unlike = map[string]int{
 	"image POST /v2/images/{id}/import":       http.StatusConflict, // the image's state comes first
+	"image DELETE /v2/stores/{store}/{id}":    http.StatusNotFound, // there is one store, of which nobody is told
 	"network PUT /v2.0/agents/{id}":           http.StatusNotFound, // who may not see it does not learn of it
 	"network DELETE /v2.0/agents/{id}":        http.StatusNotFound,
 	"compute DELETE /v2.1/os-keypairs/{name}": http.StatusNotFound, // everybody has their own
