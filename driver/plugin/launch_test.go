@@ -38,6 +38,9 @@ func self(t testing.TB) string {
 func play[D interface{ Close() error }](t testing.TB, role string, o LaunchOptions) D {
 	t.Helper()
 	o.Args = []string{"play=" + role}
+	if o.Env == nil {
+		o.Env = prompt
+	}
 	d, err := Launch[D](t.Context(), self(t), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })
@@ -78,7 +81,7 @@ func TestANetworkInAnotherProcess(t *testing.T) {
 // kills. Each test starts several.
 func TestBlobsInAnotherProcessPassTheirSuite(t *testing.T) {
 	tests := blobtest.Tests(func(t drivertest.T, dir string) blob.Driver {
-		d, err := Launch[blob.Driver](t.Context(), self(t.(testing.TB)), LaunchOptions{Args: []string{"play=blob"}, Dir: dir})
+		d, err := Launch[blob.Driver](t.Context(), self(t.(testing.TB)), LaunchOptions{Args: []string{"play=blob"}, Env: prompt, Dir: dir})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, d.Close()) })
 		return d
@@ -148,7 +151,7 @@ func TestUnfitProgramsAreRefusedInOneLine(t *testing.T) {
 			sockets, err := os.MkdirTemp("", "s")
 			require.NoError(t, err)
 			defer os.RemoveAll(sockets)
-			o := LaunchOptions{Args: []string{"play=" + c.name}, Dir: filepath.Join(dir, "state"), SocketDir: sockets}
+			o := LaunchOptions{Args: []string{"play=" + c.name}, Env: prompt, Dir: filepath.Join(dir, "state"), SocketDir: sockets}
 			if c.name == "silent" {
 				o.StartTimeout = 100 * time.Millisecond
 			}

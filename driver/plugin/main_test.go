@@ -89,6 +89,10 @@ var roles = map[string]func() error{
 	"launchhost": playHost,
 }
 
+// prompt is the environment of a plugin that ends at once: with the race
+// detector's defaults a program lingers for a second.
+var prompt = []string{"GORACE=atexit_sleep_ms=0"}
+
 func inSocketDir() string { return os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/s" }
 
 // serveStranger serves go-plugin of this version, but nothing of ours.
@@ -107,7 +111,7 @@ func playHost() error {
 	if err != nil {
 		return err
 	}
-	d, err := Launch[hypervisor.Driver](context.Background(), self, LaunchOptions{Args: []string{"play=hypervisor"}})
+	d, err := Launch[hypervisor.Driver](context.Background(), self, LaunchOptions{Args: []string{"play=hypervisor"}, Env: prompt})
 	if err != nil {
 		return err
 	}

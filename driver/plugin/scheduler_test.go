@@ -80,7 +80,7 @@ func TestSchedulerExtensionOverTheWire(t *testing.T) {
 func TestSchedulerExtensionInAnotherProcess(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
-	e, err := Launch[extension.Extension](t.Context(), self, LaunchOptions{Args: []string{"play=scheduler"}})
+	e, err := Launch[extension.Extension](t.Context(), self, LaunchOptions{Args: []string{"play=scheduler"}, Env: prompt})
 	require.NoError(t, err)
 	p, ok := Of(e)
 	require.True(t, ok)

@@ -63,7 +63,7 @@ func TestAPluginThatDiesIsStartedAgainWithBackOff(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	clock, changes := newWaits(), make(chan Change, 10)
 	d, err := Launch[volume.Driver](t.Context(), self(t), LaunchOptions{
-		Args: []string{"play=volume"}, Dir: filepath.Join(t.TempDir(), "pool"), Clock: clock,
+		Args: []string{"play=volume"}, Env: prompt, Dir: filepath.Join(t.TempDir(), "pool"), Clock: clock,
 		HealthEvery: time.Hour, RestartAfter: time.Second, RestartMost: 3 * time.Second,
 		Observe: func(c Change) { changes <- c },
 	})
@@ -134,9 +134,10 @@ func TestAPluginThatNoLongerStartsIsTriedAgain(t *testing.T) {
 }
 
 func TestAPluginThatHangsIsKilledAndStartedAgain(t *testing.T) {
+	t.Parallel()
 	clock, changes := newWaits(), make(chan Change, 10)
 	d, err := Launch[volume.Driver](t.Context(), self(t), LaunchOptions{
-		Args: []string{"play=odd"}, Clock: clock, HealthEvery: time.Minute, HealthTimeout: time.Second,
+		Args: []string{"play=odd"}, Env: prompt, Clock: clock, HealthEvery: time.Minute, HealthTimeout: time.Second,
 		Observe: func(c Change) { changes <- c },
 	})
 	require.NoError(t, err)
@@ -176,7 +177,8 @@ func gone(pid int) bool {
 }
 
 func TestAPluginThatHangsIsClosedNevertheless(t *testing.T) {
-	d, err := Launch[volume.Driver](t.Context(), self(t), LaunchOptions{Args: []string{"play=odd"}})
+	t.Parallel()
+	d, err := Launch[volume.Driver](t.Context(), self(t), LaunchOptions{Args: []string{"play=odd"}, Env: prompt})
 	require.NoError(t, err)
 	p, _ := Of(d)
 	pid := p.PID()
@@ -186,6 +188,7 @@ func TestAPluginThatHangsIsClosedNevertheless(t *testing.T) {
 }
 
 func TestACallThatKillsThePluginHarmsItself(t *testing.T) {
+	t.Parallel()
 	d := play[volume.Driver](t, "odd", LaunchOptions{})
 	p, _ := Of(d)
 	for n, id := range []string{"exit", "panic"} {
@@ -204,6 +207,7 @@ func TestACallThatKillsThePluginHarmsItself(t *testing.T) {
 }
 
 func TestAPluginThatDiesInTheMiddleOfAStream(t *testing.T) {
+	t.Parallel()
 	d := play[volume.Driver](t, "odd", LaunchOptions{})
 	p, _ := Of(d)
 	endless := io.MultiReader(strings.NewReader("an image"), neverEnding{})
@@ -240,6 +244,7 @@ func TestEventsBreakOffWithThePluginAndCanBeHadAgain(t *testing.T) {
 
 // A host that is killed leaves no plugin behind.
 func TestNoPluginOutlivesItsHost(t *testing.T) {
+	t.Parallel()
 	sockets, err := os.MkdirTemp("", "s")
 	require.NoError(t, err)
 	defer os.RemoveAll(sockets)
@@ -272,9 +277,11 @@ func TestNoPluginOutlivesItsHost(t *testing.T) {
 
 // Where the kernel does not end a plugin with its host, the pipe does.
 func TestAPluginEndsWithItsStandardInput(t *testing.T) {
+	t.Parallel()
 	for _, held := range []bool{true, false} {
 		cmd := exec.Command(self(t), "play=odd")
 		cmd.Env = []string{
+			prompt[0],
 			handshake.MagicCookieKey + "=" + handshake.MagicCookieValue, "PLUGIN_PROTOCOL_VERSIONS=1", "PLUGIN_UNIX_SOCKET_DIR=" + os.TempDir(),
 		}
 		stdin, err := cmd.StdinPipe()
