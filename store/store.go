@@ -147,8 +147,9 @@ func (db *DB) openSQLite(ctx context.Context, path string, noSync bool) error {
 	n := max(4, runtime.NumCPU())
 	r.SetMaxOpenConns(n)
 	r.SetMaxIdleConns(n)
-	db.write = bun.NewDB(w, sqlitedialect.New(), bun.WithDiscardUnknownColumns())
-	db.read = bun.NewDB(r, sqlitedialect.New(), bun.WithDiscardUnknownColumns())
+	tables := sqlitedialect.New() // both know the same tables
+	db.write = bun.NewDB(w, tables, bun.WithDiscardUnknownColumns())
+	db.read = bun.NewDB(r, tables, bun.WithDiscardUnknownColumns())
 	db.queue = make(chan *job, 1024)
 	db.leader = make(chan struct{}, 1)
 	return nil
