@@ -393,6 +393,7 @@ var changes = map[string][]string{
 	"compute POST /v2.1/servers/{id}/os-volume_attachments":         {`{"volumeAttachment":{"volumeId":"<os-volume_attachments>"}}`},
 	"compute PUT /v2.1/servers/{id}/os-volume_attachments/{volume}": {`{"volumeAttachment":{"volumeId":"<os-volume_attachments>"}}`},
 	"compute POST /v2.1/servers/{id}/migrations/{migration}/action": {`{"force_complete":null}`},
+	"compute POST /v2.1/os-aggregates/{id}/images":                  {`{"cache":[{"id":"<images>"}]}`},
 	"compute PUT /v2.1/servers/{id}/tags/{tag}":                     {`null`},
 	"compute POST /v2.1/servers/{id}/remote-consoles":               {`{"remote_console":{"protocol":"vnc","type":"novnc"}}`},
 	"compute POST /v2.1/flavors":                                    {`{"flavor":{"name":"x","ram":1,"vcpus":1,"disk":1}}`},

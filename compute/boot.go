@@ -23,9 +23,11 @@ type BootRequest struct {
 	ImageID     string // empty: Disks say what to boot from
 	FlavorID    string
 	// Networks are the cards. Without any, Automatic gives the project's one
-	// network, and None no card at all.
+	// network, if it has one, Allocate refuses if it has not, and None gives no card
+	// at all.
 	Networks        []network.PortRequest
 	Automatic, None bool
+	Allocate        bool
 	SecurityGroups  []string // of ports that are made: names or IDs
 	Disks           []DiskRequest
 	SharedToo       bool // see [AttachRequest]

@@ -208,12 +208,19 @@ func (b *boot) checkNetworks(ctx context.Context) error {
 	if req.MaxCount > 1 {
 		for _, n := range req.Networks {
 			if n.PortID != "" {
-				return invalid("Failed to launch instances: Cannot attach one or more ports to multiple instances")
+				return invalid("Failed to launch instances: Unable to launch multiple instances with a single configured port ID. Please launch your instance one by one with different ports.")
 			}
 			if n.FixedIP.IsValid() {
 				return invalid("Failed to launch instances: max_count cannot be greater than 1 if an fixed_ip is specified.")
 			}
 		}
+	}
+	taken := map[string]bool{}
+	for _, n := range req.Networks {
+		if n.PortID != "" && taken[n.PortID] {
+			return invalid("Port ID '%s' was specified twice: you cannot attach a port multiple times.", n.PortID)
+		}
+		taken[n.PortID] = true
 	}
 	if len(req.Networks) > 0 {
 		if err := b.s.cfg.Policy.Enforce(ctx, serversRule("create:attach_network"), b.target); err != nil {
@@ -230,6 +237,9 @@ func (b *boot) checkNetworks(ctx context.Context) error {
 	plans, err := b.s.cfg.Ports.CheckPorts(ctx, requests)
 	if err != nil {
 		return err
+	}
+	if req.Allocate && len(plans) == 0 {
+		return invalid("Unable to automatically allocate a network for project %s", caller(ctx).ProjectID)
 	}
 	for i, p := range plans {
 		b.nics = append(b.nics, newNIC(fmt.Sprint(i), p))

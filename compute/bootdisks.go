@@ -154,7 +154,10 @@ func (b *boot) checkSource(ctx context.Context, d *DiskRequest) error {
 		}
 		v, err := b.s.cfg.Volumes.Volume(ctx, d.SourceID)
 		if err != nil {
-			if errors.Is(err, nephos.ErrNotFound) {
+			switch missing := errors.Is(err, nephos.ErrNotFound); {
+			case missing && b.req.ImageID != "":
+				return invalid("Volume %.255s could not be found.", d.SourceID)
+			case missing:
 				return invalid("Block Device Mapping is Invalid: failed to get volume %.255s.", d.SourceID)
 			}
 			return err

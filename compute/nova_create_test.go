@@ -39,3 +39,29 @@ func TestWireBodiesOfCreatesAreCheckedAsBySchemas(t *testing.T) {
 		require.Contains(t, a.text, c.text, c.body)
 	}
 }
+
+func TestWireBootsOnNetworksThatDoNotServe(t *testing.T) {
+	w := newWire(t, 1, nil)
+	flavor := w.flavor(1, 512, 1)
+	with := func(more string) string {
+		return `{"server": {"name": "s", "flavorRef": "` + flavor + `", "imageRef": "` + w.images.id + `", ` + more + `}}`
+	}
+	const port = "22222222-2222-4222-8222-222222222222"
+	for _, c := range []struct{ who, version, body, text string }{
+		{"other", "2.37", with(`"networks": "auto"`), "Unable to automatically allocate a network for project other"},
+		{"user", "", with(`"networks": [{}]`), "Bad network format: missing 'uuid'"},
+		{"user", "", with(`"networks": [{"port": "` + port + `"}, {"port": "` + port + `"}]`), "Port ID '" + port + "' was specified twice: you cannot attach a port multiple times."},
+		{"user", "", with(`"networks": [{"port": "` + port + `"}], "min_count": 2`), "Unable to launch multiple instances with a single configured port ID."},
+		{"user", "", with(`"security_groups": [{"name": "nosuch"}]`), "Unable to find security_group with name or id 'nosuch'"},
+		{"user", "", with(`"block_device_mapping_v2": [{"boot_index": 0, "source_type": "volume", "destination_type": "volume", "uuid": "` + port + `"}]`), "Volume " + port + " could not be found."},
+	} {
+		a := w.call(c.who, c.version, "POST", "/v2.1/servers", c.body)
+		require.Equal(t, 400, a.status, c.body)
+		require.Contains(t, a.text, c.text, c.body)
+	}
+	a := w.call("admin", "2.81", "POST", "/v2.1/os-aggregates/1/images", `{"cache": [{"id": "`+port+`"}]}`)
+	require.Equal(t, 501, a.status, a.text)
+	require.Equal(t, 400, w.call("admin", "2.81", "POST", "/v2.1/os-aggregates/1/images", `{"cache": []}`).status)
+	require.Equal(t, 403, w.call("user", "", "GET", "/v2.1/os-hypervisors/x", "").status)
+	require.Equal(t, 403, w.call("user", "", "GET", "/v2.1/os-simple-tenant-usage?start=x", "").status)
+}

@@ -17,6 +17,7 @@ func aggregateRules() []policy.Rule {
 		{Name: aggregateRule("set_metadata"), Check: policy.RuleAdmin, Description: "Change an aggregate's metadata.", Operations: []string{action + " (set_metadata)"}},
 		{Name: aggregateRule("add_host"), Check: policy.RuleAdmin, Description: "Add a host to an aggregate.", Operations: []string{action + " (add_host)"}},
 		{Name: aggregateRule("remove_host"), Check: policy.RuleAdmin, Description: "Remove a host from an aggregate.", Operations: []string{action + " (remove_host)"}},
+		{Name: "compute:aggregates:images", Check: policy.RuleAdmin, Description: "Have an aggregate's hosts fetch images.", Operations: []string{"POST /os-aggregates/{aggregate_id}/images"}},
 		{Name: zoneRule("list"), Check: policy.RuleAny, Description: "List availability zones.", Operations: []string{"GET /os-availability-zone"}},
 		{Name: zoneRule("detail"), Check: policy.RuleAdmin, Description: "List availability zones with their hosts.", Operations: []string{"GET /os-availability-zone/detail"}},
 	}

@@ -253,7 +253,7 @@ func TestCheckPorts(t *testing.T) {
 	_, err = w.CheckPorts(as("blue"), []network.PortRequest{{NetworkID: n.ID}})
 	require.ErrorIs(t, err, nephos.ErrInvalid)
 	_, err = w.CheckPorts(as("red"), []network.PortRequest{{NetworkID: n.ID, SecurityGroups: []string{"nope"}}})
-	require.EqualError(t, err, "Security group nope not found.")
+	require.EqualError(t, err, "Unable to find security_group with name or id 'nope'")
 	plans, err = w.CheckPorts(as("red"), []network.PortRequest{{NetworkID: n.ID, SecurityGroups: []string{"default"}}})
 	require.NoError(t, err)
 	require.Nil(t, plans[0].SecurityGroups)

@@ -108,7 +108,7 @@ func (s *Service) groupsByName(ctx context.Context, db bun.IDB, names []string) 
 			}
 			return s.groupsByName(ctx, db, names)
 		default:
-			return nil, nil, invalid("SecurityGroupNotFound", "Security group %s not found.", name)
+			return nil, nil, invalid("SecurityGroupNotFound", "Unable to find security_group with name or id '%s'", name)
 		}
 	}
 	slices.Sort(ids)

@@ -18,7 +18,21 @@ func (a *api) aggregateRoutes() []httpapi.Route {
 		{Pattern: "PUT " + one, Rules: rules("os-aggregates:update"), Handler: a.updateAggregate},
 		{Pattern: "DELETE " + one, Rules: rules("os-aggregates:delete"), Handler: a.deleteAggregate},
 		{Pattern: "POST " + one + "/action", Rules: rules("os-aggregates:add_host", "os-aggregates:remove_host", "os-aggregates:set_metadata"), Handler: a.aggregateAction},
+		{Pattern: "POST " + one + "/images", Min: "2.81", Rules: []string{"compute:aggregates:images"}, Handler: a.cacheImages},
 	}
+}
+
+// cacheImages would have images fetched by the hosts of an aggregate before a
+// server needs them, which is not built.
+func (a *api) cacheImages(r *httpapi.Request) (*httpapi.Response, error) {
+	image := strictObject([]string{"id"}, prop{"id", uuidText()})
+	if err := obey(r, only("cache", schema{types: []string{"array"}, items: &image, minItems: 1})); err != nil {
+		return nil, err
+	}
+	if err := a.Policy.Enforce(r.Context(), "compute:aggregates:images", nil); err != nil {
+		return nil, err
+	}
+	return nil, unsupported("Fetching images to hosts before they are needed is not built here.")
 }
 
 type aggregateBody struct {

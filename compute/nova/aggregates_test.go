@@ -71,7 +71,7 @@ func TestAggregateBodies(t *testing.T) {
 		message            string
 	}{
 		{"POST", "", `{"aggregate": {"name": "a"}}`, 409, "Aggregate a already exists."},
-		{"POST", "", `{"aggregate": {"name": "b", "availability_zone": "x:y"}}`, 400, "An invalid 'name' value was provided. The name must be: printable characters except :.Can not start or end with whitespace."},
+		{"POST", "", `{"aggregate": {"name": "b", "availability_zone": "x:y"}}`, 400, "Invalid input for field/attribute availability_zone. Value: x:y. 'x:y' is not valid under any of the given schemas"},
 		{"POST", "", `{"aggregate": {"availability_zone": "x"}}`, 400, "Invalid input for field/attribute aggregate. Value: {'availability_zone': 'x'}. 'name' is a required property"},
 		{"PUT", "/1", `{"aggregate": {}}`, 400, "Invalid input for field/attribute aggregate. Value: {}. {} is not valid under any of the given schemas"},
 		{"PUT", "/1", `{"aggregate": {"availability_zone": null}}`, 400, "Cannot update aggregate 1. Reason: Aggregate a does not support empty named availability zone."},

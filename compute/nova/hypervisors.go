@@ -252,6 +252,9 @@ func (a *api) showHypervisor(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.Policy.Enforce(r.Context(), "os_compute_api:os-hypervisors:show", nil); err != nil {
+		return nil, err
+	}
 	id, err := hypervisorID(r)
 	if err != nil {
 		return nil, err
@@ -261,6 +264,9 @@ func (a *api) showHypervisor(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) hypervisorUptime(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := a.Policy.Enforce(r.Context(), "os_compute_api:os-hypervisors:uptime", nil); err != nil {
+		return nil, err
+	}
 	id, err := hypervisorID(r)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func name255() schema {
 }
 
 func zoneName() schema {
-	return schema{types: []string{"string", "null"}, minLen: 1, maxLen: 255, format: isZoneName}
+	return schema{oneOf: []schema{{types: []string{"string"}, minLen: 1, maxLen: 255, format: isZoneName}, {types: []string{"null"}}}}
 }
 
 func text(lo, hi int) schema { return schema{types: []string{"string"}, minLen: lo, maxLen: hi} }

@@ -25,7 +25,7 @@ func readNetworks(r *httpapi.Request, raw json.RawMessage, req *compute.BootRequ
 	if json.Unmarshal(raw, &word) == nil {
 		switch {
 		case atLeast(r, 37) && word == "auto":
-			req.Automatic = true
+			req.Automatic, req.Allocate = true, true
 			return nil
 		case atLeast(r, 37) && word == "none":
 			req.None = true
@@ -74,7 +74,7 @@ func portRequest(uuid, port, fixed, tag *string) (p compute.PortRequest, err err
 		return p, nil
 	}
 	if uuid == nil {
-		return p, invalid("Missing network or port: one of 'uuid' and 'port' must be given.").WithField("networks")
+		return p, invalid("Bad network format: missing 'uuid'").WithField("networks")
 	}
 	if !uuidForm.MatchString(*uuid) {
 		return p, invalid("Bad networks format: network uuid is not in proper format (%s)", clip(*uuid)).WithField("uuid")

@@ -130,6 +130,9 @@ func (a *api) usageList(r *httpapi.Request, f compute.UsageFilter, p nephos.Page
 }
 
 func (a *api) listUsage(r *httpapi.Request) (*httpapi.Response, error) {
+	if err := a.Policy.Enforce(r.Context(), "os_compute_api:os-simple-tenant-usage:list", nil); err != nil {
+		return nil, err
+	}
 	f, p, err := a.usagePeriod(r, "detailed")
 	if err != nil {
 		return nil, err
