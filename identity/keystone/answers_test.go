@@ -42,6 +42,7 @@ func TestFixedAnswers(t *testing.T) {
 		{"DELETE /v3/groups/nosuch", "member", "", 404, "Could not find group: nosuch."},
 		{"DELETE /v3/services/nosuch", "member", "", 403, denied("delete_service")},
 		// Bodies.
+		{"POST /v3/users/u/password", "", `{"user": {"original_password": "a", "password": "b", "x": 1}}`, 400, "Additional properties are not allowed ('x' was unexpected)"},
 		{"POST /v3/users", "admin", `{"user": null}`, 400, "None is not of type 'object'"},
 		{"POST /v3/users", "admin", `{"x": {}}`, 400, "'name' is a required property"},
 		{"POST /v3/services", "admin", `{"x": {}}`, 400, "None is not of type 'object'"},

@@ -152,5 +152,10 @@ func (a *api) changePassword(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range sortedKeys(o) {
+		if _, known := passwordChangeSchema.props[name]; !known {
+			return nil, nephos.Errorf(nephos.ErrInvalid, "Additional properties are not allowed (%s was unexpected)", repr(name)).WithField(name)
+		}
+	}
 	return nil, a.Users.ChangePassword(r.Context(), r.PathValue("id"), o.text("original_password"), o.text("password"))
 }
