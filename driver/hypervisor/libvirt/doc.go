@@ -51,7 +51,8 @@
 // A live migration is libvirtd talking to libvirtd, at Config.MigrationURI; local
 // disks travel too, above base images that both hosts have. QEMU listens at the
 // address of PrepareOptions, unencrypted unless libvirt's own configuration says
-// otherwise. Drivers may be killed meanwhile.
+// otherwise. Drivers may be killed meanwhile. Post-copy begins after the first
+// pass over the memory, if some of it has changed since.
 //
 // # Nothing is polled
 //

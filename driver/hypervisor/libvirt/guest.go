@@ -245,6 +245,10 @@ func stateOf(s virt.DomainState, reason int, rec domain.Record, run domain.Run) 
 				return hypervisor.Incoming
 			}
 			return hypervisor.Running // it is about to run elsewhere
+		case virt.DOMAIN_PAUSED_POSTCOPY:
+			return hypervisor.Running // elsewhere, and the rest of its memory follows
+		case virt.DOMAIN_PAUSED_POSTCOPY_FAILED:
+			return hypervisor.Crashed // its memory is in two places
 		}
 		return hypervisor.Paused
 	case virt.DOMAIN_PMSUSPENDED:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	virt "libvirt.org/go/libvirt"
@@ -154,9 +155,6 @@ func (d *Driver) Migrate(ctx context.Context, id string, target hypervisor.Migra
 		if target.Type != w.p.Driver || target.Options[targetDomain] == "" {
 			return fmt.Errorf("the target is of type %q, and not one of ours: %w", target.Type, nephos.ErrInvalid)
 		}
-		if opts.PostCopy {
-			return fmt.Errorf("post-copy: %w", errors.ErrUnsupported)
-		}
 		m, err := w.migration()
 		switch {
 		case w.rec.Left != nil && w.rec.Left.Target == target.Address:
@@ -185,6 +183,9 @@ func (d *Driver) Migrate(ctx context.Context, id string, target hypervisor.Migra
 			move.flags |= virt.MIGRATE_PAUSED
 		} else {
 			move.flags |= virt.MIGRATE_LIVE
+			if opts.PostCopy { // the memory of a paused one does not change
+				move.flags |= virt.MIGRATE_POSTCOPY
+			}
 		}
 		if err := w.keep(func(rec *domain.Record) { rec.Moving = &domain.Moving{Target: target.Address} }); err != nil {
 			return err
@@ -294,6 +295,7 @@ func (w *work) transfer(m movement) error {
 		defer leaveLoop()
 		defer func() { _, _ = conn.Close() }()
 		defer own.free()
+		defer own.switchOver(m)()
 		err := own.dom.MigrateToURI3(m.to, &m.params, m.flags)
 		if err != nil {
 			err = errors.Join(err, own.noteFailed(err))
@@ -317,6 +319,39 @@ func (w *work) transfer(m movement) error {
 		if job, err := w.dom.GetJobStats(0); err == nil && job.Type != virt.DOMAIN_JOB_NONE {
 			return nil
 		}
+	}
+}
+
+// switchOver has the guest of a post-copy migration run on the other host once
+// all its memory has been sent, and some of it has changed since. It returns what
+// ends the wait for that. A driver that ends meanwhile takes the order with it:
+// libvirtd goes on as without.
+func (w *work) switchOver(m movement) (end func()) {
+	if m.flags&virt.MIGRATE_POSTCOPY == 0 {
+		return func() {}
+	}
+	var once sync.Once
+	var tasks sync.WaitGroup
+	id, err := w.conn.DomainEventMigrationIterationRegister(w.dom, func(_ *virt.Connect, _ *virt.Domain, e *virt.DomainEventMigrationIteration) {
+		if e.Iteration < 2 {
+			return
+		}
+		once.Do(func() { // calls are not for the loop that brings their answers
+			tasks.Go(func() {
+				if err := w.dom.MigrateStartPostCopy(0); err != nil && !is(err, virt.ERR_OPERATION_INVALID) {
+					w.d.log.Warn("cannot switch to post-copy", "guest", w.id, "error", err)
+				}
+			})
+		})
+	})
+	if err != nil {
+		w.d.log.Warn("cannot follow a migration, and not switch to post-copy", "guest", w.id, "error", err)
+		return func() {}
+	}
+	return func() {
+		_ = w.conn.DomainEventDeregister(id)
+		once.Do(func() {}) // none begins any more
+		tasks.Wait()
 	}
 }
 
@@ -401,7 +436,7 @@ func (w *work) migration() (hypervisor.Migration, error) {
 			Elapsed: time.Duration(job.TimeElapsed) * time.Millisecond, Downtime: time.Duration(job.Downtime) * time.Millisecond,
 		}, nil
 	}
-	if s == virt.DOMAIN_PAUSED && virt.DomainPausedReason(reason) == virt.DOMAIN_PAUSED_MIGRATION {
+	if s == virt.DOMAIN_PAUSED && isMoving(reason) {
 		return hypervisor.Migration{Phase: hypervisor.MigrationActive}, nil
 	}
 	// The end may have come between two of the questions.
@@ -409,6 +444,13 @@ func (w *work) migration() (hypervisor.Migration, error) {
 		return hypervisor.Migration{Phase: hypervisor.MigrationActive}, nil
 	}
 	return hypervisor.Migration{Phase: hypervisor.MigrationFailed, Error: "it ended while no driver was there to hear why"}, nil
+}
+
+// isMoving reports whether a domain is paused because it goes, or has gone on,
+// elsewhere.
+func isMoving(reason int) bool {
+	r := virt.DomainPausedReason(reason)
+	return r == virt.DOMAIN_PAUSED_MIGRATION || r == virt.DOMAIN_PAUSED_POSTCOPY
 }
 
 // AbortMigration implements hypervisor.LiveMigrator.
@@ -430,6 +472,9 @@ func (d *Driver) AbortMigration(ctx context.Context, id string) error {
 		case hypervisor.MigrationCompleted:
 			return fmt.Errorf("it has moved: %w", nephos.ErrConflict)
 		case hypervisor.MigrationActive:
+			if s, reason, err := w.dom.GetState(); err == nil && s == virt.DOMAIN_PAUSED && virt.DomainPausedReason(reason) == virt.DOMAIN_PAUSED_POSTCOPY {
+				return fmt.Errorf("it runs on the other host already: %w", nephos.ErrConflict)
+			}
 			if err := w.dom.AbortJob(); err != nil && !is(err, virt.ERR_OPERATION_INVALID) {
 				return err
 			}

@@ -55,6 +55,8 @@ func TestStates(t *testing.T) {
 		{virt.DOMAIN_PAUSED, int(virt.DOMAIN_PAUSED_IOERROR), domain.Record{}, run, hypervisor.Paused},
 		{virt.DOMAIN_PAUSED, int(virt.DOMAIN_PAUSED_CRASHED), domain.Record{}, run, hypervisor.Crashed},
 		{virt.DOMAIN_PAUSED, int(virt.DOMAIN_PAUSED_MIGRATION), domain.Record{}, run, hypervisor.Running},
+		{virt.DOMAIN_PAUSED, int(virt.DOMAIN_PAUSED_POSTCOPY), domain.Record{}, run, hypervisor.Running},
+		{virt.DOMAIN_PAUSED, int(virt.DOMAIN_PAUSED_POSTCOPY_FAILED), domain.Record{}, run, hypervisor.Crashed},
 		{virt.DOMAIN_PAUSED, int(virt.DOMAIN_PAUSED_MIGRATION), domain.Record{Incoming: true}, run, hypervisor.Incoming},
 		{virt.DOMAIN_SHUTOFF, 0, domain.Record{Incoming: true}, run, hypervisor.Incoming},
 		{virt.DOMAIN_SHUTOFF, int(virt.DOMAIN_SHUTOFF_CRASHED), domain.Record{}, run, hypervisor.Crashed},
