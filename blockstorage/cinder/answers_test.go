@@ -37,6 +37,7 @@ func TestAnswersAreCinders(t *testing.T) {
 		{"member", "", "PUT", snapshot, `{"metadata": {"a": "` + strings.Repeat(long, 256) + `"}}`, 413, "Invalid metadata size: Metadata property key a value greater than 255 characters."},
 		{"member", "", "PUT", snapshot + "/a", `{"meta": {}}`, 400, "Request body and URI mismatch"},
 		{"member", "", "PUT", snapshot + "/a", `{}`, 400, "Missing required element 'meta' in request body."},
+		{"member", "3.52", "GET", "types?nope=1", "", 400, "Invalid filters nope are found in query options."},
 		{"member", "3.29", "GET", "snapshots?sort=name:asc", "", 400, "Invalid input received: Invalid sort key"},
 		{"member", "3.59", "GET", "volume-transfers?sort=name", "", 400, "Invalid input received: Invalid sort key"},
 		{"admin", "3.31", "GET", "scheduler-stats/get_pools?nope=1", "", 400, "Invalid filters nope are found in query options."},
@@ -57,6 +58,7 @@ func TestAnswersAreCinders(t *testing.T) {
 	require.Empty(t, s.do("member", "3.67", "GET", "/v3/volume-transfers?nope=1", "").want(200).get("transfers"))
 	require.Len(t, s.do("member", "3.67", "GET", "/v3/volume-transfers", "").want(200).get("transfers"), 1)
 
+	require.Len(t, s.do("member", "3.51", "GET", "/v3/types?nope=1", "").want(200).get("volume_types"), 1)
 	for _, sort := range []string{"snapshots?sort=name:asc", "volume-transfers?sort=display_name"} {
 		s.do("member", "3.59", "GET", "/v3/"+sort, "").want(200)
 	}

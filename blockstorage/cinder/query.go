@@ -37,7 +37,8 @@ type listing struct {
 }
 
 // readList reads a query. Filters that the resource does not have are refused
-// from microversion 3.31, and passed over before; an admin may use any.
+// from microversion 3.31, types' from 3.52, and passed over before; an admin may
+// use any.
 func (a *api) readList(r *httpapi.Request, resource, list string) (listing, error) {
 	l := listing{match: map[string]string{}}
 	var err error
@@ -84,7 +85,11 @@ func (a *api) readList(r *httpapi.Request, resource, list string) (listing, erro
 		l.match[unknown[0]] = "" // nothing matches it, as in Cinder
 		return l, nil
 	}
-	if len(unknown) > 0 && since(r, "3.31") {
+	refusing := "3.31"
+	if list == "volume_type" {
+		refusing = "3.52"
+	}
+	if len(unknown) > 0 && since(r, refusing) {
 		return l, badRequest("Invalid filters %s are found in query options.", strings.Join(unknown, ","))
 	}
 	return l, nil
