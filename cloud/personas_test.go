@@ -473,27 +473,26 @@ func TestAReaderChangesNothing(t *testing.T) {
 // status than 404, as they are in OpenStack: who may not ask this of their own
 // either, or asks about a project, is told so.
 var elsewhere = map[string]int{
-	"network GET /v2.0/quotas/{project}":               http.StatusForbidden,
-	"network GET /v2.0/quotas/{project}/default":       http.StatusForbidden,
-	"network GET /v2.0/quotas/{project}/details":       http.StatusForbidden,
-	"network GET /v2.0/quotas/{project}/details.json":  http.StatusForbidden,
-	"network PUT /v2.0/quotas/{project}":               http.StatusForbidden,
-	"network DELETE /v2.0/quotas/{project}":            http.StatusForbidden,
-	"network GET /v2.0/network-ip-availabilities/{id}": http.StatusForbidden,
-	"volume GET /v3/default-types/{project}":           http.StatusForbidden,
-	"volume PUT /v3/default-types/{project}":           http.StatusForbidden,
-	"volume DELETE /v3/default-types/{project}":        http.StatusForbidden,
-	"volume GET /v3/os-quota-sets/{project}":           http.StatusForbidden,
-	"volume GET /v3/os-quota-sets/{project}/defaults":  http.StatusForbidden,
-	"volume GET /v3/os-quota-sets/{project}/default":   http.StatusForbidden,
-	"volume PUT /v3/os-quota-sets/{project}":           http.StatusForbidden,
-	"volume DELETE /v3/os-quota-sets/{project}":        http.StatusForbidden,
-	"compute GET /v2.1/os-quota-sets/{id}":             http.StatusForbidden,
-	"compute GET /v2.1/os-quota-sets/{id}/detail":      http.StatusForbidden,
-	"compute GET /v2.1/os-quota-sets/{id}/defaults":    http.StatusOK, // the same for all
-	"compute PUT /v2.1/os-quota-sets/{id}":             http.StatusForbidden,
-	"compute DELETE /v2.1/os-quota-sets/{id}":          http.StatusForbidden,
-	"compute GET /v2.1/os-simple-tenant-usage/{id}":    http.StatusForbidden,
+	"network GET /v2.0/quotas/{project}":              http.StatusForbidden,
+	"network GET /v2.0/quotas/{project}/default":      http.StatusForbidden,
+	"network GET /v2.0/quotas/{project}/details":      http.StatusForbidden,
+	"network GET /v2.0/quotas/{project}/details.json": http.StatusForbidden,
+	"network PUT /v2.0/quotas/{project}":              http.StatusForbidden,
+	"network DELETE /v2.0/quotas/{project}":           http.StatusForbidden,
+	"volume GET /v3/default-types/{project}":          http.StatusForbidden,
+	"volume PUT /v3/default-types/{project}":          http.StatusForbidden,
+	"volume DELETE /v3/default-types/{project}":       http.StatusForbidden,
+	"volume GET /v3/os-quota-sets/{project}":          http.StatusForbidden,
+	"volume GET /v3/os-quota-sets/{project}/defaults": http.StatusForbidden,
+	"volume GET /v3/os-quota-sets/{project}/default":  http.StatusForbidden,
+	"volume PUT /v3/os-quota-sets/{project}":          http.StatusForbidden,
+	"volume DELETE /v3/os-quota-sets/{project}":       http.StatusForbidden,
+	"compute GET /v2.1/os-quota-sets/{id}":            http.StatusForbidden,
+	"compute GET /v2.1/os-quota-sets/{id}/detail":     http.StatusForbidden,
+	"compute GET /v2.1/os-quota-sets/{id}/defaults":   http.StatusOK, // the same for all
+	"compute PUT /v2.1/os-quota-sets/{id}":            http.StatusForbidden,
+	"compute DELETE /v2.1/os-quota-sets/{id}":         http.StatusForbidden,
+	"compute GET /v2.1/os-simple-tenant-usage/{id}":   http.StatusForbidden,
 }
 
 func TestAStrangerSeesNothing(t *testing.T) {
