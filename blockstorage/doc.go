@@ -25,6 +25,12 @@
 // change or delete it. What fails leaves it as it was, with the migration status
 // error.
 //
+// # Services
+//
+// Operators see a component for each pool and one that schedules. One that they
+// disable or freeze gets no new volumes, neither made nor moved; what lives there
+// stays as it is.
+//
 // # Abilities
 //
 // What volumes can do is for their pools to offer. Types with multiattach set,
@@ -38,7 +44,7 @@
 // volume.available, volume.update, volume.extend, volume.delete, volume.deleted
 // and volume.error, .retype, .migrate, .migrated, .manage, .managed, .unmanage,
 // .unmanaged and .transfer.create, .delete and .accept carry status, size in GiB, the servers that have the volume
-// and the reason of a failure; snapshot.* likewise; attachment.create, .update,
+// and the reason of a failure; service.update names a host; snapshot.* likewise; attachment.create, .update,
 // .attach and .delete carry volume_id, server_id, host and status. Compute tells
 // guests of volume.extend.
 //
