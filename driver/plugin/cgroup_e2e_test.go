@@ -49,7 +49,7 @@ func TestControlGroupInAGuest(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	pack(t, luggage)
 
-	cmd := exec.Command("qemu-system-x86_64", "-machine", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "768",
+	cmd := exec.Command("qemu-system-x86_64", "-machine", "pc", "-accel", "tcg", "-cpu", "qemu64", "-smp", "2", "-m", "768",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-blockdev", "driver=qcow2,node-name=root,file.driver=file,file.filename="+root,
 		"-device", "virtio-blk-pci,drive=root,bootindex=1",
