@@ -31,10 +31,11 @@ test:
 	@$(MAKE) --no-print-directory lint unit e2e
 
 # Fakes and both databases, under the race detector; then, without it, the walks
-# from crash to crash that leave points out with it.
+# from crash to crash and the random checks that are shorter with it.
 unit:
 	scripts/with-postgres $(GO) test -race -timeout 10m ./...
-	$(GO) test -count=1 -timeout 10m -run '^(TestACrash|TestDeleteWhileBuilding)' ./cloud/cloudtest ./blockstorage ./compute
+	$(GO) test -count=1 -timeout 10m -run '^(TestACrash|TestDeleteWhileBuilding|TestCandidatesAreThoseOfTheOracle)' \
+		./cloud/cloudtest ./blockstorage ./compute ./scheduler/placement
 
 # Real QEMU, network namespaces and clients; needs root.
 e2e:

@@ -2,6 +2,7 @@ package placement_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -113,6 +114,9 @@ func (p peer) answer(t *rapid.T, query string) (map[string]bool, []string, int) 
 // auth_strategy = noauth2 and nothing of value in it, that is asked as well.
 func TestCandidatesAreThoseOfTheOracle(t *testing.T) {
 	real := peer{os.Getenv("NEPHOS_PLACEMENT_PEER")}
+	if race { // which takes ten times as long: make unit asks more without it
+		require.NoError(t, flag.Set("rapid.checks", "30"))
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		f := newFixture(t)
 		defer f.server.Close()
