@@ -48,6 +48,8 @@ func TestWirePartsOfAServerAreCheckedAsBySchemas(t *testing.T) {
 		{"user", "", "POST", "/action", `{"createImage": {"name": " "}}`, 400, "An invalid 'name' value was provided."},
 		{"user", "", "POST", "/action", `{"createImage": null}`, 400, "None is not of type 'object'"},
 		{"user", "", "POST", "/action", `{"os-start": null, "nope": 1}`, 400, "Malformed request body"},
+		{"user", "", "POST", "/action", `{"os-getVNCConsole": {}}`, 400, "field/attribute os-getVNCConsole. Value: {}. 'type' is a required property"},
+		{"user", "", "POST", "/action", `{"os-getVNCConsole": {"type": "x"}}`, 400, "field/attribute type. Value: x. 'x' is not one of ['novnc', 'xvpvnc']"},
 		{"admin", "2.90", "GET", "/migrations", ``, 200, `"migrations":[]`},
 		{"admin", "2.90", "GET", "/migrations/7", ``, 404, "In-progress live migration 7 is not found for server " + id + "."},
 		{"admin", "2.90", "DELETE", "/migrations/7", ``, 409, "Instance " + id + " is in an invalid state for 'abort live migration'"},

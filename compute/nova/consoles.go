@@ -95,10 +95,11 @@ func oldConsole(protocol string, types ...string) func(*api, *httpapi.Request, s
 		var in struct {
 			Type string `json:"type"`
 		}
-		if err := r.DecodeValue(body, protocol, &in); err != nil {
+		action := map[string]string{"vnc": "os-getVNCConsole", "serial": "os-getSerialConsole", "spice": "os-getSPICEConsole", "rdp": "os-getRDPConsole"}[protocol]
+		if err := obey(r, only(action, strictObject([]string{"type"}, prop{"type", oneOfNames(types...)}))); err != nil {
 			return nil, err
 		}
-		if err := checkEnum("type", in.Type, types...); err != nil {
+		if err := r.DecodeValue(body, protocol, &in); err != nil {
 			return nil, err
 		}
 		c, err := a.Consoles.CreateConsole(r.Context(), id, protocol, in.Type)

@@ -26,5 +26,6 @@ func (a *api) createImage(r *httpapi.Request, id string, body json.RawMessage) (
 	if atLeast(r, 45) {
 		return httpapi.Accepted(map[string]string{"image_id": image}), nil
 	}
-	return httpapi.Accepted(nil).Set("Location", strings.TrimRight(a.ImageURL, "/")+"/images/"+image), nil
+	return httpapi.Accepted(nil).Set("Location", strings.TrimRight(a.ImageURL, "/")+"/images/"+image).
+		Set("Content-Type", "text/html; charset=UTF-8"), nil
 }
