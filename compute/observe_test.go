@@ -72,6 +72,7 @@ func TestABuildThatFailsEverywhereEndsInErrorAndHoldsNothing(t *testing.T) {
 	s = c.server(s.ID)
 	require.Equal(t, compute.Errored, s.VMState)
 	require.Contains(t, s.Fault.Message, "Exceeded maximum number of retries")
+	require.Empty(t, s.Zone, "it is nowhere, and nobody asked for a zone")
 	require.Contains(t, s.Fault.Details, "no power")
 	require.Empty(t, s.Host)
 	for _, h := range c.hosts {

@@ -132,9 +132,10 @@ func (s *Service) tryNext(ctx context.Context, tx *store.Tx, row *serverRow, dis
 	}
 	s.buildEnded(tx, row, false)
 	row.Tried = append(row.Tried, row.Host)
-	row.Host, row.Node, row.Phase, row.TaskState, row.CheckAt, row.Failures = "", "", phaseSchedule, TaskScheduling, nil, 0
+	row.Host, row.Node, row.Zone = "", "", row.PinnedZone
+	row.Phase, row.TaskState, row.CheckAt, row.Failures = phaseSchedule, TaskScheduling, nil, 0
 	row.Revision++
-	return row.save(ctx, tx, "tried", "host", "node", "phase", "task_state", "check_at", "failures", "revision")
+	return row.save(ctx, tx, "tried", "host", "node", "zone", "phase", "task_state", "check_at", "failures", "revision")
 }
 
 // failed leaves the server in error, with nothing held.
@@ -143,11 +144,12 @@ func (s *Service) failed(ctx context.Context, tx *store.Tx, row *serverRow, disk
 		return err
 	}
 	s.buildEnded(tx, row, false)
-	row.Host, row.Node, row.Phase, row.CheckAt, row.Deadline, row.PowerState = "", "", phaseFailed, nil, nil, PowerNone
+	row.Host, row.Node, row.Zone = "", "", row.PinnedZone
+	row.Phase, row.CheckAt, row.Deadline, row.PowerState = phaseFailed, nil, nil, PowerNone
 	for i := range row.NICs {
 		row.NICs[i].PortID, row.NICs[i].Addresses = "", []Address{}
 	}
-	return row.save(ctx, tx, "host", "node", "phase", "check_at", "deadline", "power_state", "nics")
+	return row.save(ctx, tx, "host", "node", "zone", "phase", "check_at", "deadline", "power_state", "nics")
 }
 
 // gone marks the server as deleted. Its record is kept for lists that ask for
