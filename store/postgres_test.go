@@ -3,9 +3,11 @@ package store_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -197,5 +199,33 @@ func TestSweepingIsPartOfNoTransactionOnPostgres(t *testing.T) {
 			return errors.New("not now")
 		}))
 		require.Equal(t, 2, value(t, db, "new"))
+	})
+}
+
+func TestProcessesAreCounted(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB) {
+		n, err := db.Processes(t.Context())
+		require.NoError(t, err)
+		require.Positive(t, n)
+		if !db.Postgres() {
+			require.Equal(t, 1, n)
+			return
+		}
+		u, err := url.Parse(os.Getenv("NEPHOS_POSTGRES"))
+		require.NoError(t, err)
+		q := u.Query()
+		q.Set("application_name", "alone") // of all that use this server
+		u.RawQuery = q.Encode()
+		var list []*store.DB
+		for range 3 {
+			one, err := store.Open(t.Context(), u.String(), store.Options{})
+			require.NoError(t, err)
+			defer one.Close()
+			list = append(list, one)
+		}
+		require.Eventually(t, func() bool { // each begins to listen in its own time
+			n, err := list[0].Processes(t.Context())
+			return err == nil && n == 3
+		}, 10*time.Second, 10*time.Millisecond)
 	})
 }

@@ -2,13 +2,34 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-const notifyChannel = "nephos"
+const (
+	notifyChannel = "nephos"
+	// listening ends the application's name on the one connection of each process
+	// that listens.
+	listening = " listener"
+)
+
+// Processes tells how many processes have the database open, this one included,
+// as far as the server says; with SQLite that is one.
+func (db *DB) Processes(ctx context.Context) (int, error) {
+	if !db.postgres {
+		return 1, nil
+	}
+	var n int
+	err := db.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM pg_stat_activity
+		WHERE datname = CURRENT_DATABASE() AND application_name = CURRENT_SETTING('application_name') || ?`, listening).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("counting the processes on the database: %w", err)
+	}
+	return max(n, 1), nil
+}
 
 // Wake tells those who watch the topic, once the transaction has committed, in
 // this process and (with PostgreSQL) in every other on the same database.
@@ -92,6 +113,8 @@ func (db *DB) listen(cfg *pgx.ConnConfig) (stop func()) {
 }
 
 func (db *DB) listenOnce(ctx context.Context, cfg *pgx.ConnConfig) error {
+	cfg = cfg.Copy()
+	cfg.RuntimeParams["application_name"] += listening
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return err

@@ -77,6 +77,7 @@ func (j *job) claimAtOnce(ctx context.Context, host scheduler.HostRef, want sche
 			return nil
 		},
 	}
+	defer s.turns.take(ctx)()
 	return s.cfg.Store.TxFirst(ctx, claim, func(ctx context.Context, tx *store.Tx) error {
 		if len(used) == 0 {
 			return errNotAtOnce

@@ -165,9 +165,7 @@ func (j *job) claim(ctx context.Context, d *scheduler.Decision) error {
 	}
 	if s := j.s; s.cfg.Store.Postgres() {
 		// Claims of one host in one process wait here rather than collide there.
-		queue := &s.claims[hash(hosts[0].ID)%uint64(len(s.claims))]
-		queue.Lock()
-		defer queue.Unlock()
+		defer s.claims[hash(hosts[0].ID)%uint64(len(s.claims))].take(ctx)()
 		err := j.claimAtOnce(ctx, hosts[0], j.wants(*d, 0), body)
 		if !errors.Is(err, errNotAtOnce) {
 			j.got, j.claimed = hosts[0], err == nil

@@ -198,6 +198,9 @@ func (s *Store) refresh(ctx context.Context) error {
 	s.reading = true // until it is done, nobody else may go on with the old
 	s.mu.Unlock()
 	err := s.load(ctx, since, dirty, all)
+	if err == nil && all && s.cfg.Store.Postgres() {
+		err = s.turns.count(ctx, s.cfg.Store, s.cfg.Clock.Now())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading = false

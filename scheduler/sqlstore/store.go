@@ -75,7 +75,8 @@ type Store struct {
 
 	canopy canopy // the providers, as allocation candidates see them
 
-	claims [64]sync.Mutex // PostgreSQL: queues for hosts
+	claims [64]turns // PostgreSQL: of claims of one host, or few
+	turns  turns     // PostgreSQL: of all claims on their way
 }
 
 // changes are the ways to change a snapshot.
@@ -127,6 +128,9 @@ func New(cfg Config) (*Store, error) {
 		byUUID: map[string]string{},
 		builds: map[string]build{},
 		canopy: canopy{dirty: map[string]bool{}, use: map[string][]useChange{}},
+	}
+	for i := range s.claims {
+		s.claims[i].limit = 1
 	}
 	s.changes = s.snap
 	if cfg.Record != nil {
