@@ -44,6 +44,7 @@ var layers = []layer{
 	{[]string{"reconcile"}, []string{".", "store"}},
 	{[]string{"bus"}, []string{"."}},
 	{[]string{"httpapi"}, []string{"."}},
+	{[]string{"httpapi/apitest"}, []string{".", "httpapi", "identity/policy"}},
 	{[]string{"identity/policy"}, []string{"."}},
 	{[]string{"scheduler"}, []string{"."}},
 	{[]string{"scheduler/config"}, []string{".", "scheduler", "scheduler/cel", "scheduler/extension"}},

@@ -61,18 +61,18 @@ func TestFixedAnswers(t *testing.T) {
 		{"POST /v3/regions", "admin", `{"region": {"id": "` + strings.Repeat("x", 256) + `"}}`, 400, ""},
 	} {
 		method, path, _ := strings.Cut(c.request, " ")
-		got := s.do(method, path, c.token, c.body).want(c.status)
+		got := s.Do(c.token, method, path, c.body).Want(c.status)
 		if c.message != "" {
-			require.Equal(t, c.message, got.get("error", "message"), c.request)
+			require.Equal(t, c.message, got.Get("error", "message"), c.request)
 		}
 	}
-	s.do("POST", "/v3/users", "admin", `{"user": {"name": "t"}}`, "Content-Type", "text/plain").
-		fault(400, expecting("application/json", "Content-Type header"))
-	s.do("POST", "/v3/users", "admin", `{"user": {"name": "t", "domain_id": "`+domain+`", "extra": {"x": 1}}}`, "Content-Type", "application/json; charset=utf-8").want(201)
-	made := s.do("POST", "/v3/domains", "admin", `{"domain": {"name": "d", "explicit_domain_id": "0123456789abcdef0123456789abcdef"}}`).want(201)
-	require.Equal(t, "0123456789abcdef0123456789abcdef", made.get("domain", "id"))
-	require.NotContains(t, made.get("domain"), "explicit_domain_id")
-	s.do("POST", "/v3/domains", "admin", `{"domain": {"name": "d"}}`).fault(409, "Conflict occurred attempting to store project - "+
+	s.Do("admin", "POST", "/v3/users", `{"user": {"name": "t"}}`, "Content-Type", "text/plain").
+		Fault(400, expecting("application/json", "Content-Type header"))
+	s.Do("admin", "POST", "/v3/users", `{"user": {"name": "t", "domain_id": "`+domain+`", "extra": {"x": 1}}}`, "Content-Type", "application/json; charset=utf-8").Want(201)
+	made := s.Do("admin", "POST", "/v3/domains", `{"domain": {"name": "d", "explicit_domain_id": "0123456789abcdef0123456789abcdef"}}`).Want(201)
+	require.Equal(t, "0123456789abcdef0123456789abcdef", made.Get("domain", "id"))
+	require.NotContains(t, made.Get("domain"), "explicit_domain_id")
+	s.Do("admin", "POST", "/v3/domains", `{"domain": {"name": "d"}}`).Fault(409, "Conflict occurred attempting to store project - "+
 		"it is not permitted to have two projects acting as domains with the same name: d.")
 }
 
@@ -117,9 +117,9 @@ func TestFixedLogins(t *testing.T) {
 			"Error authenticating with application credential: Application credentials cannot request a scope.",
 		},
 	} {
-		s.do("POST", "/v3/auth/tokens", "", c.body).fault(c.status, c.message)
+		s.Do("", "POST", "/v3/auth/tokens", c.body).Fault(c.status, c.message)
 	}
-	require.Equal(t, map[string]any{"all": true}, s.do("POST", "/v3/auth/tokens", "", scope(`{"system": {}}`)).want(201).get("token", "system"))
+	require.Equal(t, map[string]any{"all": true}, s.Do("", "POST", "/v3/auth/tokens", scope(`{"system": {}}`)).Want(201).Get("token", "system"))
 }
 
 func TestFixedTagsAndImplications(t *testing.T) {
@@ -127,18 +127,18 @@ func TestFixedTagsAndImplications(t *testing.T) {
 	root := s.token(adminOnProject)
 	project := s.make(root, "project", `{"name": "p"}`)
 	path := "/v3/projects/" + project + "/tags"
-	s.do("PUT", path, root, `{}`).fault(400, "{} is not of type 'array'")
-	s.do("PUT", path, root, `{"tags": ["a", "a"]}`).fault(400, "['a', 'a'] has non-unique elements")
-	s.do("PUT", path, root, `{"tags": ["a,b"]}`).fault(400, "Invalid input for field '0': 'a,b' does not match '^[^,/]*$'")
-	s.do("PUT", path+"/a", root, "").want(201)
-	s.do("PUT", path+"/a", root, "").fault(400, "['a', 'a'] has non-unique elements")
-	s.do("PUT", path+"/a,b", root, "").fault(400, "'a,b' does not match '^[^,/]*$'")
+	s.Do(root, "PUT", path, `{}`).Fault(400, "{} is not of type 'array'")
+	s.Do(root, "PUT", path, `{"tags": ["a", "a"]}`).Fault(400, "['a', 'a'] has non-unique elements")
+	s.Do(root, "PUT", path, `{"tags": ["a,b"]}`).Fault(400, "Invalid input for field '0': 'a,b' does not match '^[^,/]*$'")
+	s.Do(root, "PUT", path+"/a", "").Want(201)
+	s.Do(root, "PUT", path+"/a", "").Fault(400, "['a', 'a'] has non-unique elements")
+	s.Do(root, "PUT", path+"/a,b", "").Fault(400, "'a,b' does not match '^[^,/]*$'")
 
 	a, b := s.make(root, "role", `{"name": "a"}`), s.make(root, "role", `{"name": "b"}`)
-	s.do("PUT", "/v3/roles/"+a+"/implies/"+b, root, "").want(201)
-	s.do("PUT", "/v3/roles/"+a+"/implies/"+b, root, "").fault(409, "Conflict occurred attempting to store implied_role - Duplicate entry.")
+	s.Do(root, "PUT", "/v3/roles/"+a+"/implies/"+b, "").Want(201)
+	s.Do(root, "PUT", "/v3/roles/"+a+"/implies/"+b, "").Fault(409, "Conflict occurred attempting to store implied_role - Duplicate entry.")
 
 	user, group := s.make(root, "user", `{"name": "u"}`), s.make(root, "group", `{"name": "g"}`)
-	s.do("PUT", "/v3/groups/"+group+"/users/"+user, root, "").want(204)
-	require.Contains(t, s.do("GET", "/v3/users/"+user+"/groups", root, "").want(200).get("groups", 0), "membership_expires_at")
+	s.Do(root, "PUT", "/v3/groups/"+group+"/users/"+user, "").Want(204)
+	require.Contains(t, s.Do(root, "GET", "/v3/users/"+user+"/groups", "").Want(200).Get("groups", 0), "membership_expires_at")
 }

@@ -38,7 +38,7 @@ func BenchmarkShowToken(b *testing.B) {
 	empty := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	b.Cleanup(empty.Close)
 	request := "GET /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nX-Auth-Token: " + token + "\r\nX-Subject-Token: " + token + "\r\n\r\n"
-	for name, url := range map[string]string{"http": s.url, "http-empty": empty.URL} {
+	for name, url := range map[string]string{"http": s.URL, "http-empty": empty.URL} {
 		b.Run(name, func(b *testing.B) {
 			b.SetParallelism(8)
 			b.RunParallel(func(pb *testing.PB) {

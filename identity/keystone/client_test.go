@@ -25,7 +25,7 @@ func cloud(t testing.TB) (*server, identity.Bootstrapped) {
 	t.Helper()
 	s := serve(t, nil)
 	b, err := s.svc.Bootstrap(t.Context(), identity.BootstrapConfig{AdminPassword: "secret", Catalog: []identity.CatalogEntry{
-		{Type: "identity", Name: "keystone", URLs: map[string]string{"public": s.url + "/v3/", "internal": s.url + "/v3/", "admin": s.url + "/v3/"}},
+		{Type: "identity", Name: "keystone", URLs: map[string]string{"public": s.URL + "/v3/", "internal": s.URL + "/v3/", "admin": s.URL + "/v3/"}},
 		{Type: "volumev3", Name: "cinder", URLs: map[string]string{"public": "http://volume.example/v3/$(project_id)s"}},
 	}})
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func cloud(t testing.TB) (*server, identity.Bootstrapped) {
 // client logs in with gophercloud.
 func (s *server) client(t testing.TB, o gophercloud.AuthOptions) (*gophercloud.ServiceClient, error) {
 	t.Helper()
-	o.IdentityEndpoint = s.url + "/v3"
+	o.IdentityEndpoint = s.URL + "/v3"
 	provider, err := openstack.AuthenticatedClient(t.Context(), o)
 	if err != nil {
 		return nil, err

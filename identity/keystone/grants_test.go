@@ -11,8 +11,8 @@ import (
 
 // make creates something and returns its id.
 func (s *server) make(token, kind, body string) string {
-	s.t.Helper()
-	return s.do("POST", "/v3/"+kind+"s", token, `{"`+kind+`": `+body+`}`).want(201).text(kind, "id")
+	s.T.Helper()
+	return s.Do(token, "POST", "/v3/"+kind+"s", `{"`+kind+`": `+body+`}`).Want(201).Text(kind, "id")
 }
 
 func TestGrantsAndWhatTheyAmountTo(t *testing.T) {
@@ -22,7 +22,7 @@ func TestGrantsAndWhatTheyAmountTo(t *testing.T) {
 	group := s.make(root, "group", `{"name": "g"}`)
 	top := s.make(root, "project", `{"name": "top"}`)
 	leaf := s.make(root, "project", `{"name": "leaf", "parent_id": "`+top+`"}`)
-	s.do("PUT", "/v3/groups/"+group+"/users/"+user, root, "").want(204)
+	s.Do(root, "PUT", "/v3/groups/"+group+"/users/"+user, "").Want(204)
 	member, reader := b.Roles["member"], b.Roles["reader"]
 
 	direct := "/v3/projects/" + top + "/users/" + user + "/roles/" + member
@@ -30,51 +30,51 @@ func TestGrantsAndWhatTheyAmountTo(t *testing.T) {
 	system := "/v3/system/users/" + user + "/roles/" + reader
 	domain := "/v3/domains/default/groups/" + group + "/roles/" + reader
 	for _, path := range []string{direct, inherited, system, domain} {
-		s.do("GET", path, root, "").want(404)
-		s.do("PUT", path, root, "").want(204)
-		s.do("PUT", path, root, "").want(204)
-		s.do("GET", path, root, "").want(204)
-		s.do("HEAD", path, root, "").want(204)
+		s.Do(root, "GET", path, "").Want(404)
+		s.Do(root, "PUT", path, "").Want(204)
+		s.Do(root, "PUT", path, "").Want(204)
+		s.Do(root, "GET", path, "").Want(204)
+		s.Do(root, "HEAD", path, "").Want(204)
 	}
-	require.Len(t, s.do("GET", "/v3/projects/"+top+"/users/"+user+"/roles", root, "").want(200).get("roles"), 1)
-	require.Empty(t, s.do("GET", "/v3/projects/"+leaf+"/users/"+user+"/roles", root, "").want(200).get("roles"))
-	require.Len(t, s.do("GET", "/v3/system/users/"+user+"/roles", root, "").want(200).get("roles"), 1)
+	require.Len(t, s.Do(root, "GET", "/v3/projects/"+top+"/users/"+user+"/roles", "").Want(200).Get("roles"), 1)
+	require.Empty(t, s.Do(root, "GET", "/v3/projects/"+leaf+"/users/"+user+"/roles", "").Want(200).Get("roles"))
+	require.Len(t, s.Do(root, "GET", "/v3/system/users/"+user+"/roles", "").Want(200).Get("roles"), 1)
 
-	lines := s.do("GET", "/v3/role_assignments?user.id="+user, root, "").want(200)
-	require.Len(t, lines.get("role_assignments"), 2)
-	lines = s.do("GET", "/v3/role_assignments?group.id="+group+"&scope.OS-INHERIT:inherited_to=projects&include_names", root, "").want(200)
+	lines := s.Do(root, "GET", "/v3/role_assignments?user.id="+user, "").Want(200)
+	require.Len(t, lines.Get("role_assignments"), 2)
+	lines = s.Do(root, "GET", "/v3/role_assignments?group.id="+group+"&scope.OS-INHERIT:inherited_to=projects&include_names", "").Want(200)
 	require.Equal(t, []any{map[string]any{
-		"links": map[string]any{"assignment": s.url + inherited},
+		"links": map[string]any{"assignment": s.URL + inherited},
 		"scope": map[string]any{
 			"project":                 map[string]any{"id": top, "name": "top", "domain": map[string]any{"id": "default", "name": "Default"}},
 			"OS-INHERIT:inherited_to": "projects",
 		},
 		"group": map[string]any{"id": group, "name": "g", "domain": map[string]any{"id": "default", "name": "Default"}},
 		"role":  map[string]any{"id": member, "name": "member"},
-	}}, lines.get("role_assignments"))
+	}}, lines.Get("role_assignments"))
 
-	lines = s.do("GET", "/v3/role_assignments?effective&user.id="+user+"&scope.project.id="+leaf+"&role.id="+member, root, "").want(200)
+	lines = s.Do(root, "GET", "/v3/role_assignments?effective&user.id="+user+"&scope.project.id="+leaf+"&role.id="+member, "").Want(200)
 	require.Equal(t, []any{map[string]any{
-		"links": map[string]any{"assignment": s.url + inherited, "membership": s.url + "/v3/groups/" + group + "/users/" + user},
+		"links": map[string]any{"assignment": s.URL + inherited, "membership": s.URL + "/v3/groups/" + group + "/users/" + user},
 		"scope": map[string]any{"project": map[string]any{"id": leaf}, "OS-INHERIT:inherited_to": "projects"},
 		"user":  map[string]any{"id": user},
 		"role":  map[string]any{"id": member},
-	}}, lines.get("role_assignments"))
-	lines = s.do("GET", "/v3/role_assignments?effective&user.id="+user+"&scope.project.id="+top, root, "").want(200)
-	require.Len(t, lines.get("role_assignments"), 2) // member, and reader by implication
-	lines = s.do("GET", "/v3/role_assignments?include_subtree&effective&scope.project.id="+top, root, "").want(200)
-	require.Len(t, lines.get("role_assignments"), 4)
-	lines = s.do("GET", "/v3/role_assignments?scope.system=all&user.id="+user, root, "").want(200)
-	require.Equal(t, map[string]any{"all": true}, lines.get("role_assignments", 0, "scope", "system"))
-	s.do("GET", "/v3/role_assignments?effective&group.id="+group, root, "").want(400)
-	s.do("GET", "/v3/role_assignments?include_subtree", root, "").want(400)
+	}}, lines.Get("role_assignments"))
+	lines = s.Do(root, "GET", "/v3/role_assignments?effective&user.id="+user+"&scope.project.id="+top, "").Want(200)
+	require.Len(t, lines.Get("role_assignments"), 2) // member, and reader by implication
+	lines = s.Do(root, "GET", "/v3/role_assignments?include_subtree&effective&scope.project.id="+top, "").Want(200)
+	require.Len(t, lines.Get("role_assignments"), 4)
+	lines = s.Do(root, "GET", "/v3/role_assignments?scope.system=all&user.id="+user, "").Want(200)
+	require.Equal(t, map[string]any{"all": true}, lines.Get("role_assignments", 0, "scope", "system"))
+	s.Do(root, "GET", "/v3/role_assignments?effective&group.id="+group, "").Want(400)
+	s.Do(root, "GET", "/v3/role_assignments?include_subtree", "").Want(400)
 
 	for _, path := range []string{direct, inherited, system, domain} {
-		s.do("DELETE", path, root, "").want(204)
-		s.do("DELETE", path, root, "").want(404)
+		s.Do(root, "DELETE", path, "").Want(204)
+		s.Do(root, "DELETE", path, "").Want(404)
 	}
-	s.do("PUT", "/v3/projects/nosuch/users/"+user+"/roles/"+member, root, "").fault(404, "Could not find project: nosuch.")
-	s.do("PUT", "/v3/projects/"+top+"/users/"+user+"/roles/nosuch", root, "").fault(404, "Could not find role: nosuch.")
+	s.Do(root, "PUT", "/v3/projects/nosuch/users/"+user+"/roles/"+member, "").Fault(404, "Could not find project: nosuch.")
+	s.Do(root, "PUT", "/v3/projects/"+top+"/users/"+user+"/roles/nosuch", "").Fault(404, "Could not find role: nosuch.")
 }
 
 func TestImpliedRoles(t *testing.T) {
@@ -82,17 +82,17 @@ func TestImpliedRoles(t *testing.T) {
 	root := s.token(adminOnProject)
 	boss := s.make(root, "role", `{"name": "boss"}`)
 	path := "/v3/roles/" + boss + "/implies/" + b.Roles["member"]
-	s.do("GET", path, root, "").fault(404, boss+" does not imply "+b.Roles["member"]+".")
-	made := s.do("PUT", path, root, "").want(201)
-	require.Equal(t, "boss", made.get("role_inference", "prior_role", "name"))
-	require.Equal(t, "member", made.get("role_inference", "implies", "name"))
-	s.do("HEAD", path, root, "").want(204)
-	require.Len(t, s.do("GET", "/v3/roles/"+boss+"/implies", root, "").want(200).get("role_inference", "implies"), 1)
-	require.Len(t, s.do("GET", "/v3/role_inferences", root, "").want(200).get("role_inferences"), 4)
-	s.do("PUT", "/v3/roles/"+boss+"/implies/"+b.Roles["admin"], root, "").want(403)
-	s.do("PUT", "/v3/roles/"+b.Roles["reader"]+"/implies/"+boss, root, "").want(403) // a circle
-	s.do("DELETE", path, root, "").want(204)
-	s.do("DELETE", path, root, "").want(404)
+	s.Do(root, "GET", path, "").Fault(404, boss+" does not imply "+b.Roles["member"]+".")
+	made := s.Do(root, "PUT", path, "").Want(201)
+	require.Equal(t, "boss", made.Get("role_inference", "prior_role", "name"))
+	require.Equal(t, "member", made.Get("role_inference", "implies", "name"))
+	s.Do(root, "HEAD", path, "").Want(204)
+	require.Len(t, s.Do(root, "GET", "/v3/roles/"+boss+"/implies", "").Want(200).Get("role_inference", "implies"), 1)
+	require.Len(t, s.Do(root, "GET", "/v3/role_inferences", "").Want(200).Get("role_inferences"), 4)
+	s.Do(root, "PUT", "/v3/roles/"+boss+"/implies/"+b.Roles["admin"], "").Want(403)
+	s.Do(root, "PUT", "/v3/roles/"+b.Roles["reader"]+"/implies/"+boss, "").Want(403) // a circle
+	s.Do(root, "DELETE", path, "").Want(204)
+	s.Do(root, "DELETE", path, "").Want(404)
 }
 
 // TestMembersMayLittle asks every operation that takes a token as a member of
@@ -122,7 +122,7 @@ func TestMembersMayLittle(t *testing.T) {
 			"region": {"description": "x"}, "service": {"type": "x"}, "endpoint": {"interface": "public", "service_id": "x", "url": "http://x"}, "tags": [],
 			"application_credential": {"name": "x"}}`
 		for _, who := range []string{"member", "stranger"} {
-			got := s.do(method, path, who, body).status
+			got := s.Do(who, method, path, body).Status
 			want := http.StatusForbidden
 			if existsFirst[route.Pattern] {
 				want = http.StatusNotFound

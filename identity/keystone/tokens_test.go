@@ -17,32 +17,32 @@ const adminUnscoped = `{"auth": {"identity": {"methods": ["password"], "password
 
 // token logs in with a body.
 func (s *server) token(body string) string {
-	s.t.Helper()
-	token := s.do("POST", "/v3/auth/tokens", "", body).want(201).header.Get("X-Subject-Token")
-	require.NotEmpty(s.t, token)
+	s.T.Helper()
+	token := s.Do("", "POST", "/v3/auth/tokens", body).Want(201).Header.Get("X-Subject-Token")
+	require.NotEmpty(s.T, token)
 	return token
 }
 
 func TestVersions(t *testing.T) {
 	s := serve(t, cast)
-	root := s.do("GET", "/", "", "").want(300)
-	require.Equal(t, "v3.14", root.get("versions", "values", 0, "id"))
-	require.Equal(t, s.url+"/v3/", root.get("versions", "values", 0, "links", 0, "href"))
-	require.Equal(t, s.url+"/v3/", root.header.Get("Location"))
+	root := s.Do("", "GET", "/", "").Want(300)
+	require.Equal(t, "v3.14", root.Get("versions", "values", 0, "id"))
+	require.Equal(t, s.URL+"/v3/", root.Get("versions", "values", 0, "links", 0, "href"))
+	require.Equal(t, s.URL+"/v3/", root.Header.Get("Location"))
 	for _, path := range []string{"/v3", "/v3/"} {
-		require.Equal(t, "stable", s.do("GET", path, "", "").want(200).get("version", "status"))
+		require.Equal(t, "stable", s.Do("", "GET", path, "").Want(200).Get("version", "status"))
 	}
 	for _, path := range []string{"/v2.0", "/v3/nosuch", "/v3/OS-TRUST/trusts", "/v3/limits"} {
-		s.do("GET", path, "admin", "").want(404)
+		s.Do("admin", "GET", path, "").Want(404)
 	}
 }
 
 func TestATokenOnTheWire(t *testing.T) {
 	s, b := cloud(t)
-	made := s.do("POST", "/v3/auth/tokens", "", adminOnProject).want(201)
-	token := made.header.Get("X-Subject-Token")
-	require.Equal(t, "application/json", made.header.Get("Content-Type"))
-	body := made.get("token").(map[string]any)
+	made := s.Do("", "POST", "/v3/auth/tokens", adminOnProject).Want(201)
+	token := made.Header.Get("X-Subject-Token")
+	require.Equal(t, "application/json", made.Header.Get("Content-Type"))
+	body := made.Get("token").(map[string]any)
 	keys := []string{}
 	for k := range body {
 		keys = append(keys, k)
@@ -57,42 +57,42 @@ func TestATokenOnTheWire(t *testing.T) {
 		"id": b.UserID, "name": "admin", "domain": map[string]any{"id": "default", "name": "Default"}, "password_expires_at": nil,
 	}, body["user"])
 	require.Len(t, body["roles"], 4)
-	endpoint := made.get("token", "catalog", 1, "endpoints", 0).(map[string]any)
+	endpoint := made.Get("token", "catalog", 1, "endpoints", 0).(map[string]any)
 	require.Equal(t, "http://volume.example/v3/"+b.ProjectID, endpoint["url"])
 	require.Equal(t, "RegionOne", endpoint["region"])
 	require.Equal(t, "RegionOne", endpoint["region_id"])
 
-	shown := s.do("GET", "/v3/auth/tokens", token, "", "X-Subject-Token", token).want(200)
-	require.Equal(t, made.body, shown.body)
-	require.Equal(t, token, shown.header.Get("X-Subject-Token"))
-	require.Empty(t, s.do("HEAD", "/v3/auth/tokens", token, "", "X-Subject-Token", token).want(200).body)
-	bare := s.do("GET", "/v3/auth/tokens?nocatalog", token, "", "X-Subject-Token", token).want(200)
-	require.NotContains(t, bare.get("token"), "catalog")
-	require.NotContains(t, s.do("POST", "/v3/auth/tokens?nocatalog", "", adminOnProject).want(201).get("token"), "catalog")
+	shown := s.Do(token, "GET", "/v3/auth/tokens", "", "X-Subject-Token", token).Want(200)
+	require.Equal(t, made.Body, shown.Body)
+	require.Equal(t, token, shown.Header.Get("X-Subject-Token"))
+	require.Empty(t, s.Do(token, "HEAD", "/v3/auth/tokens", "", "X-Subject-Token", token).Want(200).Body)
+	bare := s.Do(token, "GET", "/v3/auth/tokens?nocatalog", "", "X-Subject-Token", token).Want(200)
+	require.NotContains(t, bare.Get("token"), "catalog")
+	require.NotContains(t, s.Do("", "POST", "/v3/auth/tokens?nocatalog", adminOnProject).Want(201).Get("token"), "catalog")
 
-	s.do("DELETE", "/v3/auth/tokens", token, "", "X-Subject-Token", token).want(204)
-	s.do("GET", "/v3/users", token, "").fault(401, "The request you have made requires authentication.")
+	s.Do(token, "DELETE", "/v3/auth/tokens", "", "X-Subject-Token", token).Want(204)
+	s.Do(token, "GET", "/v3/users", "").Fault(401, "The request you have made requires authentication.")
 }
 
 func TestTheThreeStepsOfLoggingIn(t *testing.T) {
 	s, b := cloud(t)
-	unscoped := s.do("POST", "/v3/auth/tokens", "", adminUnscoped).want(201)
-	token := unscoped.header.Get("X-Subject-Token")
+	unscoped := s.Do("", "POST", "/v3/auth/tokens", adminUnscoped).Want(201)
+	token := unscoped.Header.Get("X-Subject-Token")
 	for _, absent := range []string{"project", "catalog", "roles", "is_domain"} {
-		require.NotContains(t, unscoped.get("token"), absent)
+		require.NotContains(t, unscoped.Get("token"), absent)
 	}
-	list := s.do("GET", "/v3/auth/projects", token, "").want(200)
-	require.Len(t, list.get("projects"), 1)
-	require.Equal(t, b.ProjectID, list.get("projects", 0, "id"))
-	require.Empty(t, s.do("GET", "/v3/auth/domains", token, "").want(200).get("domains"))
-	require.Equal(t, []any{map[string]any{"all": true}}, s.do("GET", "/v3/auth/system", token, "").want(200).get("system"))
-	s.do("GET", "/v3/auth/catalog", token, "").fault(403, "You are not authorized to perform the requested action.")
+	list := s.Do(token, "GET", "/v3/auth/projects", "").Want(200)
+	require.Len(t, list.Get("projects"), 1)
+	require.Equal(t, b.ProjectID, list.Get("projects", 0, "id"))
+	require.Empty(t, s.Do(token, "GET", "/v3/auth/domains", "").Want(200).Get("domains"))
+	require.Equal(t, []any{map[string]any{"all": true}}, s.Do(token, "GET", "/v3/auth/system", "").Want(200).Get("system"))
+	s.Do(token, "GET", "/v3/auth/catalog", "").Fault(403, "You are not authorized to perform the requested action.")
 
 	scoped := s.token(`{"auth": {"identity": {"methods": ["token"], "token": {"id": "` + token + `"}}, "scope": {"project": {"id": "` + b.ProjectID + `"}}}}`)
-	require.Len(t, s.do("GET", "/v3/auth/catalog", scoped, "").want(200).get("catalog"), 2)
-	system := s.do("POST", "/v3/auth/tokens", "", strings.Replace(adminUnscoped, `}}}}}`, `}}}, "scope": {"system": {"all": true}}}}`, 1)).want(201)
-	require.Equal(t, map[string]any{"all": true}, system.get("token", "system"))
-	require.Contains(t, system.get("token"), "catalog")
+	require.Len(t, s.Do(scoped, "GET", "/v3/auth/catalog", "").Want(200).Get("catalog"), 2)
+	system := s.Do("", "POST", "/v3/auth/tokens", strings.Replace(adminUnscoped, `}}}}}`, `}}}, "scope": {"system": {"all": true}}}}`, 1)).Want(201)
+	require.Equal(t, map[string]any{"all": true}, system.Get("token", "system"))
+	require.Contains(t, system.Get("token"), "catalog")
 }
 
 func TestBadLogins(t *testing.T) {
@@ -124,7 +124,7 @@ func TestBadLogins(t *testing.T) {
 		{strings.Replace(adminUnscoped, `}}}}}`, `}}}, "scope": {}}}`, 1), 400, expecting("system, project, domain, OS-TRUST:trust or unscoped", "scope")},
 		{`{"auth": {"identity": {"methods": ["token"], "token": {"id": "gAAAAA"}}}}`, 404, "Could not recognize Fernet token"},
 	} {
-		s.do("POST", "/v3/auth/tokens", "", tc.body).fault(tc.status, tc.message)
+		s.Do("", "POST", "/v3/auth/tokens", tc.body).Fault(tc.status, tc.message)
 	}
 }
 
@@ -137,51 +137,51 @@ func TestForeignTokensAreNoTokens(t *testing.T) {
 	}
 	forged := token[:40] + string(last) + token[41:]
 	for _, bad := range []string{"", "x", forged, token[:len(token)-4], token + "AAAA", strings.Repeat("A", 300), "gAAAAA" + token[6:20]} {
-		answer := s.do("GET", "/v3/users", bad, "").want(401)
-		require.Equal(t, `Keystone uri="`+s.url+`/v3"`, answer.header.Get("WWW-Authenticate"))
+		answer := s.Do(bad, "GET", "/v3/users", "").Want(401)
+		require.Equal(t, `Keystone uri="`+s.URL+`/v3"`, answer.Header.Get("WWW-Authenticate"))
 		if bad != "" {
-			s.do("GET", "/v3/auth/tokens", token, "", "X-Subject-Token", bad).fault(404, "Could not recognize Fernet token")
+			s.Do(token, "GET", "/v3/auth/tokens", "", "X-Subject-Token", bad).Fault(404, "Could not recognize Fernet token")
 		}
 	}
-	s.do("GET", "/v3/auth/tokens", token, "").fault(404, "No token in the request")
+	s.Do(token, "GET", "/v3/auth/tokens", "").Fault(404, "No token in the request")
 }
 
 func TestAnExpiredTokenIsShownToServicesForAWhile(t *testing.T) {
 	s, _ := cloud(t)
 	old := s.token(adminOnProject)
 	s.clock.Advance(61 * time.Minute)
-	s.do("GET", "/v3/users", old, "").want(401)
+	s.Do(old, "GET", "/v3/users", "").Want(401)
 	fresh := s.token(adminOnProject)
-	s.do("GET", "/v3/auth/tokens", fresh, "", "X-Subject-Token", old).fault(404, "Failed to validate token")
-	s.do("GET", "/v3/auth/tokens?allow_expired=1", fresh, "", "X-Subject-Token", old).want(200)
+	s.Do(fresh, "GET", "/v3/auth/tokens", "", "X-Subject-Token", old).Fault(404, "Failed to validate token")
+	s.Do(fresh, "GET", "/v3/auth/tokens?allow_expired=1", "", "X-Subject-Token", old).Want(200)
 	s.clock.Advance(48 * time.Hour)
 	fresh = s.token(adminOnProject)
-	s.do("GET", "/v3/auth/tokens?allow_expired=1", fresh, "", "X-Subject-Token", old).want(404)
+	s.Do(fresh, "GET", "/v3/auth/tokens?allow_expired=1", "", "X-Subject-Token", old).Want(404)
 }
 
 func TestUsersShowTheirOwnTokensOnly(t *testing.T) {
 	s, b := cloud(t)
 	root := s.token(adminOnProject)
-	made := s.do("POST", "/v3/users", root, `{"user": {"name": "ann", "password": "pw", "email": "a@b", "default_project_id": "`+b.ProjectID+`"}}`).want(201)
-	require.NotContains(t, made.body, "pw\"")
-	id := made.text("user", "id")
-	user := made.get("user").(map[string]any)
+	made := s.Do(root, "POST", "/v3/users", `{"user": {"name": "ann", "password": "pw", "email": "a@b", "default_project_id": "`+b.ProjectID+`"}}`).Want(201)
+	require.NotContains(t, made.Body, "pw\"")
+	id := made.Text("user", "id")
+	user := made.Get("user").(map[string]any)
 	require.Equal(t, "a@b", user["email"])
 	require.Nil(t, user["password_expires_at"])
 	require.NotContains(t, user, "password")
 	login := `{"auth": {"identity": {"methods": ["password"], "password": {"user": {"id": "` + id + `", "password": "pw"}}}}}`
 	ann := s.token(login)
-	s.do("GET", "/v3/auth/tokens", ann, "", "X-Subject-Token", ann).want(200)
-	s.do("GET", "/v3/auth/tokens", ann, "", "X-Subject-Token", root).
-		fault(403, "You are not authorized to perform the requested action: identity:validate_token.")
-	s.do("GET", "/v3/users/"+id, ann, "").want(200)
-	s.do("GET", "/v3/users/"+b.UserID, ann, "").want(403)
-	s.do("GET", "/v3/users/"+id+"/projects", ann, "").want(200)
-	s.do("GET", "/v3/users/nosuch", root, "").fault(404, "Could not find user: nosuch.")
+	s.Do(ann, "GET", "/v3/auth/tokens", "", "X-Subject-Token", ann).Want(200)
+	s.Do(ann, "GET", "/v3/auth/tokens", "", "X-Subject-Token", root).
+		Fault(403, "You are not authorized to perform the requested action: identity:validate_token.")
+	s.Do(ann, "GET", "/v3/users/"+id, "").Want(200)
+	s.Do(ann, "GET", "/v3/users/"+b.UserID, "").Want(403)
+	s.Do(ann, "GET", "/v3/users/"+id+"/projects", "").Want(200)
+	s.Do(root, "GET", "/v3/users/nosuch", "").Fault(404, "Could not find user: nosuch.")
 
-	s.do("POST", "/v3/users/"+id+"/password", "", `{"user": {"original_password": "bad", "password": "x"}}`).want(401)
-	s.do("POST", "/v3/users/"+id+"/password", "", `{"user": {"original_password": "pw", "password": "x"}}`).want(204)
-	s.do("GET", "/v3/users/"+id, ann, "").want(401)
+	s.Do("", "POST", "/v3/users/"+id+"/password", `{"user": {"original_password": "bad", "password": "x"}}`).Want(401)
+	s.Do("", "POST", "/v3/users/"+id+"/password", `{"user": {"original_password": "pw", "password": "x"}}`).Want(204)
+	s.Do(ann, "GET", "/v3/users/"+id, "").Want(401)
 	s.token(strings.Replace(login, `"pw"`, `"x"`, 1))
 }
 
@@ -194,10 +194,10 @@ func FuzzLogin(f *testing.F) {
 		if !json.Valid([]byte(body)) {
 			t.Skip()
 		}
-		s := *s
-		s.t = t
-		if a := s.do("POST", "/v3/auth/tokens", "", body); a.status >= 500 {
-			t.Fatal(a.status, a.body)
+		s := *s.Server
+		s.T = t
+		if a := s.Do("", "POST", "/v3/auth/tokens", body); a.Status >= 500 {
+			t.Fatal(a.Status, a.Body)
 		}
 	})
 }
