@@ -58,13 +58,13 @@ func TestAggregatesAndZonesByGophercloud(t *testing.T) {
 
 func TestAggregateBodies(t *testing.T) {
 	s := serveCatalog(t)
-	made := s.do("POST", "/v2.1/os-aggregates", "admin", `{"aggregate": {"name": "a"}}`).want(200)
+	made := s.Do("admin", "POST", "/v2.1/os-aggregates", `{"aggregate": {"name": "a"}}`).Want(200)
 	require.Equal(t, map[string]any{
 		"id": 1.0, "name": "a", "availability_zone": nil, "created_at": "2030-01-02T03:04:05.000678", "updated_at": nil, "deleted_at": nil, "deleted": false,
-	}, made.get("aggregate"))
-	id := strconv.Itoa(int(made.get("aggregate", "id").(float64)))
+	}, made.Get("aggregate"))
+	id := strconv.Itoa(int(made.Get("aggregate", "id").(float64)))
 	require.ElementsMatch(t, []string{"id", "uuid", "name", "availability_zone", "hosts", "metadata", "created_at", "updated_at", "deleted_at", "deleted"},
-		s.do("GET 2.41", "/v2.1/os-aggregates/"+id, "admin", "").keys("aggregate"))
+		s.Do("admin", "GET 2.41", "/v2.1/os-aggregates/"+id, "").Keys("aggregate"))
 	for _, tc := range []struct {
 		method, path, body string
 		status             int
@@ -82,8 +82,8 @@ func TestAggregateBodies(t *testing.T) {
 		{"POST", "/1/action", `{"set_metadata": {"metadata": {"a": 1}}}`, 400, "Invalid input for field/attribute a. Value: 1. 1 is not of type 'string', 'null'"},
 		{"POST", "/1/action", `{"sing": {}}`, 400, "There is no such action: sing"},
 	} {
-		s.do(tc.method, "/v2.1/os-aggregates"+tc.path, "admin", tc.body).fault(tc.status, tc.message)
+		s.Do("admin", tc.method, "/v2.1/os-aggregates"+tc.path, tc.body).Fault(tc.status, tc.message)
 	}
-	require.Nil(t, s.do("POST", "/v2.1/os-aggregates/1/action", "admin", `{"set_metadata": {"metadata": {"a": null}}}`).want(200).get("aggregate", "metadata", "a"))
-	require.Empty(t, s.do("DELETE", "/v2.1/os-aggregates/1", "admin", "").want(200).body)
+	require.Nil(t, s.Do("admin", "POST", "/v2.1/os-aggregates/1/action", `{"set_metadata": {"metadata": {"a": null}}}`).Want(200).Get("aggregate", "metadata", "a"))
+	require.Empty(t, s.Do("admin", "DELETE", "/v2.1/os-aggregates/1", "").Want(200).Body)
 }

@@ -70,28 +70,28 @@ func TestFlavorsByGophercloud(t *testing.T) {
 
 func TestFlavorsChangeWithMicroversions(t *testing.T) {
 	s := serveCatalog(t)
-	s.do("POST", "/v2.1/flavors", "admin", `{"flavor": {"name": "f", "id": 5, "ram": "512", "vcpus": 1, "disk": 0}}`).want(200)
-	old := s.do("GET", "/v2.1/flavors/5", "member", "").want(200)
+	s.Do("admin", "POST", "/v2.1/flavors", `{"flavor": {"name": "f", "id": 5, "ram": "512", "vcpus": 1, "disk": 0}}`).Want(200)
+	old := s.Do("member", "GET", "/v2.1/flavors/5", "").Want(200)
 	require.JSONEq(t, `{"flavor": {"id": "5", "name": "f", "ram": 512, "vcpus": 1, "disk": 0, "swap": "", "OS-FLV-EXT-DATA:ephemeral": 0,
 		"OS-FLV-DISABLED:disabled": false, "os-flavor-access:is_public": true, "rxtx_factor": 1.0, "links": [
-		{"rel": "self", "href": "`+s.url+`/v2.1/flavors/5"}, {"rel": "bookmark", "href": "`+s.url+`/flavors/5"}]}}`, old.body)
-	require.Contains(t, old.body, `"rxtx_factor":1.0`)
-	require.NotContains(t, s.do("GET 2.54", "/v2.1/flavors/5", "member", "").body, "description")
-	require.Nil(t, s.do("GET 2.55", "/v2.1/flavors/5", "member", "").get("flavor").(map[string]any)["extra_specs"])
-	require.Equal(t, map[string]any{}, s.do("GET 2.61", "/v2.1/flavors/5", "member", "").get("flavor", "extra_specs"))
-	require.Equal(t, "", s.do("GET 2.74", "/v2.1/flavors/5", "member", "").get("flavor", "swap"))
-	require.EqualValues(t, 0, s.do("GET 2.75", "/v2.1/flavors/5", "member", "").get("flavor", "swap"))
-	require.ElementsMatch(t, []string{"id", "name", "links"}, s.do("GET", "/v2.1/flavors", "member", "").keys("flavors", 0))
-	require.ElementsMatch(t, []string{"id", "name", "links", "description"}, s.do("GET 2.96", "/v2.1/flavors", "member", "").keys("flavors", 0))
-	require.Contains(t, s.do("GET", "/v2.1/"+memberProject+"/flavors/5", "member", "").body, s.url+"/v2.1/"+memberProject+"/flavors/5")
+		{"rel": "self", "href": "`+s.URL+`/v2.1/flavors/5"}, {"rel": "bookmark", "href": "`+s.URL+`/flavors/5"}]}}`, old.Body)
+	require.Contains(t, old.Body, `"rxtx_factor":1.0`)
+	require.NotContains(t, s.Do("member", "GET 2.54", "/v2.1/flavors/5", "").Body, "description")
+	require.Nil(t, s.Do("member", "GET 2.55", "/v2.1/flavors/5", "").Get("flavor").(map[string]any)["extra_specs"])
+	require.Equal(t, map[string]any{}, s.Do("member", "GET 2.61", "/v2.1/flavors/5", "").Get("flavor", "extra_specs"))
+	require.Equal(t, "", s.Do("member", "GET 2.74", "/v2.1/flavors/5", "").Get("flavor", "swap"))
+	require.EqualValues(t, 0, s.Do("member", "GET 2.75", "/v2.1/flavors/5", "").Get("flavor", "swap"))
+	require.ElementsMatch(t, []string{"id", "name", "links"}, s.Do("member", "GET", "/v2.1/flavors", "").Keys("flavors", 0))
+	require.ElementsMatch(t, []string{"id", "name", "links", "description"}, s.Do("member", "GET 2.96", "/v2.1/flavors", "").Keys("flavors", 0))
+	require.Contains(t, s.Do("member", "GET", "/v2.1/"+memberProject+"/flavors/5", "").Body, s.URL+"/v2.1/"+memberProject+"/flavors/5")
 
-	s.do("PUT 2.54", "/v2.1/flavors/5", "admin", `{"flavor": {"description": "x"}}`).want(404)
-	s.do("GET 2.74", "/v2.1/flavors?nosuch=1", "member", "").want(200)
-	s.do("GET 2.75", "/v2.1/flavors?nosuch=1", "member", "").fault(400, "Additional properties are not allowed ('nosuch' was unexpected)")
-	s.do("POST 2.6", "/v2.1/flavors/5/action", "admin", `{"addTenantAccess": {"tenant": "p"}}`).want(200)
-	s.do("POST 2.7", "/v2.1/flavors/5/action", "admin", `{"addTenantAccess": {"tenant": "p"}}`).fault(409, "Can not add access to a public flavor.")
-	s.do("GET", "/v2.1/flavors/5/os-flavor-access", "admin", "").fault(404, "Access list not available for public flavors.")
-	s.do("DELETE", "/v2.1/flavors/5", "admin", "").want(202)
+	s.Do("admin", "PUT 2.54", "/v2.1/flavors/5", `{"flavor": {"description": "x"}}`).Want(404)
+	s.Do("member", "GET 2.74", "/v2.1/flavors?nosuch=1", "").Want(200)
+	s.Do("member", "GET 2.75", "/v2.1/flavors?nosuch=1", "").Fault(400, "Additional properties are not allowed ('nosuch' was unexpected)")
+	s.Do("admin", "POST 2.6", "/v2.1/flavors/5/action", `{"addTenantAccess": {"tenant": "p"}}`).Want(200)
+	s.Do("admin", "POST 2.7", "/v2.1/flavors/5/action", `{"addTenantAccess": {"tenant": "p"}}`).Fault(409, "Can not add access to a public flavor.")
+	s.Do("admin", "GET", "/v2.1/flavors/5/os-flavor-access", "").Fault(404, "Access list not available for public flavors.")
+	s.Do("admin", "DELETE", "/v2.1/flavors/5", "").Want(202)
 }
 
 func TestFlavorLists(t *testing.T) {
@@ -100,11 +100,11 @@ func TestFlavorLists(t *testing.T) {
 		`{"name": "b", "id": "1", "ram": 512, "vcpus": 2, "disk": 1}`, `{"name": "a", "id": "2", "ram": 1024, "vcpus": 1, "disk": 2}`,
 		`{"name": "c", "id": "3", "ram": 2048, "vcpus": 3, "disk": 3, "os-flavor-access:is_public": "False"}`,
 	} {
-		s.do("POST", "/v2.1/flavors", "admin", `{"flavor": `+f+`}`).want(200)
+		s.Do("admin", "POST", "/v2.1/flavors", `{"flavor": `+f+`}`).Want(200)
 	}
 	ids := func(path, token string) string {
 		out := ""
-		for _, f := range s.do("GET", path, token, "").want(200).get("flavors").([]any) {
+		for _, f := range s.Do(token, "GET", path, "").Want(200).Get("flavors").([]any) {
 			out += f.(map[string]any)["id"].(string)
 		}
 		return out
@@ -119,8 +119,8 @@ func TestFlavorLists(t *testing.T) {
 	require.Equal(t, "12", ids("/v2.1/flavors?sort_key=name&sort_dir=desc", "member"))
 	require.Equal(t, "21", ids("/v2.1/flavors?sort_dir=desc", "member"))
 	require.Equal(t, "", ids("/v2.1/flavors?limit=0", "member"))
-	first := s.do("GET", "/v2.1/flavors?limit=1", "member", "").want(200)
-	require.Equal(t, s.url+"/v2.1/flavors?limit=1&marker=1", first.get("flavors_links", 0, "href"))
+	first := s.Do("member", "GET", "/v2.1/flavors?limit=1", "").Want(200)
+	require.Equal(t, s.URL+"/v2.1/flavors?limit=1&marker=1", first.Get("flavors_links", 0, "href"))
 	require.Equal(t, "2", ids("/v2.1/flavors?limit=1&marker=1", "member"))
 	for path, message := range map[string]string{
 		"?marker=nosuch":   "marker [nosuch] not found",
@@ -131,7 +131,7 @@ func TestFlavorLists(t *testing.T) {
 		"?sort_dir=up":     "Invalid input for query parameters sort_dir. Value: up. 'up' is not one of ['asc', 'desc']",
 		"?sort_key=colour": "Invalid input for query parameters sort_key. Value: colour. 'colour' is not one of ['created_at', 'description', 'disabled', 'ephemeral_gb', 'flavorid', 'id', 'is_public', 'memory_mb', 'name', 'root_gb', 'rxtx_factor', 'swap', 'updated_at', 'vcpu_weight', 'vcpus']",
 	} {
-		s.do("GET", "/v2.1/flavors"+path, "admin", "").fault(400, message)
+		s.Do("admin", "GET", "/v2.1/flavors"+path, "").Fault(400, message)
 	}
 }
 
@@ -156,22 +156,22 @@ func TestBadFlavorBodies(t *testing.T) {
 		`{"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "description": "x"}}`:                    "Invalid input for field/attribute flavor. Value: {'name': 'x', 'ram': 1, 'vcpus': 1, 'disk': 1, 'description': 'x'}. Additional properties are not allowed ('description' was unexpected)",
 		`{"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "os-flavor-access:is_public": "maybe"}}`: "Invalid input for field/attribute os-flavor-access:is_public. Value: maybe. 'maybe' is not one of [True, 'True', 'TRUE', 'true', '1', 'ON', 'On', 'on', 'YES', 'Yes', 'yes', False, 'False', 'FALSE', 'false', '0', 'OFF', 'Off', 'off', 'NO', 'No', 'no']",
 	} {
-		s.do("POST 2.54", "/v2.1/flavors", "admin", body).fault(400, message)
+		s.Do("admin", "POST 2.54", "/v2.1/flavors", body).Fault(400, message)
 	}
-	s.do("POST", "/v2.1/flavors", "member", `{"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1}}`).
-		fault(403, "Policy doesn't allow os_compute_api:os-flavor-manage:create to be performed.")
-	s.do("POST", "/v2.1/flavors", "admin", `{"flavor": {"name": "x", "id": "1", "ram": 1, "vcpus": 1, "disk": 1}}`).want(200)
-	s.do("POST", "/v2.1/flavors", "admin", `{"flavor": {"name": "y", "id": "1", "ram": 1, "vcpus": 1, "disk": 1}}`).fault(409, "Flavor with ID 1 already exists.")
-	s.do("GET", "/v2.1/flavors/nosuch", "admin", "").fault(404, "Flavor nosuch could not be found.")
-	s.do("POST", "/v2.1/flavors/1/os-extra_specs", "admin", `{"extra_specs": {"a": 5, "b": "c"}}`).want(200)
-	require.JSONEq(t, `{"extra_specs": {"a": "5", "b": "c"}}`, s.do("GET", "/v2.1/flavors/1/os-extra_specs", "member", "").body)
-	s.do("POST", "/v2.1/flavors/1/os-extra_specs", "admin", `{"extra_specs": {"ü": "1"}}`).
-		fault(400, "Invalid input for field/attribute extra_specs. Value: {'ü': '1'}. 'ü' does not match any of the regexes: '^[a-zA-Z0-9-_:. ]{1,255}$'")
-	s.do("PUT", "/v2.1/flavors/1/os-extra_specs/a", "admin", `{"b": "1"}`).fault(400, "Request body and URI mismatch")
-	s.do("PUT", "/v2.1/flavors/1/os-extra_specs/a", "admin", `{"a": "1", "b": "1"}`).fault(400, "{'a': '1', 'b': '1'} has too many properties")
-	s.do("POST 2.86", "/v2.1/flavors/1/os-extra_specs", "admin", `{"extra_specs": {"hw:numa_nodes": "0"}}`).
-		fault(400, "Validation failed; '0' is less than the min value of '1'.")
-	s.do("GET", "/v2.1/flavors/1/os-extra_specs/z", "member", "").fault(404, "Flavor 1 has no extra specs with key z.")
-	require.Empty(t, s.do("DELETE", "/v2.1/flavors/1/os-extra_specs/a", "admin", "").want(200).body)
-	s.do("POST", "/v2.1/flavors/1/action", "admin", `{"dance": {}}`).fault(400, "There is no such action: dance")
+	s.Do("member", "POST", "/v2.1/flavors", `{"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1}}`).
+		Fault(403, "Policy doesn't allow os_compute_api:os-flavor-manage:create to be performed.")
+	s.Do("admin", "POST", "/v2.1/flavors", `{"flavor": {"name": "x", "id": "1", "ram": 1, "vcpus": 1, "disk": 1}}`).Want(200)
+	s.Do("admin", "POST", "/v2.1/flavors", `{"flavor": {"name": "y", "id": "1", "ram": 1, "vcpus": 1, "disk": 1}}`).Fault(409, "Flavor with ID 1 already exists.")
+	s.Do("admin", "GET", "/v2.1/flavors/nosuch", "").Fault(404, "Flavor nosuch could not be found.")
+	s.Do("admin", "POST", "/v2.1/flavors/1/os-extra_specs", `{"extra_specs": {"a": 5, "b": "c"}}`).Want(200)
+	require.JSONEq(t, `{"extra_specs": {"a": "5", "b": "c"}}`, s.Do("member", "GET", "/v2.1/flavors/1/os-extra_specs", "").Body)
+	s.Do("admin", "POST", "/v2.1/flavors/1/os-extra_specs", `{"extra_specs": {"ü": "1"}}`).
+		Fault(400, "Invalid input for field/attribute extra_specs. Value: {'ü': '1'}. 'ü' does not match any of the regexes: '^[a-zA-Z0-9-_:. ]{1,255}$'")
+	s.Do("admin", "PUT", "/v2.1/flavors/1/os-extra_specs/a", `{"b": "1"}`).Fault(400, "Request body and URI mismatch")
+	s.Do("admin", "PUT", "/v2.1/flavors/1/os-extra_specs/a", `{"a": "1", "b": "1"}`).Fault(400, "{'a': '1', 'b': '1'} has too many properties")
+	s.Do("admin", "POST 2.86", "/v2.1/flavors/1/os-extra_specs", `{"extra_specs": {"hw:numa_nodes": "0"}}`).
+		Fault(400, "Validation failed; '0' is less than the min value of '1'.")
+	s.Do("member", "GET", "/v2.1/flavors/1/os-extra_specs/z", "").Fault(404, "Flavor 1 has no extra specs with key z.")
+	require.Empty(t, s.Do("admin", "DELETE", "/v2.1/flavors/1/os-extra_specs/a", "").Want(200).Body)
+	s.Do("admin", "POST", "/v2.1/flavors/1/action", `{"dance": {}}`).Fault(400, "There is no such action: dance")
 }

@@ -34,17 +34,17 @@ func TestServerGroupsByGophercloud(t *testing.T) {
 
 func TestServerGroupsChangeWithMicroversions(t *testing.T) {
 	s := serveCatalog(t)
-	made := s.do("POST", "/v2.1/os-server-groups", "member", `{"server_group": {"name": "g", "policies": ["affinity"]}}`).want(200)
-	id := made.get("server_group", "id").(string)
-	require.Equal(t, map[string]any{"id": id, "name": "g", "policies": []any{"affinity"}, "metadata": map[string]any{}, "members": []any{}}, made.get("server_group"))
-	require.Equal(t, memberProject, s.do("GET 2.13", "/v2.1/os-server-groups/"+id, "member", "").get("server_group", "project_id"))
-	newest := s.do("GET 2.64", "/v2.1/os-server-groups/"+id, "member", "").want(200)
+	made := s.Do("member", "POST", "/v2.1/os-server-groups", `{"server_group": {"name": "g", "policies": ["affinity"]}}`).Want(200)
+	id := made.Get("server_group", "id").(string)
+	require.Equal(t, map[string]any{"id": id, "name": "g", "policies": []any{"affinity"}, "metadata": map[string]any{}, "members": []any{}}, made.Get("server_group"))
+	require.Equal(t, memberProject, s.Do("member", "GET 2.13", "/v2.1/os-server-groups/"+id, "").Get("server_group", "project_id"))
+	newest := s.Do("member", "GET 2.64", "/v2.1/os-server-groups/"+id, "").Want(200)
 	require.Equal(t, map[string]any{
 		"id": id, "name": "g", "policy": "affinity", "rules": map[string]any{}, "members": []any{}, "project_id": memberProject, "user_id": "u",
-	}, newest.get("server_group"))
-	require.Len(t, s.do("GET", "/v2.1/os-server-groups?all_projects=1", "admin", "").get("server_groups"), 1)
-	require.Empty(t, s.do("GET", "/v2.1/os-server-groups", "admin", "").get("server_groups"))
-	require.Empty(t, s.do("GET", "/v2.1/os-server-groups?offset=1", "member", "").get("server_groups"))
+	}, newest.Get("server_group"))
+	require.Len(t, s.Do("admin", "GET", "/v2.1/os-server-groups?all_projects=1", "").Get("server_groups"), 1)
+	require.Empty(t, s.Do("admin", "GET", "/v2.1/os-server-groups", "").Get("server_groups"))
+	require.Empty(t, s.Do("member", "GET", "/v2.1/os-server-groups?offset=1", "").Get("server_groups"))
 
 	for _, tc := range []struct{ version, body, message string }{
 		{"", `{"server_group": {"name": "g", "policies": ["soft-affinity"]}}`, "Invalid input for field/attribute 0. Value: soft-affinity. 'soft-affinity' is not one of ['anti-affinity', 'affinity']"},
@@ -54,10 +54,10 @@ func TestServerGroupsChangeWithMicroversions(t *testing.T) {
 		{" 2.64", `{"server_group": {"name": "g", "policy": "affinity", "rules": {"max_server_per_host": 2}}}`, "Only anti-affinity policy supports rules."},
 		{" 2.64", `{"server_group": {"name": "g", "policy": "anti-affinity", "rules": {"max_server_per_host": 0}}}`, "Invalid input for field/attribute max_server_per_host. Value: 0. 0 is less than the minimum of 1"},
 	} {
-		s.do("POST"+tc.version, "/v2.1/os-server-groups", "member", tc.body).fault(400, tc.message)
+		s.Do("member", "POST"+tc.version, "/v2.1/os-server-groups", tc.body).Fault(400, tc.message)
 	}
-	s.do("POST 2.15", "/v2.1/os-server-groups", "member", `{"server_group": {"name": "g", "policies": ["soft-affinity"]}}`).want(200)
-	s.do("PUT", "/v2.1/os-quota-sets/"+memberProject, "admin", `{"quota_set": {"server_groups": 2}}`).want(200)
-	s.do("POST 2.15", "/v2.1/os-server-groups", "member", `{"server_group": {"name": "g", "policies": ["soft-affinity"]}}`).
-		fault(403, "Quota exceeded, too many server groups.")
+	s.Do("member", "POST 2.15", "/v2.1/os-server-groups", `{"server_group": {"name": "g", "policies": ["soft-affinity"]}}`).Want(200)
+	s.Do("admin", "PUT", "/v2.1/os-quota-sets/"+memberProject, `{"quota_set": {"server_groups": 2}}`).Want(200)
+	s.Do("member", "POST 2.15", "/v2.1/os-server-groups", `{"server_group": {"name": "g", "policies": ["soft-affinity"]}}`).
+		Fault(403, "Quota exceeded, too many server groups.")
 }

@@ -44,26 +44,26 @@ func TestKeyPairsByGophercloud(t *testing.T) {
 func TestKeyPairsChangeWithMicroversions(t *testing.T) {
 	s := serveCatalog(t)
 	body := `{"keypair": {"name": "k", "public_key": "` + publicKey + `"}}`
-	made := s.do("POST", "/v2.1/os-keypairs", "member", body).want(200)
-	require.ElementsMatch(t, []string{"name", "public_key", "fingerprint", "user_id"}, made.keys("keypair"))
-	require.ElementsMatch(t, []string{"name", "public_key", "fingerprint"}, s.do("GET", "/v2.1/os-keypairs", "member", "").keys("keypairs", 0, "keypair"))
-	require.ElementsMatch(t, []string{"name", "public_key", "fingerprint", "type"}, s.do("GET 2.2", "/v2.1/os-keypairs", "member", "").keys("keypairs", 0, "keypair"))
-	shown := s.do("GET 2.2", "/v2.1/os-keypairs/k", "member", "").want(200)
+	made := s.Do("member", "POST", "/v2.1/os-keypairs", body).Want(200)
+	require.ElementsMatch(t, []string{"name", "public_key", "fingerprint", "user_id"}, made.Keys("keypair"))
+	require.ElementsMatch(t, []string{"name", "public_key", "fingerprint"}, s.Do("member", "GET", "/v2.1/os-keypairs", "").Keys("keypairs", 0, "keypair"))
+	require.ElementsMatch(t, []string{"name", "public_key", "fingerprint", "type"}, s.Do("member", "GET 2.2", "/v2.1/os-keypairs", "").Keys("keypairs", 0, "keypair"))
+	shown := s.Do("member", "GET 2.2", "/v2.1/os-keypairs/k", "").Want(200)
 	require.Equal(t, map[string]any{
-		"id": 1.0, "name": "k", "type": "ssh", "user_id": "u", "public_key": publicKey, "fingerprint": shown.get("keypair", "fingerprint"),
+		"id": 1.0, "name": "k", "type": "ssh", "user_id": "u", "public_key": publicKey, "fingerprint": shown.Get("keypair", "fingerprint"),
 		"created_at": "2030-01-02T03:04:05.000678", "updated_at": nil, "deleted_at": nil, "deleted": false,
-	}, shown.get("keypair"))
-	require.Empty(t, s.do("DELETE", "/v2.1/os-keypairs/k", "member", "").want(202).body)
-	s.do("POST 2.2", "/v2.1/os-keypairs", "member", strings.Replace(body, `"k"`, `"k", "type": "ssh"`, 1)).want(201)
-	s.do("POST 2.2", "/v2.1/os-keypairs", "member", body).fault(409, "Key pair 'k' already exists.")
-	require.Empty(t, s.do("GET 2.9", "/v2.1/os-keypairs?user_id=u", "admin", "").get("keypairs"))
-	require.Len(t, s.do("GET 2.10", "/v2.1/os-keypairs?user_id=u", "admin", "").get("keypairs"), 1)
-	s.do("POST 2.2", "/v2.1/os-keypairs", "member", strings.Replace(body, `"k"`, `"b"`, 1)).want(201)
-	require.Len(t, s.do("GET 2.34", "/v2.1/os-keypairs?limit=1", "member", "").get("keypairs"), 2)
-	page := s.do("GET 2.35", "/v2.1/os-keypairs?limit=1", "member", "").want(200)
-	require.Equal(t, s.url+"/v2.1/os-keypairs?limit=1&marker=b", page.get("keypairs_links", 0, "href"))
-	s.do("DELETE 2.2", "/v2.1/os-keypairs/k", "member", "").want(204)
-	s.do("GET", "/v2.1/os-keypairs/k", "member", "").fault(404, "Keypair k not found for user u")
+	}, shown.Get("keypair"))
+	require.Empty(t, s.Do("member", "DELETE", "/v2.1/os-keypairs/k", "").Want(202).Body)
+	s.Do("member", "POST 2.2", "/v2.1/os-keypairs", strings.Replace(body, `"k"`, `"k", "type": "ssh"`, 1)).Want(201)
+	s.Do("member", "POST 2.2", "/v2.1/os-keypairs", body).Fault(409, "Key pair 'k' already exists.")
+	require.Empty(t, s.Do("admin", "GET 2.9", "/v2.1/os-keypairs?user_id=u", "").Get("keypairs"))
+	require.Len(t, s.Do("admin", "GET 2.10", "/v2.1/os-keypairs?user_id=u", "").Get("keypairs"), 1)
+	s.Do("member", "POST 2.2", "/v2.1/os-keypairs", strings.Replace(body, `"k"`, `"b"`, 1)).Want(201)
+	require.Len(t, s.Do("member", "GET 2.34", "/v2.1/os-keypairs?limit=1", "").Get("keypairs"), 2)
+	page := s.Do("member", "GET 2.35", "/v2.1/os-keypairs?limit=1", "").Want(200)
+	require.Equal(t, s.URL+"/v2.1/os-keypairs?limit=1&marker=b", page.Get("keypairs_links", 0, "href"))
+	s.Do("member", "DELETE 2.2", "/v2.1/os-keypairs/k", "").Want(204)
+	s.Do("member", "GET", "/v2.1/os-keypairs/k", "").Fault(404, "Keypair k not found for user u")
 
 	for b, message := range map[string]string{
 		`{"keypair": {"name": "k", "type": "ssh"}}`: "Invalid input for field/attribute keypair. Value: {'name': 'k', 'type': 'ssh'}. Additional properties are not allowed ('type' was unexpected)",
@@ -72,7 +72,7 @@ func TestKeyPairsChangeWithMicroversions(t *testing.T) {
 		`{"keypair": {"name": "a", "public_key": "x"}}`: "Keypair data is invalid: failed to generate fingerprint",
 		`{"keypair": {"name": "a", "public_key": ""}}`:  "Keypair data is invalid: failed to generate fingerprint",
 	} {
-		s.do("POST", "/v2.1/os-keypairs", "member", b).fault(400, message)
+		s.Do("member", "POST", "/v2.1/os-keypairs", b).Fault(400, message)
 	}
-	s.do("POST 2.2", "/v2.1/os-keypairs", "member", `{"keypair": {"name": "w", "type": "x509"}}`).want(501)
+	s.Do("member", "POST 2.2", "/v2.1/os-keypairs", `{"keypair": {"name": "w", "type": "x509"}}`).Want(501)
 }

@@ -26,8 +26,8 @@ func TestQuotasAndLimitsByGophercloud(t *testing.T) {
 	detail, err := quotasets.GetDetail(ctx, member, memberProject).Extract()
 	require.NoError(t, err)
 	require.Equal(t, quotasets.QuotaDetail{Limit: 3}, detail.Instances)
-	defaults := s.do("GET", "/v2.1/os-quota-sets/"+memberProject+"/defaults", "member", "").want(200)
-	require.EqualValues(t, 10, defaults.get("quota_set", "instances"))
+	defaults := s.Do("member", "GET", "/v2.1/os-quota-sets/"+memberProject+"/defaults", "").Want(200)
+	require.EqualValues(t, 10, defaults.Get("quota_set", "instances"))
 	l, err := limits.Get(ctx, s.client("admin", "2.96"), limits.GetOpts{TenantID: memberProject}).Extract()
 	require.NoError(t, err)
 	require.Equal(t, 3, l.Absolute.MaxTotalInstances)
@@ -47,16 +47,16 @@ func TestQuotasChangeWithMicroversions(t *testing.T) {
 	}
 	no36, no57 := all[:11], all[:8]
 	set := "/v2.1/os-quota-sets/" + memberProject
-	require.ElementsMatch(t, all, s.do("GET 2.35", set, "member", "").keys("quota_set"))
-	require.ElementsMatch(t, no36, s.do("GET 2.36", set, "member", "").keys("quota_set"))
-	require.ElementsMatch(t, no57, s.do("GET 2.57", set+"/defaults", "member", "").keys("quota_set"))
-	require.Equal(t, map[string]any{"limit": 20.0, "in_use": 0.0, "reserved": 0.0}, s.do("GET 2.57", set+"/detail", "member", "").get("quota_set", "cores"))
+	require.ElementsMatch(t, all, s.Do("member", "GET 2.35", set, "").Keys("quota_set"))
+	require.ElementsMatch(t, no36, s.Do("member", "GET 2.36", set, "").Keys("quota_set"))
+	require.ElementsMatch(t, no57, s.Do("member", "GET 2.57", set+"/defaults", "").Keys("quota_set"))
+	require.Equal(t, map[string]any{"limit": 20.0, "in_use": 0.0, "reserved": 0.0}, s.Do("member", "GET 2.57", set+"/detail", "").Get("quota_set", "cores"))
 	class := "/v2.1/os-quota-class-sets/default"
 	require.ElementsMatch(t, slices.DeleteFunc(slices.Clone(all), func(k string) bool { return k == "server_groups" || k == "server_group_members" }),
-		s.do("GET 2.49", class, "admin", "").keys("quota_class_set"))
-	require.ElementsMatch(t, no36, s.do("GET 2.50", class, "admin", "").keys("quota_class_set"))
-	require.ElementsMatch(t, no57, s.do("GET 2.57", class, "admin", "").keys("quota_class_set"))
-	require.EqualValues(t, 5, s.do("PUT 2.57", class, "admin", `{"quota_class_set": {"instances": "5"}}`).want(200).get("quota_class_set", "instances"))
+		s.Do("admin", "GET 2.49", class, "").Keys("quota_class_set"))
+	require.ElementsMatch(t, no36, s.Do("admin", "GET 2.50", class, "").Keys("quota_class_set"))
+	require.ElementsMatch(t, no57, s.Do("admin", "GET 2.57", class, "").Keys("quota_class_set"))
+	require.EqualValues(t, 5, s.Do("admin", "PUT 2.57", class, `{"quota_class_set": {"instances": "5"}}`).Want(200).Get("quota_class_set", "instances"))
 
 	for _, tc := range []struct{ method, body, message string }{
 		{"PUT", `{"quota_set": {"instances": -2}}`, "Invalid input for field/attribute instances. Value: -2. -2 is less than the minimum of -1"},
@@ -66,14 +66,14 @@ func TestQuotasChangeWithMicroversions(t *testing.T) {
 		{"PUT 2.36", `{"quota_set": {"floating_ips": 1}}`, "Invalid input for field/attribute quota_set. Value: {'floating_ips': 1}. Additional properties are not allowed ('floating_ips' was unexpected)"},
 		{"PUT 2.57", `{"quota_set": {"injected_files": 1}}`, "Invalid input for field/attribute quota_set. Value: {'injected_files': 1}. Additional properties are not allowed ('injected_files' was unexpected)"},
 	} {
-		s.do(tc.method, set, "admin", tc.body).fault(400, tc.message)
+		s.Do("admin", tc.method, set, tc.body).Fault(400, tc.message)
 	}
-	s.do("PUT", set+"?user_id=u", "admin", `{"quota_set": {"instances": 1}}`).want(501)
-	s.do("GET 2.75", set+"?x=1", "member", "").fault(400, "Additional properties are not allowed ('x' was unexpected)")
-	require.NotContains(t, s.do("PUT", set, "admin", `{"quota_set": {"instances": 1}}`).want(200).keys("quota_set"), "id")
-	s.do("DELETE", set, "admin", "").want(202)
-	s.do("PUT", set, "member", `{"quota_set": {"instances": 1}}`).want(403)
-	s.do("GET", "/v2.1/os-quota-sets/other", "member", "").want(403)
+	s.Do("admin", "PUT", set+"?user_id=u", `{"quota_set": {"instances": 1}}`).Want(501)
+	s.Do("member", "GET 2.75", set+"?x=1", "").Fault(400, "Additional properties are not allowed ('x' was unexpected)")
+	require.NotContains(t, s.Do("admin", "PUT", set, `{"quota_set": {"instances": 1}}`).Want(200).Keys("quota_set"), "id")
+	s.Do("admin", "DELETE", set, "").Want(202)
+	s.Do("member", "PUT", set, `{"quota_set": {"instances": 1}}`).Want(403)
+	s.Do("member", "GET", "/v2.1/os-quota-sets/other", "").Want(403)
 }
 
 func TestLimitsChangeWithMicroversions(t *testing.T) {
@@ -86,9 +86,9 @@ func TestLimitsChangeWithMicroversions(t *testing.T) {
 	image := append(slices.Clone(files), "maxImageMeta")
 	oldest := append(slices.Clone(image), "maxTotalFloatingIps", "totalFloatingIpsUsed", "maxSecurityGroups", "totalSecurityGroupsUsed", "maxSecurityGroupRules")
 	for version, names := range map[string][]string{"2.1": oldest, "2.35": oldest, "2.36": image, "2.38": image, "2.39": files, "2.56": files, "2.57": newest, "2.96": newest} {
-		answer := s.do("GET "+version, "/v2.1/limits", "member", "").want(200)
-		require.ElementsMatch(t, names, answer.keys("limits", "absolute"), version)
-		require.Empty(t, answer.get("limits", "rate"))
+		answer := s.Do("member", "GET "+version, "/v2.1/limits", "").Want(200)
+		require.ElementsMatch(t, names, answer.Keys("limits", "absolute"), version)
+		require.Empty(t, answer.Get("limits", "rate"))
 	}
-	s.do("GET 2.75", "/v2.1/limits?x=1", "member", "").want(400)
+	s.Do("member", "GET 2.75", "/v2.1/limits?x=1", "").Want(400)
 }

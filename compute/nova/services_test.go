@@ -11,6 +11,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/usage"
 	"github.com/gophercloud/gophercloud/v2/pagination"
 	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 )
 
 func TestServicesByGophercloud(t *testing.T) {
@@ -38,41 +40,41 @@ func TestServicesByGophercloud(t *testing.T) {
 func TestServicesChangeWithMicroversions(t *testing.T) {
 	s := serveCatalog(t)
 	s.beat("h1")
-	old := s.do("GET", "/v2.1/os-services", "admin", "").want(200)
+	old := s.Do("admin", "GET", "/v2.1/os-services", "").Want(200)
 	require.Equal(t, map[string]any{
 		"id": 1.0, "binary": "nova-compute", "host": "h1", "zone": "nova", "status": "enabled", "state": "up",
 		"updated_at": "2030-01-02T03:04:05.000678", "disabled_reason": nil,
-	}, old.get("services", 0))
-	require.Equal(t, false, s.do("GET 2.11", "/v2.1/os-services", "admin", "").get("services", 0, "forced_down"))
-	id := s.do("GET 2.53", "/v2.1/os-services", "admin", "").get("services", 0, "id").(string)
+	}, old.Get("services", 0))
+	require.Equal(t, false, s.Do("admin", "GET 2.11", "/v2.1/os-services", "").Get("services", 0, "forced_down"))
+	id := s.Do("admin", "GET 2.53", "/v2.1/os-services", "").Get("services", 0, "id").(string)
 	require.Len(t, id, 36)
 
-	put := func(method, path, body string) catalogAnswer {
-		return s.do(method, "/v2.1/os-services/"+path, "admin", body)
+	put := func(method, path, body string) apitest.Answer {
+		return s.Do("admin", method, "/v2.1/os-services/"+path, body)
 	}
 	const at = `{"host": "h1", "binary": "nova-compute"`
-	require.JSONEq(t, `{"service": {"host": "h1", "binary": "nova-compute", "status": "disabled"}}`, put("PUT", "disable", at+`}`).want(200).body)
+	require.JSONEq(t, `{"service": {"host": "h1", "binary": "nova-compute", "status": "disabled"}}`, put("PUT", "disable", at+`}`).Want(200).Body)
 	require.JSONEq(t, `{"service": {"host": "h1", "binary": "nova-compute", "status": "disabled", "disabled_reason": "x"}}`,
-		put("PUT", "disable-log-reason", at+`, "disabled_reason": "x"}`).want(200).body)
-	put("PUT", "disable-log-reason", at+`}`).fault(400, "Missing disabled reason field")
-	require.JSONEq(t, `{"service": {"host": "h1", "binary": "nova-compute", "status": "enabled"}}`, put("PUT", "enable", at+`}`).want(200).body)
-	put("PUT", "force-down", at+`}`).fault(404, "Unknown action")
+		put("PUT", "disable-log-reason", at+`, "disabled_reason": "x"}`).Want(200).Body)
+	put("PUT", "disable-log-reason", at+`}`).Fault(400, "Missing disabled reason field")
+	require.JSONEq(t, `{"service": {"host": "h1", "binary": "nova-compute", "status": "enabled"}}`, put("PUT", "enable", at+`}`).Want(200).Body)
+	put("PUT", "force-down", at+`}`).Fault(404, "Unknown action")
 	require.JSONEq(t, `{"service": {"host": "h1", "binary": "nova-compute", "forced_down": true}}`,
-		put("PUT 2.11", "force-down", at+`, "forced_down": "true"}`).want(200).body)
-	require.Equal(t, "down", s.do("GET 2.53", "/v2.1/os-services", "admin", "").get("services", 0, "state"))
-	put("PUT", "enable", `{"host": "h1", "binary": "nova-scheduler"}`).fault(400, "Updating a nova-scheduler service is not supported. Only nova-compute services can be updated.")
-	put("PUT", "enable", `{"host": "h9", "binary": "nova-compute"}`).fault(404, "Host 'h9' is not mapped to any cell")
-	put("PUT", "enable", `{"host": "h1"}`).fault(400, "'binary' is a required property")
+		put("PUT 2.11", "force-down", at+`, "forced_down": "true"}`).Want(200).Body)
+	require.Equal(t, "down", s.Do("admin", "GET 2.53", "/v2.1/os-services", "").Get("services", 0, "state"))
+	put("PUT", "enable", `{"host": "h1", "binary": "nova-scheduler"}`).Fault(400, "Updating a nova-scheduler service is not supported. Only nova-compute services can be updated.")
+	put("PUT", "enable", `{"host": "h9", "binary": "nova-compute"}`).Fault(404, "Host 'h9' is not mapped to any cell")
+	put("PUT", "enable", `{"host": "h1"}`).Fault(400, "'binary' is a required property")
 
-	put("PUT 2.53", "enable", `{"status": "enabled"}`).fault(400, "Invalid uuid enable")
-	put("PUT 2.53", id, `{}`).fault(400, "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
-	put("PUT 2.53", id, `{"status": "enabled", "disabled_reason": "x"}`).fault(400, "Specifying 'disabled_reason' with status 'enabled' is invalid.")
-	put("PUT 2.53", id, `{"status": "tired"}`).fault(400, "Invalid input for field/attribute status. Value: tired. 'tired' is not one of ['enabled', 'disabled']")
-	require.Equal(t, "up", put("PUT 2.53", id, `{"forced_down": false}`).want(200).get("service", "state"))
-	s.do("DELETE 2.53", "/v2.1/os-services/1", "admin", "").fault(400, "Invalid uuid 1")
-	s.do("DELETE 2.52", "/v2.1/os-services/1", "admin", "").want(204)
-	s.do("DELETE 2.52", "/v2.1/os-services/1", "admin", "").fault(404, "Service 1 not found.")
-	s.do("GET", "/v2.1/os-services", "member", "").want(403)
+	put("PUT 2.53", "enable", `{"status": "enabled"}`).Fault(400, "Invalid uuid enable")
+	put("PUT 2.53", id, `{}`).Fault(400, "No updates were requested. Fields 'status' or 'forced_down' should be specified.")
+	put("PUT 2.53", id, `{"status": "enabled", "disabled_reason": "x"}`).Fault(400, "Specifying 'disabled_reason' with status 'enabled' is invalid.")
+	put("PUT 2.53", id, `{"status": "tired"}`).Fault(400, "Invalid input for field/attribute status. Value: tired. 'tired' is not one of ['enabled', 'disabled']")
+	require.Equal(t, "up", put("PUT 2.53", id, `{"forced_down": false}`).Want(200).Get("service", "state"))
+	s.Do("admin", "DELETE 2.53", "/v2.1/os-services/1", "").Fault(400, "Invalid uuid 1")
+	s.Do("admin", "DELETE 2.52", "/v2.1/os-services/1", "").Want(204)
+	s.Do("admin", "DELETE 2.52", "/v2.1/os-services/1", "").Fault(404, "Service 1 not found.")
+	s.Do("member", "GET", "/v2.1/os-services", "").Want(403)
 }
 
 func TestHypervisorsByGophercloud(t *testing.T) {
@@ -107,17 +109,17 @@ func TestHypervisorsChangeWithMicroversions(t *testing.T) {
 	s := serveCatalog(t)
 	s.beat("h1", "h2")
 	require.Equal(t, map[string]any{"id": 1.0, "hypervisor_hostname": "h1", "state": "up", "status": "enabled"},
-		s.do("GET", "/v2.1/os-hypervisors", "admin", "").get("hypervisors", 0))
-	require.IsType(t, "", s.do("GET 2.27", "/v2.1/os-hypervisors/1", "admin", "").get("hypervisor", "cpu_info"))
-	require.IsType(t, map[string]any{}, s.do("GET 2.28", "/v2.1/os-hypervisors/1", "admin", "").get("hypervisor", "cpu_info"))
-	id := s.do("GET 2.53", "/v2.1/os-hypervisors", "admin", "").get("hypervisors", 0, "id").(string)
-	newest := s.do("GET 2.88", "/v2.1/os-hypervisors/"+id, "admin", "").want(200)
-	require.ElementsMatch(t, []string{"id", "hypervisor_hostname", "state", "status", "hypervisor_type", "hypervisor_version", "host_ip", "service", "uptime"}, newest.keys("hypervisor"))
-	require.Equal(t, []any{}, s.do("GET 2.75", "/v2.1/os-hypervisors?with_servers=true", "admin", "").get("hypervisors", 0, "servers"))
-	require.NotContains(t, s.do("GET 2.53", "/v2.1/os-hypervisors?with_servers=true", "admin", "").keys("hypervisors", 0), "servers")
-	require.Len(t, s.do("GET 2.53", "/v2.1/os-hypervisors?hypervisor_hostname_pattern=h2", "admin", "").get("hypervisors"), 1)
-	page := s.do("GET 2.53", "/v2.1/os-hypervisors/detail?limit=1", "admin", "").want(200)
-	require.Equal(t, s.url+"/v2.1/os-hypervisors/detail?limit=1&marker="+id, page.get("hypervisors_links", 0, "href"))
+		s.Do("admin", "GET", "/v2.1/os-hypervisors", "").Get("hypervisors", 0))
+	require.IsType(t, "", s.Do("admin", "GET 2.27", "/v2.1/os-hypervisors/1", "").Get("hypervisor", "cpu_info"))
+	require.IsType(t, map[string]any{}, s.Do("admin", "GET 2.28", "/v2.1/os-hypervisors/1", "").Get("hypervisor", "cpu_info"))
+	id := s.Do("admin", "GET 2.53", "/v2.1/os-hypervisors", "").Get("hypervisors", 0, "id").(string)
+	newest := s.Do("admin", "GET 2.88", "/v2.1/os-hypervisors/"+id, "").Want(200)
+	require.ElementsMatch(t, []string{"id", "hypervisor_hostname", "state", "status", "hypervisor_type", "hypervisor_version", "host_ip", "service", "uptime"}, newest.Keys("hypervisor"))
+	require.Equal(t, []any{}, s.Do("admin", "GET 2.75", "/v2.1/os-hypervisors?with_servers=true", "").Get("hypervisors", 0, "servers"))
+	require.NotContains(t, s.Do("admin", "GET 2.53", "/v2.1/os-hypervisors?with_servers=true", "").Keys("hypervisors", 0), "servers")
+	require.Len(t, s.Do("admin", "GET 2.53", "/v2.1/os-hypervisors?hypervisor_hostname_pattern=h2", "").Get("hypervisors"), 1)
+	page := s.Do("admin", "GET 2.53", "/v2.1/os-hypervisors/detail?limit=1", "").Want(200)
+	require.Equal(t, s.URL+"/v2.1/os-hypervisors/detail?limit=1&marker="+id, page.Get("hypervisors_links", 0, "href"))
 
 	for _, tc := range []struct {
 		method, path string
@@ -134,13 +136,13 @@ func TestHypervisorsChangeWithMicroversions(t *testing.T) {
 		{"GET", "/1/uptime", 501, "The requested functionality is not supported."},
 		{"GET", "/zz/search", 404, "No hypervisor matching 'zz' could be found."},
 	} {
-		s.do(tc.method, "/v2.1/os-hypervisors"+tc.path, "admin", "").fault(tc.status, tc.message)
+		s.Do("admin", tc.method, "/v2.1/os-hypervisors"+tc.path, "").Fault(tc.status, tc.message)
 	}
-	require.Len(t, s.do("GET", "/v2.1/os-hypervisors/h/search", "admin", "").get("hypervisors"), 2)
-	s.do("GET", "/v2.1/os-hypervisors/h/servers", "admin", "").want(200)
-	s.do("GET 2.53", "/v2.1/os-hypervisors/h/servers", "admin", "").want(404)
-	s.do("GET 2.88", "/v2.1/os-hypervisors/"+id+"/uptime", "admin", "").want(404)
-	s.do("GET 2.88", "/v2.1/os-hypervisors/statistics", "admin", "").want(404)
+	require.Len(t, s.Do("admin", "GET", "/v2.1/os-hypervisors/h/search", "").Get("hypervisors"), 2)
+	s.Do("admin", "GET", "/v2.1/os-hypervisors/h/servers", "").Want(200)
+	s.Do("admin", "GET 2.53", "/v2.1/os-hypervisors/h/servers", "").Want(404)
+	s.Do("admin", "GET 2.88", "/v2.1/os-hypervisors/"+id+"/uptime", "").Want(404)
+	s.Do("admin", "GET 2.88", "/v2.1/os-hypervisors/statistics", "").Want(404)
 }
 
 func TestUsageExtensionsAndEvents(t *testing.T) {
@@ -155,12 +157,12 @@ func TestUsageExtensionsAndEvents(t *testing.T) {
 		return false, nil
 	})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"tenant_usage": {}}`, s.do("GET", "/v2.1/os-simple-tenant-usage/"+memberProject+"?start=2029-01-01T00:00:00", "member", "").want(200).body)
-	require.JSONEq(t, `{"tenant_usages": []}`, s.do("GET", "/v2.1/os-simple-tenant-usage?start=2029-01-01T00:00:00&detailed=1", "admin", "").want(200).body)
-	s.do("GET", "/v2.1/os-simple-tenant-usage?start=yesterday", "admin", "").fault(400, "Invalid datetime string: Datetime is in invalid format")
-	s.do("GET", "/v2.1/os-simple-tenant-usage?start=2031-01-01T00:00:00", "admin", "").
-		fault(400, "Invalid start time. The start time cannot occur after the end time.")
-	s.do("GET", "/v2.1/os-simple-tenant-usage", "member", "").want(403)
+	require.JSONEq(t, `{"tenant_usage": {}}`, s.Do("member", "GET", "/v2.1/os-simple-tenant-usage/"+memberProject+"?start=2029-01-01T00:00:00", "").Want(200).Body)
+	require.JSONEq(t, `{"tenant_usages": []}`, s.Do("admin", "GET", "/v2.1/os-simple-tenant-usage?start=2029-01-01T00:00:00&detailed=1", "").Want(200).Body)
+	s.Do("admin", "GET", "/v2.1/os-simple-tenant-usage?start=yesterday", "").Fault(400, "Invalid datetime string: Datetime is in invalid format")
+	s.Do("admin", "GET", "/v2.1/os-simple-tenant-usage?start=2031-01-01T00:00:00", "").
+		Fault(400, "Invalid start time. The start time cannot occur after the end time.")
+	s.Do("member", "GET", "/v2.1/os-simple-tenant-usage", "").Want(403)
 
 	pages, err := extensions.List(s.client("member", "2.96")).AllPages(ctx)
 	require.NoError(t, err)
@@ -170,15 +172,15 @@ func TestUsageExtensionsAndEvents(t *testing.T) {
 	one, err := extensions.Get(ctx, s.client("member", "2.96"), "os-keypairs").Extract()
 	require.NoError(t, err)
 	require.Equal(t, "Keypairs", one.Name)
-	s.do("GET", "/v2.1/extensions/nosuch", "member", "").want(404)
+	s.Do("member", "GET", "/v2.1/extensions/nosuch", "").Want(404)
 
 	const nobody = "1c6a4a6e-0000-4000-8000-000000000000"
-	answer := s.do("POST", "/v2.1/os-server-external-events", "admin", `{"events": [{"name": "network-changed", "server_uuid": "`+nobody+`"}]}`).want(207)
-	require.Equal(t, map[string]any{"name": "network-changed", "server_uuid": nobody, "status": "failed", "code": 404.0}, answer.get("events", 0))
-	s.do("POST", "/v2.1/os-server-external-events", "admin", `{"events": []}`).fault(400, "Invalid input for field/attribute events. Value: []. [] is too short")
-	s.do("POST", "/v2.1/os-server-external-events", "admin", `{"events": [{"name": "network-changed", "server_uuid": "x"}]}`).
-		fault(400, "Invalid input for field/attribute server_uuid. Value: x. 'x' is not a 'uuid'")
-	s.do("POST", "/v2.1/os-server-external-events", "member", `{"events": [{"name": "network-changed", "server_uuid": "`+nobody+`"}]}`).want(403)
-	require.JSONEq(t, `{"migrations": []}`, s.do("GET 2.96", "/v2.1/os-migrations", "admin", "").want(200).body)
-	s.do("GET", "/v2.1/os-migrations", "member", "").want(403)
+	answer := s.Do("admin", "POST", "/v2.1/os-server-external-events", `{"events": [{"name": "network-changed", "server_uuid": "`+nobody+`"}]}`).Want(207)
+	require.Equal(t, map[string]any{"name": "network-changed", "server_uuid": nobody, "status": "failed", "code": 404.0}, answer.Get("events", 0))
+	s.Do("admin", "POST", "/v2.1/os-server-external-events", `{"events": []}`).Fault(400, "Invalid input for field/attribute events. Value: []. [] is too short")
+	s.Do("admin", "POST", "/v2.1/os-server-external-events", `{"events": [{"name": "network-changed", "server_uuid": "x"}]}`).
+		Fault(400, "Invalid input for field/attribute server_uuid. Value: x. 'x' is not a 'uuid'")
+	s.Do("member", "POST", "/v2.1/os-server-external-events", `{"events": [{"name": "network-changed", "server_uuid": "`+nobody+`"}]}`).Want(403)
+	require.JSONEq(t, `{"migrations": []}`, s.Do("admin", "GET 2.96", "/v2.1/os-migrations", "").Want(200).Body)
+	s.Do("member", "GET", "/v2.1/os-migrations", "").Want(403)
 }
