@@ -22,7 +22,7 @@ import (
 func (s *server) client(token, version string) *gophercloud.ServiceClient {
 	return &gophercloud.ServiceClient{
 		ProviderClient: &gophercloud.ProviderClient{TokenID: token},
-		Endpoint:       s.url + "/v3/" + cast[token].ProjectID + "/", Type: "volume", Microversion: version,
+		Endpoint:       s.URL + "/v3/" + cast[token].ProjectID + "/", Type: "volume", Microversion: version,
 	}
 }
 
@@ -79,7 +79,7 @@ func TestGophercloudAttaches(t *testing.T) {
 	a, err := attachments.Create(ctx, c, attachments.CreateOpts{VolumeUUID: id, InstanceUUID: "84b8950a-8594-4e5b-8dce-0dfa9c696357"}).Extract()
 	require.NoError(t, err)
 	require.Equal(t, "reserved", a.Status)
-	require.Equal(t, "reserved", s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "status"))
+	require.Equal(t, "reserved", s.Do("member", "GET", "/v3/volumes/"+id, "").Text("volume", "status"))
 	_, err = attachments.Create(ctx, c, attachments.CreateOpts{VolumeUUID: id, InstanceUUID: "84b8950a-8594-4e5b-8dce-0dfa9c696358"}).Extract()
 	require.True(t, gophercloud.ResponseCodeIs(err, 400), "%v", err)
 	a, err = attachments.Update(ctx, c, a.ID, attachments.UpdateOpts{Connector: map[string]any{"host": "h", "mountpoint": "/dev/vdb"}}).Extract()
@@ -87,10 +87,10 @@ func TestGophercloudAttaches(t *testing.T) {
 	require.Equal(t, "attaching", a.Status)
 	require.Equal(t, "file", a.ConnectionInfo["driver_volume_type"])
 	require.NoError(t, attachments.Complete(ctx, c, a.ID).ExtractErr())
-	shown := s.do("admin", "", "GET", "/v3/volumes/"+id, "")
-	require.Equal(t, "in-use", shown.text("volume", "status"))
-	require.Equal(t, "h", shown.text("volume", "attachments", 0, "host_name"))
-	require.Equal(t, "/dev/vdb", shown.text("volume", "attachments", 0, "device"))
+	shown := s.Do("admin", "GET", "/v3/volumes/"+id, "")
+	require.Equal(t, "in-use", shown.Text("volume", "status"))
+	require.Equal(t, "h", shown.Text("volume", "attachments", 0, "host_name"))
+	require.Equal(t, "/dev/vdb", shown.Text("volume", "attachments", 0, "device"))
 	page, err := attachments.List(c, attachments.ListOpts{}).AllPages(ctx)
 	require.NoError(t, err)
 	all, err := attachments.ExtractAttachments(page)
@@ -100,9 +100,9 @@ func TestGophercloudAttaches(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "attached", a.Status)
 	require.NoError(t, attachments.Delete(ctx, c, a.ID).ExtractErr())
-	require.Equal(t, "available", s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "status"))
+	require.Equal(t, "available", s.Do("member", "GET", "/v3/volumes/"+id, "").Text("volume", "status"))
 	require.Empty(t, s.state.Attachments(id))
-	s.do("member", "3.26", "GET", "/v3/attachments", "").want(404)
+	s.Do("member", "GET 3.26", "/v3/attachments", "").Want(404)
 }
 
 func TestGophercloudRunsTheCloud(t *testing.T) {
@@ -113,24 +113,24 @@ func TestGophercloudRunsTheCloud(t *testing.T) {
 	require.NoError(t, err)
 	_, err = volumetypes.Create(ctx, c, volumetypes.CreateOpts{Name: "fast"}).Extract()
 	require.True(t, gophercloud.ResponseCodeIs(err, 409), "%v", err)
-	s.do("member", "", "GET", "/v3/types/"+vt.ID, "").want(404)
+	s.Do("member", "GET", "/v3/types/"+vt.ID, "").Want(404)
 	require.NoError(t, volumetypes.AddAccess(ctx, c, vt.ID, volumetypes.AddAccessOpts{Project: project}).ExtractErr())
-	require.Empty(t, s.do("member", "", "GET", "/v3/types/"+vt.ID, "").want(200).get("volume_type", "extra_specs"), "extra specs are not for users")
+	require.Empty(t, s.Do("member", "GET", "/v3/types/"+vt.ID, "").Want(200).Get("volume_type", "extra_specs"), "extra specs are not for users")
 	specs, err := volumetypes.CreateExtraSpecs(ctx, c, vt.ID, volumetypes.ExtraSpecsOpts{"a": "b"}).Extract()
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"a": "b"}, specs)
 	require.NoError(t, volumetypes.DeleteExtraSpec(ctx, c, vt.ID, "a").ExtractErr())
 	id := s.volume(`{"size": 1, "volume_type": "fast"}`)
 	require.True(t, gophercloud.ResponseCodeIs(volumetypes.Delete(ctx, c, vt.ID).ExtractErr(), 400), "a type in use stays")
-	s.do("member", "", "DELETE", "/v3/volumes/"+id, "").want(202)
+	s.Do("member", "DELETE", "/v3/volumes/"+id, "").Want(202)
 	s.settle()
 	require.NoError(t, volumetypes.Delete(ctx, c, vt.ID).ExtractErr())
-	def := s.do("member", "", "GET", "/v3/types/default", "").want(200).text("volume_type", "id")
-	s.do("admin", "", "DELETE", "/v3/types/"+def, "").want(400)
-	s.do("admin", "3.62", "PUT", "/v3/default-types/"+project, `{"default_type": {"volume_type": "__DEFAULT__"}}`).want(200)
-	require.Equal(t, def, s.do("admin", "3.62", "GET", "/v3/default-types/"+project, "").want(200).text("default_type", "volume_type_id"))
-	s.do("admin", "3.62", "DELETE", "/v3/default-types/"+project, "").want(204)
-	s.do("admin", "3.62", "GET", "/v3/default-types/"+project, "").want(404)
+	def := s.Do("member", "GET", "/v3/types/default", "").Want(200).Text("volume_type", "id")
+	s.Do("admin", "DELETE", "/v3/types/"+def, "").Want(400)
+	s.Do("admin", "PUT 3.62", "/v3/default-types/"+project, `{"default_type": {"volume_type": "__DEFAULT__"}}`).Want(200)
+	require.Equal(t, def, s.Do("admin", "GET 3.62", "/v3/default-types/"+project, "").Want(200).Text("default_type", "volume_type_id"))
+	s.Do("admin", "DELETE 3.62", "/v3/default-types/"+project, "").Want(204)
+	s.Do("admin", "GET 3.62", "/v3/default-types/"+project, "").Want(404)
 
 	page, err := services.List(c, services.ListOpts{}).AllPages(ctx)
 	require.NoError(t, err)
@@ -153,11 +153,11 @@ func TestGophercloudRunsTheCloud(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 10, use.Volumes.Limit)
 	for _, path := range []string{"os-hosts", "os-hosts/nephos@volumes", "extensions", "extensions/os-volume-actions", "resource_filters", "os-quota-class-sets/default"} {
-		s.do("admin", "3.67", "GET", "/v3/"+path, "").want(200)
+		s.Do("admin", "GET 3.67", "/v3/"+path, "").Want(200)
 	}
-	s.do("member", "", "PUT", "/v3/os-services/disable", `{}`).want(403)
+	s.Do("member", "PUT", "/v3/os-services/disable", `{}`).Want(403)
 	for _, path := range []string{"os-hosts", "os-services", "scheduler-stats/get_pools", "os-quota-class-sets/default"} {
-		s.do("member", "3.67", "GET", "/v3/"+path, "").want(403)
+		s.Do("member", "GET 3.67", "/v3/"+path, "").Want(403)
 	}
 }
 

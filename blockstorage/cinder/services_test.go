@@ -4,38 +4,40 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 )
 
 func TestServicesAreDisabledAndEnabled(t *testing.T) {
 	s := serve(t)
 	const path, here = "/v3/os-services/", `"host": "nephos@volumes"`
-	list := func(version string) answer {
-		return s.do("admin", version, "GET", "/v3/os-services?binary=cinder-volume", "").want(200)
+	list := func(version string) apitest.Answer {
+		return s.Do("admin", "GET "+version, "/v3/os-services?binary=cinder-volume", "").Want(200)
 	}
 	zone := func() any {
-		return s.do("member", "", "GET", "/v3/os-availability-zone", "").want(200).get("availabilityZoneInfo", 0, "zoneState", "available")
+		return s.Do("member", "GET", "/v3/os-availability-zone", "").Want(200).Get("availabilityZoneInfo", 0, "zoneState", "available")
 	}
 	require.Equal(t, true, zone())
-	a := s.do("admin", "", "PUT", path+"disable", `{`+here+`, "binary": "cinder-volume"}`).want(200)
+	a := s.Do("admin", "PUT", path+"disable", `{`+here+`, "binary": "cinder-volume"}`).Want(200)
 	require.Equal(t, map[string]any{
 		"host": "nephos@volumes", "binary": "cinder-volume", "service": "", "disabled": true, "status": "disabled",
-	}, a.get())
+	}, a.Get())
 	require.Equal(t, false, zone())
-	require.Equal(t, "disabled", list("").text("services", 0, "status"))
-	require.Nil(t, list("").get("services", 0, "disabled_reason"))
-	require.Equal(t, "disabled", s.do("admin", "", "GET", "/v3/os-hosts", "").text("hosts", 1, "service-state"))
+	require.Equal(t, "disabled", list("").Text("services", 0, "status"))
+	require.Nil(t, list("").Get("services", 0, "disabled_reason"))
+	require.Equal(t, "disabled", s.Do("admin", "GET", "/v3/os-hosts", "").Text("hosts", 1, "service-state"))
 
-	id := s.do("member", "", "POST", "/v3/volumes", `{"volume": {"size": 1}}`).want(202).text("volume", "id")
+	id := s.Do("member", "POST", "/v3/volumes", `{"volume": {"size": 1}}`).Want(202).Text("volume", "id")
 	s.settle()
-	require.Equal(t, "error", s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "status"))
+	require.Equal(t, "error", s.Do("member", "GET", "/v3/volumes/"+id, "").Text("volume", "status"))
 
-	a = s.do("admin", "", "PUT", path+"disable-log-reason", `{`+here+`, "service": "cinder-volume", "disabled_reason": "new disks"}`).want(200)
-	require.Equal(t, "new disks", a.text("disabled_reason"))
-	require.Equal(t, "cinder-volume", a.text("service"))
-	require.Equal(t, "new disks", list("3.67").text("services", 0, "disabled_reason"))
-	s.do("admin", "", "PUT", path+"enable", `{`+here+`, "binary": "cinder-volume"}`).want(200)
-	require.Equal(t, "enabled", list("").text("services", 0, "status"))
-	require.Equal(t, "new disks", list("").text("services", 0, "disabled_reason"))
+	a = s.Do("admin", "PUT", path+"disable-log-reason", `{`+here+`, "service": "cinder-volume", "disabled_reason": "new disks"}`).Want(200)
+	require.Equal(t, "new disks", a.Text("disabled_reason"))
+	require.Equal(t, "cinder-volume", a.Text("service"))
+	require.Equal(t, "new disks", list("3.67").Text("services", 0, "disabled_reason"))
+	s.Do("admin", "PUT", path+"enable", `{`+here+`, "binary": "cinder-volume"}`).Want(200)
+	require.Equal(t, "enabled", list("").Text("services", 0, "status"))
+	require.Equal(t, "new disks", list("").Text("services", 0, "disabled_reason"))
 	require.Equal(t, true, zone())
 	s.volume(`{"size": 1}`)
 }
@@ -43,13 +45,13 @@ func TestServicesAreDisabledAndEnabled(t *testing.T) {
 func TestBackendsAreFrozenAndThawed(t *testing.T) {
 	s := serve(t)
 	const freeze, thaw, here = "/v3/os-services/freeze", "/v3/os-services/thaw", `{"host": "nephos@volumes"}`
-	s.do("admin", "", "PUT", freeze, here).want(200)
-	service := s.do("admin", "", "GET", "/v3/os-services?binary=cinder-volume", "").get("services", 0).(map[string]any)
+	s.Do("admin", "PUT", freeze, here).Want(200)
+	service := s.Do("admin", "GET", "/v3/os-services?binary=cinder-volume", "").Get("services", 0).(map[string]any)
 	require.Equal(t, []any{"disabled", "frozen", true}, []any{service["status"], service["disabled_reason"], service["frozen"]})
 	const refusal = "Invalid input received: No service could be changed: frozen in ['nephos@volumes'] must be "
-	s.do("admin", "", "PUT", freeze, here).fault(400, "badRequest", refusal+"False to failover.")
-	s.do("admin", "", "PUT", thaw, here).want(200)
-	s.do("admin", "", "PUT", thaw, here).fault(400, "badRequest", refusal+"True to failover.")
+	s.Do("admin", "PUT", freeze, here).Fault(400, refusal+"False to failover.")
+	s.Do("admin", "PUT", thaw, here).Want(200)
+	s.Do("admin", "PUT", thaw, here).Fault(400, refusal+"True to failover.")
 	s.volume(`{"size": 1}`)
 }
 
@@ -76,15 +78,14 @@ func TestServicesRefuse(t *testing.T) {
 		{"failover", "3.25", `{"host": "nephos@volumes"}`, 400, "Invalid input received: Unknown action"},
 		{"nope", "", `{}`, 400, "Invalid input received: Unknown action"},
 	} {
-		name := map[int]string{400: "badRequest", 404: "itemNotFound"}[c.status]
-		s.do("admin", c.version, "PUT", "/v3/os-services/"+c.word, c.body).fault(c.status, name, c.message)
-		s.do("member", c.version, "PUT", "/v3/os-services/"+c.word, c.body).want(403)
+		s.Do("admin", "PUT "+c.version, "/v3/os-services/"+c.word, c.body).Fault(c.status, c.message)
+		s.Do("member", "PUT "+c.version, "/v3/os-services/"+c.word, c.body).Want(403)
 	}
-	s.do("admin", "3.32", "PUT", "/v3/os-services/set-log", `{}`).want(501)
-	s.do("member", "", "GET", "/v3/os-hosts", "").fault(403, "forbidden", "Policy doesn't allow volume_extension:hosts to be performed.")
-	s.do("admin", "", "GET", "/v3/os-hosts/x", "").fault(404, "itemNotFound", "Service cinder-volume could not be found on host x.")
-	s.do("admin", "", "PUT", "/v3/os-quota-class-sets/default", `{"quota_class_set": {"volumes": "x"}}`).
-		fault(400, "badRequest", "Invalid input for field/attribute volumes. Value: x. 'x' does not match '^[0-9]*$'")
-	s.do("admin", "", "PUT", "/v3/os-quota-class-sets/default", `{"quota_class_set": {"x": 1}}`).
-		fault(400, "badRequest", "Invalid input received: Bad key(s) in quota class set: x")
+	s.Do("admin", "PUT 3.32", "/v3/os-services/set-log", `{}`).Want(501)
+	s.Do("member", "GET", "/v3/os-hosts", "").Fault(403, "Policy doesn't allow volume_extension:hosts to be performed.")
+	s.Do("admin", "GET", "/v3/os-hosts/x", "").Fault(404, "Service cinder-volume could not be found on host x.")
+	s.Do("admin", "PUT", "/v3/os-quota-class-sets/default", `{"quota_class_set": {"volumes": "x"}}`).
+		Fault(400, "Invalid input for field/attribute volumes. Value: x. 'x' does not match '^[0-9]*$'")
+	s.Do("admin", "PUT", "/v3/os-quota-class-sets/default", `{"quota_class_set": {"x": 1}}`).
+		Fault(400, "Invalid input received: Bad key(s) in quota class set: x")
 }

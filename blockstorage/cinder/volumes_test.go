@@ -2,19 +2,14 @@ package cinder_test
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-)
 
-// keys are the members of an object in an answer.
-func keys(a answer, path ...any) []string {
-	a.t.Helper()
-	return slices.Sorted(maps.Keys(a.get(path...).(map[string]any)))
-}
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
+)
 
 func TestAVolumeHasTheMembersOfItsMicroversion(t *testing.T) {
 	s := serve(t)
@@ -24,31 +19,31 @@ func TestAVolumeHasTheMembersOfItsMicroversion(t *testing.T) {
 		"metadata", "multiattach", "name", "os-vol-tenant-attr:tenant_id", "replication_status", "size", "snapshot_id", "source_volid",
 		"status", "updated_at", "user_id", "volume_type",
 	}
-	show := s.do("member", "", "GET", "/v3/"+project+"/volumes/"+id, "").want(200)
-	require.Equal(t, base, keys(show, "volume"))
-	require.Equal(t, "2030-01-02T03:04:05", show.text("volume", "created_at")[:19])
-	require.Len(t, show.text("volume", "created_at"), 26)
-	require.Equal(t, s.url+"/v3/"+project+"/volumes/"+id, show.text("volume", "links", 0, "href"))
-	require.Equal(t, s.url+"/"+project+"/volumes/"+id, show.text("volume", "links", 1, "href"))
-	require.Equal(t, "false", show.get("volume", "bootable"))
+	show := s.Do("member", "GET", "/v3/"+project+"/volumes/"+id, "").Want(200)
+	require.Equal(t, base, show.Keys("volume"))
+	require.Equal(t, "2030-01-02T03:04:05", show.Text("volume", "created_at")[:19])
+	require.Len(t, show.Text("volume", "created_at"), 26)
+	require.Equal(t, s.URL+"/v3/"+project+"/volumes/"+id, show.Text("volume", "links", 0, "href"))
+	require.Equal(t, s.URL+"/"+project+"/volumes/"+id, show.Text("volume", "links", 1, "href"))
+	require.Equal(t, "false", show.Get("volume", "bootable"))
 	all := append(slices.Clone(base), "consumes_quota", "group_id", "service_uuid", "shared_targets", "volume_type_id")
 	slices.Sort(all)
-	newest := s.do("member", "3.67", "GET", "/v3/volumes/"+id, "").want(200)
-	require.Equal(t, all, keys(newest, "volume"))
-	require.Equal(t, s.url+"/v3/volumes/"+id, newest.text("volume", "links", 0, "href"))
+	newest := s.Do("member", "GET 3.67", "/v3/volumes/"+id, "").Want(200)
+	require.Equal(t, all, newest.Keys("volume"))
+	require.Equal(t, s.URL+"/v3/volumes/"+id, newest.Text("volume", "links", 0, "href"))
 	admins := append(all, "cluster_name", "migration_status", "os-vol-host-attr:host", "os-vol-mig-status-attr:migstat",
 		"os-vol-mig-status-attr:name_id", "provider_id")
 	slices.Sort(admins)
-	require.Equal(t, admins, keys(s.do("admin", "3.67", "GET", "/v3/volumes/"+id, "").want(200), "volume"))
-	require.Equal(t, []string{"id", "links", "name"}, keys(s.do("member", "", "GET", "/v3/volumes", "").want(200), "volumes", 0))
-	require.Equal(t, base, keys(s.do("member", "", "GET", "/v3/volumes/detail", "").want(200), "volumes", 0))
-	s.do("stranger", "", "GET", "/v3/volumes/"+id, "").fault(404, "itemNotFound", "Volume "+id+" could not be found.")
-	s.do("reader", "", "DELETE", "/v3/volumes/"+id, "").fault(403, "forbidden", "Policy doesn't allow volume:delete to be performed.")
-	s.do("member", "", "PUT", "/v3/volumes/"+id, `{"volume": {"name": "w", "description": null}}`).want(200)
-	require.Equal(t, "w", s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "name"))
-	s.do("member", "", "DELETE", "/v3/volumes/"+id, "").want(202)
+	require.Equal(t, admins, s.Do("admin", "GET 3.67", "/v3/volumes/"+id, "").Want(200).Keys("volume"))
+	require.Equal(t, []string{"id", "links", "name"}, s.Do("member", "GET", "/v3/volumes", "").Want(200).Keys("volumes", 0))
+	require.Equal(t, base, s.Do("member", "GET", "/v3/volumes/detail", "").Want(200).Keys("volumes", 0))
+	s.Do("stranger", "GET", "/v3/volumes/"+id, "").Fault(404, "Volume "+id+" could not be found.")
+	s.Do("reader", "DELETE", "/v3/volumes/"+id, "").Fault(403, "Policy doesn't allow volume:delete to be performed.")
+	s.Do("member", "PUT", "/v3/volumes/"+id, `{"volume": {"name": "w", "description": null}}`).Want(200)
+	require.Equal(t, "w", s.Do("member", "GET", "/v3/volumes/"+id, "").Text("volume", "name"))
+	s.Do("member", "DELETE", "/v3/volumes/"+id, "").Want(202)
 	s.settle()
-	s.do("member", "", "GET", "/v3/volumes/"+id, "").want(404)
+	s.Do("member", "GET", "/v3/volumes/"+id, "").Want(404)
 }
 
 func TestListsOfVolumes(t *testing.T) {
@@ -58,10 +53,10 @@ func TestListsOfVolumes(t *testing.T) {
 		ids = append(ids, s.volume(fmt.Sprintf(`{"name": "v%d", "size": "%d", "metadata": {"odd": "%d"}}`, i, i+1, i%2)))
 	}
 	list := func(query string) []string {
-		a := s.do("member", "3.67", "GET", "/v3/volumes/detail?"+query, "").want(200)
+		a := s.Do("member", "GET 3.67", "/v3/volumes/detail?"+query, "").Want(200)
 		var out []string
-		for i := range a.get("volumes").([]any) {
-			out = append(out, a.text("volumes", i, "name"))
+		for i := range a.Get("volumes").([]any) {
+			out = append(out, a.Text("volumes", i, "name"))
 		}
 		return out
 	}
@@ -71,31 +66,31 @@ func TestListsOfVolumes(t *testing.T) {
 	require.Equal(t, []string{"v1", "v0"}, list("offset=3"))
 	require.Equal(t, []string{"v3"}, list("name=v3"))
 	require.Equal(t, []string{"v3", "v1"}, list("metadata={'odd':%20'1'}"))
-	require.Equal(t, []string{"v1", "v0"}, list("created_at=lt:"+s.do("member", "", "GET", "/v3/volumes/"+ids[2], "").text("volume", "created_at")))
+	require.Equal(t, []string{"v1", "v0"}, list("created_at=lt:"+s.Do("member", "GET", "/v3/volumes/"+ids[2], "").Text("volume", "created_at")))
 	require.Empty(t, list("limit=0"))
 	require.Empty(t, list("bootable=true"))
-	page := s.do("member", "3.67", "GET", "/v3/volumes?limit=2&with_count=true", "").want(200)
-	require.EqualValues(t, 5, page.get("count"))
-	require.Equal(t, "next", page.text("volumes_links", 0, "rel"))
-	require.Contains(t, page.text("volumes_links", 0, "href"), "marker="+ids[3])
-	s.do("member", "3.67", "GET", "/v3/volumes?nonsense=1", "").fault(400, "badRequest", "Invalid filters nonsense are found in query options.")
-	s.do("member", "3.30", "GET", "/v3/volumes?nonsense=1", "").want(200)
-	s.do("member", "", "GET", "/v3/volumes?limit=-1", "").fault(400, "badRequest", "limit param must be positive")
-	s.do("member", "", "GET", "/v3/volumes?sort=nonsense", "").want(400)
-	s.do("member", "", "GET", "/v3/volumes?marker=nosuch", "").want(404)
-	s.do("member", "3.60", "GET", "/v3/volumes?created_at=about:2020-01-01", "").fault(400, "badRequest", "Invalid about operator")
-	require.Len(t, s.do("admin", "3.67", "GET", "/v3/volumes?all_tenants=1", "").want(200).get("volumes"), 5)
-	require.Empty(t, s.do("admin", "3.67", "GET", "/v3/volumes", "").want(200).get("volumes"))
-	require.Empty(t, s.do("stranger", "3.67", "GET", "/v3/volumes?all_tenants=1", "").want(200).get("volumes"))
-	sum := s.do("member", "3.36", "GET", "/v3/volumes/summary", "").want(200)
-	require.EqualValues(t, 15, sum.get("volume-summary", "total_size"))
-	require.Equal(t, []any{"0", "1"}, sum.get("volume-summary", "metadata", "odd"))
+	page := s.Do("member", "GET 3.67", "/v3/volumes?limit=2&with_count=true", "").Want(200)
+	require.EqualValues(t, 5, page.Get("count"))
+	require.Equal(t, "next", page.Text("volumes_links", 0, "rel"))
+	require.Contains(t, page.Text("volumes_links", 0, "href"), "marker="+ids[3])
+	s.Do("member", "GET 3.67", "/v3/volumes?nonsense=1", "").Fault(400, "Invalid filters nonsense are found in query options.")
+	s.Do("member", "GET 3.30", "/v3/volumes?nonsense=1", "").Want(200)
+	s.Do("member", "GET", "/v3/volumes?limit=-1", "").Fault(400, "limit param must be positive")
+	s.Do("member", "GET", "/v3/volumes?sort=nonsense", "").Want(400)
+	s.Do("member", "GET", "/v3/volumes?marker=nosuch", "").Want(404)
+	s.Do("member", "GET 3.60", "/v3/volumes?created_at=about:2020-01-01", "").Fault(400, "Invalid about operator")
+	require.Len(t, s.Do("admin", "GET 3.67", "/v3/volumes?all_tenants=1", "").Want(200).Get("volumes"), 5)
+	require.Empty(t, s.Do("admin", "GET 3.67", "/v3/volumes", "").Want(200).Get("volumes"))
+	require.Empty(t, s.Do("stranger", "GET 3.67", "/v3/volumes?all_tenants=1", "").Want(200).Get("volumes"))
+	sum := s.Do("member", "GET 3.36", "/v3/volumes/summary", "").Want(200)
+	require.EqualValues(t, 15, sum.Get("volume-summary", "total_size"))
+	require.Equal(t, []any{"0", "1"}, sum.Get("volume-summary", "metadata", "odd"))
 }
 
 func TestBadInputIsRefused(t *testing.T) {
 	s := serve(t)
 	id := s.volume(`{"size": 1}`)
-	snap := s.do("member", "3.67", "POST", "/v3/snapshots", `{"snapshot": {"volume_id": "`+id+`"}}`).want(202).text("snapshot", "id")
+	snap := s.Do("member", "POST 3.67", "/v3/snapshots", `{"snapshot": {"volume_id": "`+id+`"}}`).Want(202).Text("snapshot", "id")
 	s.settle()
 	long := strings.Repeat("x", 256)
 	for _, tc := range []struct{ version, method, path, body, message string }{
@@ -140,102 +135,102 @@ func TestBadInputIsRefused(t *testing.T) {
 		{"", "PUT", "volumes/" + id + "/metadata/a", `{"meta": {"b": "c"}}`, "Request body and URI mismatch"},
 		{"", "PUT", "volumes/" + id + "/metadata/a", `{"meta": {"a": "1", "b": "c"}}`, ""},
 	} {
-		a := s.do("member", tc.version, tc.method, "/v3/"+tc.path, tc.body).want(400)
+		a := s.Do("member", tc.method+" "+tc.version, "/v3/"+tc.path, tc.body).Want(400)
 		if tc.message != "" {
-			require.Equal(t, tc.message, a.get("badRequest", "message"), tc.body)
+			require.Equal(t, tc.message, a.Get("badRequest", "message"), tc.body)
 		}
 	}
-	s.do("member", "3.39", "POST", "/v3/volumes/"+id+"/action", `{"revert": {"snapshot_id": "`+snap+`"}}`).
-		fault(404, "itemNotFound", "The resource could not be found.")
-	require.Len(t, s.do("member", "", "GET", "/v3/volumes", "").get("volumes"), 1, "nothing was half done")
-	require.Equal(t, "available", s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "status"))
-	require.Empty(t, s.do("member", "3.27", "GET", "/v3/attachments", "").get("attachments"))
-	s.do("admin", "", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {"status": "sleepy"}}`).want(400)
-	s.do("admin", "", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {}}`).
-		fault(400, "badRequest", "Must specify 'status', 'attach_status' or 'migration_status' for update.")
-	s.do("admin", "", "PUT", "/v3/os-quota-sets/p", `{"quota_set": {"apples": 1}}`).fault(400, "badRequest", "Invalid input received: Bad key(s) in quota set: apples")
-	s.do("admin", "", "PUT", "/v3/os-quota-sets/p", `{"quota_set": {"volumes": -2}}`).want(400)
-	s.do("admin", "", "PUT", "/v3/os-quota-sets/p", `{"quota_set": {"volumes": "many"}}`).want(400)
-	s.do("admin", "", "POST", "/v3/types", `{"volume_type": {"name": ""}}`).want(400)
+	s.Do("member", "POST 3.39", "/v3/volumes/"+id+"/action", `{"revert": {"snapshot_id": "`+snap+`"}}`).
+		Fault(404, "The resource could not be found.")
+	require.Len(t, s.Do("member", "GET", "/v3/volumes", "").Get("volumes"), 1, "nothing was half done")
+	require.Equal(t, "available", s.Do("member", "GET", "/v3/volumes/"+id, "").Text("volume", "status"))
+	require.Empty(t, s.Do("member", "GET 3.27", "/v3/attachments", "").Get("attachments"))
+	s.Do("admin", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {"status": "sleepy"}}`).Want(400)
+	s.Do("admin", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {}}`).
+		Fault(400, "Must specify 'status', 'attach_status' or 'migration_status' for update.")
+	s.Do("admin", "PUT", "/v3/os-quota-sets/p", `{"quota_set": {"apples": 1}}`).Fault(400, "Invalid input received: Bad key(s) in quota set: apples")
+	s.Do("admin", "PUT", "/v3/os-quota-sets/p", `{"quota_set": {"volumes": -2}}`).Want(400)
+	s.Do("admin", "PUT", "/v3/os-quota-sets/p", `{"quota_set": {"volumes": "many"}}`).Want(400)
+	s.Do("admin", "POST", "/v3/types", `{"volume_type": {"name": ""}}`).Want(400)
 }
 
 func TestQuotasAnswerOverLimit(t *testing.T) {
 	s := serve(t)
-	s.do("admin", "", "PUT", "/v3/os-quota-sets/"+project, `{"quota_set": {"volumes": 1}}`).want(200)
+	s.Do("admin", "PUT", "/v3/os-quota-sets/"+project, `{"quota_set": {"volumes": 1}}`).Want(200)
 	s.volume(`{"size": 1}`)
-	over := s.do("member", "", "POST", "/v3/volumes", `{"volume": {"size": 1}}`)
-	over.fault(413, "overLimit", "VolumeLimitExceeded: Maximum number of volumes allowed (1) exceeded for quota 'volumes'.")
-	require.Equal(t, "0", over.header.Get("Retry-After"))
-	use := s.do("member", "", "GET", "/v3/os-quota-sets/"+project+"?usage=true", "").want(200)
-	require.Equal(t, map[string]any{"limit": 1.0, "in_use": 1.0, "reserved": 0.0}, use.get("quota_set", "volumes"))
-	limits := s.do("member", "", "GET", "/v3/limits", "").want(200)
-	require.EqualValues(t, 1, limits.get("limits", "absolute", "maxTotalVolumes"))
-	require.EqualValues(t, 1, limits.get("limits", "absolute", "totalVolumesUsed"))
-	s.do("member", "", "PUT", "/v3/os-quota-sets/"+project, `{"quota_set": {"volumes": 5}}`).want(403)
-	s.do("stranger", "", "GET", "/v3/os-quota-sets/"+project, "").want(403)
-	s.do("admin", "", "DELETE", "/v3/os-quota-sets/"+project, "").want(200)
-	require.EqualValues(t, 10, s.do("member", "", "GET", "/v3/os-quota-sets/"+project, "").get("quota_set", "volumes"))
+	over := s.Do("member", "POST", "/v3/volumes", `{"volume": {"size": 1}}`)
+	over.Fault(413, "VolumeLimitExceeded: Maximum number of volumes allowed (1) exceeded for quota 'volumes'.")
+	require.Equal(t, "0", over.Header.Get("Retry-After"))
+	use := s.Do("member", "GET", "/v3/os-quota-sets/"+project+"?usage=true", "").Want(200)
+	require.Equal(t, map[string]any{"limit": 1.0, "in_use": 1.0, "reserved": 0.0}, use.Get("quota_set", "volumes"))
+	limits := s.Do("member", "GET", "/v3/limits", "").Want(200)
+	require.EqualValues(t, 1, limits.Get("limits", "absolute", "maxTotalVolumes"))
+	require.EqualValues(t, 1, limits.Get("limits", "absolute", "totalVolumesUsed"))
+	s.Do("member", "PUT", "/v3/os-quota-sets/"+project, `{"quota_set": {"volumes": 5}}`).Want(403)
+	s.Do("stranger", "GET", "/v3/os-quota-sets/"+project, "").Want(403)
+	s.Do("admin", "DELETE", "/v3/os-quota-sets/"+project, "").Want(200)
+	require.EqualValues(t, 10, s.Do("member", "GET", "/v3/os-quota-sets/"+project, "").Get("quota_set", "volumes"))
 }
 
 func TestMetadataHasTags(t *testing.T) {
 	s := serve(t)
 	id := s.volume(`{"size": 1}`)
 	path := "/v3/volumes/" + id + "/metadata"
-	s.do("member", "3.15", "POST", path, `{"metadata": {"a": "1", "b": "2"}}`).want(200)
-	etag := s.do("member", "3.15", "GET", path, "").want(200).header.Get("Etag")
+	s.Do("member", "POST 3.15", path, `{"metadata": {"a": "1", "b": "2"}}`).Want(200)
+	etag := s.Do("member", "GET 3.15", path, "").Want(200).Header.Get("Etag")
 	require.Len(t, etag, 32)
-	require.Empty(t, s.do("member", "3.14", "GET", path, "").want(200).header.Get("Etag"))
-	require.Equal(t, "1", s.do("member", "", "GET", path+"/a", "").want(200).text("meta", "a"))
-	s.do("member", "", "PUT", path, `{"metadata": {"c": "3"}}`).want(200)
-	require.Equal(t, map[string]any{"c": "3"}, s.do("member", "", "GET", path, "").get("metadata"))
-	s.do("member", "", "DELETE", path+"/c", "").want(200)
-	s.do("member", "", "DELETE", path+"/c", "").fault(404, "itemNotFound", "Volume "+id+" has no metadata with key c.")
+	require.Empty(t, s.Do("member", "GET 3.14", path, "").Want(200).Header.Get("Etag"))
+	require.Equal(t, "1", s.Do("member", "GET", path+"/a", "").Want(200).Text("meta", "a"))
+	s.Do("member", "PUT", path, `{"metadata": {"c": "3"}}`).Want(200)
+	require.Equal(t, map[string]any{"c": "3"}, s.Do("member", "GET", path, "").Get("metadata"))
+	s.Do("member", "DELETE", path+"/c", "").Want(200)
+	s.Do("member", "DELETE", path+"/c", "").Fault(404, "Volume "+id+" has no metadata with key c.")
 }
 
 func TestOlderActionsDriveTheSameStates(t *testing.T) {
 	s := serve(t)
 	id := s.volume(`{"size": 1}`)
-	act := func(body string) answer { return s.do("member", "", "POST", "/v3/volumes/"+id+"/action", body) }
+	act := func(body string) apitest.Answer { return s.Do("member", "POST", "/v3/volumes/"+id+"/action", body) }
 	status := func(want string) {
 		t.Helper()
-		require.Equal(t, want, s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "status"))
+		require.Equal(t, want, s.Do("member", "GET", "/v3/volumes/"+id, "").Text("volume", "status"))
 	}
-	act(`{"os-reserve": {}}`).want(202)
+	act(`{"os-reserve": {}}`).Want(202)
 	status("attaching")
-	act(`{"os-reserve": {}}`).want(400)
-	act(`{"os-unreserve": null}`).want(202)
+	act(`{"os-reserve": {}}`).Want(400)
+	act(`{"os-unreserve": null}`).Want(202)
 	status("available")
-	info := act(`{"os-initialize_connection": {"connector": {"host": "h1"}}}`).want(200)
-	require.Equal(t, "file", info.text("connection_info", "driver_volume_type"))
+	info := act(`{"os-initialize_connection": {"connector": {"host": "h1"}}}`).Want(200)
+	require.Equal(t, "file", info.Text("connection_info", "driver_volume_type"))
 	require.Len(t, s.state.Attachments(id), 1)
-	act(`{"os-attach": {"instance_uuid": "95d9ef50-507d-11e5-b970-0800200c9a66", "mountpoint": "/dev/vdc"}}`).want(202)
+	act(`{"os-attach": {"instance_uuid": "95d9ef50-507d-11e5-b970-0800200c9a66", "mountpoint": "/dev/vdc"}}`).Want(202)
 	status("in-use")
-	shown := s.do("member", "", "GET", "/v3/volumes/"+id, "").want(200)
-	require.Equal(t, "/dev/vdc", shown.text("volume", "attachments", 0, "device"))
-	act(`{"os-begin_detaching": {}}`).want(202)
+	shown := s.Do("member", "GET", "/v3/volumes/"+id, "").Want(200)
+	require.Equal(t, "/dev/vdc", shown.Text("volume", "attachments", 0, "device"))
+	act(`{"os-begin_detaching": {}}`).Want(202)
 	status("detaching")
-	act(`{"os-roll_detaching": {}}`).want(202)
+	act(`{"os-roll_detaching": {}}`).Want(202)
 	status("in-use")
-	act(`{"os-terminate_connection": {"connector": {"host": "h1"}}}`).want(202)
+	act(`{"os-terminate_connection": {"connector": {"host": "h1"}}}`).Want(202)
 	require.Empty(t, s.state.Attachments(id))
-	act(`{"os-detach": {"attachment_id": "` + shown.text("volume", "attachments", 0, "attachment_id") + `"}}`).want(202)
+	act(`{"os-detach": {"attachment_id": "` + shown.Text("volume", "attachments", 0, "attachment_id") + `"}}`).Want(202)
 	status("available")
-	act(`{"os-update_readonly_flag": {"readonly": true}}`).want(202)
-	require.Equal(t, "True", s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "metadata", "readonly"))
-	act(`{"os-set_bootable": {"bootable": true}}`).want(200)
-	require.Equal(t, "true", s.do("member", "", "GET", "/v3/volumes/"+id, "").text("volume", "bootable"))
-	act(`{"os-set_image_metadata": {"metadata": {"image_id": "x", "kernel_id": "y"}}}`).want(200)
-	act(`{"os-unset_image_metadata": {"key": "image_id"}}`).want(200)
-	require.Equal(t, map[string]any{"kernel_id": "y"}, act(`{"os-show_image_metadata": null}`).want(200).get("metadata"))
-	require.Equal(t, map[string]any{"kernel_id": "y"}, s.do("member", "", "GET", "/v3/volumes/"+id, "").get("volume", "volume_image_metadata"))
-	act(`{"os-reset_status": {"status": "error"}}`).want(403)
-	s.do("admin", "", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {"status": "error"}}`).want(202)
+	act(`{"os-update_readonly_flag": {"readonly": true}}`).Want(202)
+	require.Equal(t, "True", s.Do("member", "GET", "/v3/volumes/"+id, "").Text("volume", "metadata", "readonly"))
+	act(`{"os-set_bootable": {"bootable": true}}`).Want(200)
+	require.Equal(t, "true", s.Do("member", "GET", "/v3/volumes/"+id, "").Text("volume", "bootable"))
+	act(`{"os-set_image_metadata": {"metadata": {"image_id": "x", "kernel_id": "y"}}}`).Want(200)
+	act(`{"os-unset_image_metadata": {"key": "image_id"}}`).Want(200)
+	require.Equal(t, map[string]any{"kernel_id": "y"}, act(`{"os-show_image_metadata": null}`).Want(200).Get("metadata"))
+	require.Equal(t, map[string]any{"kernel_id": "y"}, s.Do("member", "GET", "/v3/volumes/"+id, "").Get("volume", "volume_image_metadata"))
+	act(`{"os-reset_status": {"status": "error"}}`).Want(403)
+	s.Do("admin", "POST", "/v3/volumes/"+id+"/action", `{"os-reset_status": {"status": "error"}}`).Want(202)
 	status("error")
-	act(`{"os-retype": {"new_type": "x"}}`).fault(404, "itemNotFound", "Volume type with name x could not be found.")
-	act(`{"os-migrate_volume": {"host": "x"}}`).want(403)
-	act(`{"os-volume_upload_image": {"image_name": "x"}}`).want(501)
-	act(`{"os-force_delete": {}}`).want(403)
-	s.do("admin", "", "POST", "/v3/volumes/"+id+"/action", `{"os-force_delete": {}}`).want(202)
+	act(`{"os-retype": {"new_type": "x"}}`).Fault(404, "Volume type with name x could not be found.")
+	act(`{"os-migrate_volume": {"host": "x"}}`).Want(403)
+	act(`{"os-volume_upload_image": {"image_name": "x"}}`).Want(501)
+	act(`{"os-force_delete": {}}`).Want(403)
+	s.Do("admin", "POST", "/v3/volumes/"+id+"/action", `{"os-force_delete": {}}`).Want(202)
 	s.settle()
-	s.do("member", "", "GET", "/v3/volumes/"+id, "").want(404)
+	s.Do("member", "GET", "/v3/volumes/"+id, "").Want(404)
 }
