@@ -19,6 +19,8 @@ type Server struct {
 	// Service is the service's type as microversions name it: "compute". It also
 	// says where faults have their messages.
 	Service string
+	// HTTP is what listens. Its Close waits until all handlers have ended.
+	HTTP *httptest.Server
 }
 
 // Serve serves what api returns until the test ends. The function is told where
@@ -30,7 +32,7 @@ func Serve(t testing.TB, service string, api func(url string) http.Handler) *Ser
 	hs.Config.Handler = api(url)
 	hs.Start()
 	t.Cleanup(hs.Close)
-	return &Server{T: t, URL: url, Service: service}
+	return &Server{T: t, URL: url, Service: service, HTTP: hs}
 }
 
 // Do makes a request and reads the answer. The token may be empty for none. The

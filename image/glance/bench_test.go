@@ -82,7 +82,7 @@ func BenchmarkUpload(b *testing.B) {
 		b.SetBytes(benchSize)
 		for b.Loop() {
 			id := s.make(member, rawImage)
-			put(b, s.URL+"/image/v2/images/"+id+"/file", member)
+			put(b, s.URL+"/v2/images/"+id+"/file", member)
 			b.StopTimer()
 			s.emptyBlobs(b)
 			b.StartTimer()
@@ -174,10 +174,10 @@ func BenchmarkDownload(b *testing.B) {
 	b.Run("glance", func(b *testing.B) {
 		s := start(b)
 		id := s.make(member, rawImage)
-		put(b, s.URL+"/image/v2/images/"+id+"/file", member)
+		put(b, s.URL+"/v2/images/"+id+"/file", member)
 		b.SetBytes(benchSize)
 		for b.Loop() {
-			get(b, s.URL+"/image/v2/images/"+id+"/file")
+			get(b, s.URL+"/v2/images/"+id+"/file")
 		}
 	})
 }
@@ -189,6 +189,6 @@ func BenchmarkList(b *testing.B) {
 		s.make(member, `{"name":"x","disk_format":"raw","container_format":"bare","tags":["t","u"],"os_distro":"debian","os_version":"13"}`)
 	}
 	for b.Loop() {
-		s.do(member, "GET", "/v2/images?limit=100", "").is(200)
+		s.Do(member, "GET", "/v2/images?limit=100", "").Want(200)
 	}
 }

@@ -26,7 +26,7 @@ import (
 func (s *server) gopher(token string) *gophercloud.ServiceClient {
 	return &gophercloud.ServiceClient{
 		ProviderClient: &gophercloud.ProviderClient{TokenID: token},
-		Endpoint:       s.URL + "/image/", ResourceBase: s.URL + "/image/v2/", Type: "image",
+		Endpoint:       s.URL + "/", ResourceBase: s.URL + "/v2/", Type: "image",
 	}
 }
 
@@ -95,14 +95,14 @@ func TestGophercloud(t *testing.T) {
 func TestASenderWhoHangsUpLeavesNothing(t *testing.T) {
 	s := start(t)
 	id := s.make(member, rawImage)
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	conn, err := net.Dial("tcp", s.HTTP.Listener.Addr().String())
 	require.NoError(t, err)
 	_, err = fmt.Fprintf(conn, "PUT /image/v2/images/%s/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %s\r\n"+
 		"Content-Type: application/octet-stream\r\nContent-Length: 10000000\r\n\r\n%s", id, member, strings.Repeat("x", 3_000_000))
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
 	// Closing the server waits until the handler has ended.
-	s.Close()
+	s.HTTP.Close()
 	ctx := nephos.WithCaller(t.Context(), nephos.Service("test", nephos.Caller{}))
 	img, err := s.image.Image(ctx, id)
 	require.NoError(t, err)
@@ -157,11 +157,11 @@ func TestAnotherImplementationOfMembersStandsBehindTheAPI(t *testing.T) {
 	s := start(t, func(cfg *glance.Config) { cfg.Members = &fewMembers{} })
 	id := s.make(member, rawImage)
 	path := "/v2/images/" + id + "/members"
-	s.do(member, "POST", path, `{"member":"x"}`).is(200)
-	require.Equal(t, "rejected", s.do(member, "PUT", path+"/x", `{"status":"rejected"}`).is(200).object()["status"])
-	require.Len(t, s.do(member, "GET", path, "").is(200).object()["members"], 1)
-	s.do(member, "GET", path+"/y", "").is(404)
-	s.do(member, "DELETE", path+"/x", "").is(501)
+	s.Do(member, "POST", path, `{"member":"x"}`).Want(200)
+	require.Equal(t, "rejected", s.Do(member, "PUT", path+"/x", `{"status":"rejected"}`).Want(200).Object()["status"])
+	require.Len(t, s.Do(member, "GET", path, "").Want(200).Object()["members"], 1)
+	s.Do(member, "GET", path+"/y", "").Want(404)
+	s.Do(member, "DELETE", path+"/x", "").Want(501)
 	stored, err := s.image.ListMembers(nephos.WithCaller(t.Context(), nephos.Service("test", nephos.Caller{})), id)
 	require.NoError(t, err)
 	require.Empty(t, stored, "the service's own members are not asked")

@@ -1,15 +1,10 @@
 package glance_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +14,7 @@ import (
 	"github.com/nephos-cloud/nephos/driver/blob"
 	"github.com/nephos-cloud/nephos/driver/blob/file"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/image"
 	"github.com/nephos-cloud/nephos/image/glance"
@@ -26,45 +22,25 @@ import (
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
 
-// tokens is a Verifier for which a token is a project and a role.
-type tokens struct{}
-
-func (tokens) Verify(_ context.Context, token string) (nephos.Caller, error) {
-	project, role, ok := strings.Cut(token, "/")
-	if !ok {
-		return nephos.Caller{}, nephos.Errorf(nephos.ErrUnauthenticated, "The token is not known.")
-	}
-	roles := map[string][]string{"admin": {"admin", "member", "reader"}, "member": {"member", "reader"}, "reader": {"reader"}}[role]
-	return nephos.Caller{UserID: "u-" + project, ProjectID: project, Roles: roles}, nil
+// people have a project and a role for a token.
+var people = apitest.People{
+	"a/member":  {UserID: "u-a", ProjectID: "a", Roles: []string{"member", "reader"}},
+	"a/reader":  {UserID: "u-a", ProjectID: "a", Roles: []string{"reader"}},
+	"b/member":  {UserID: "u-b", ProjectID: "b", Roles: []string{"member", "reader"}},
+	"c/member":  {UserID: "u-c", ProjectID: "c", Roles: []string{"member", "reader"}},
+	"ops/admin": {UserID: "u-ops", ProjectID: "ops", Roles: []string{"admin", "member", "reader"}},
+	"z/admin":   {UserID: "u-z", ProjectID: "z", Roles: []string{"admin", "member", "reader"}},
 }
 
-// steady is a clock that moves when told to.
-type steady struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *steady) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-func (c *steady) After(time.Duration) <-chan time.Time { return make(chan time.Time) }
-func (c *steady) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
+// server is the API below /image.
 type server struct {
-	*httptest.Server
-	t     testing.TB
-	clock *steady
+	*apitest.Server
+	clock *nephos.VirtualClock
 	image *image.Service
 	blobs *blob.Store
 }
 
-func newServer(t testing.TB, db *store.DB, c *steady, change ...func(*glance.Config)) *server {
+func newServer(t testing.TB, db *store.DB, c *nephos.VirtualClock, change ...func(*glance.Config)) *server {
 	t.Helper()
 	rules, err := policy.New(policy.Base(), image.Rules())
 	require.NoError(t, err)
@@ -72,29 +48,38 @@ func newServer(t testing.TB, db *store.DB, c *steady, change ...func(*glance.Con
 	require.NoError(t, err)
 	blobs, err := blob.NewStore(t.Context(), files, blob.StoreOptions{})
 	require.NoError(t, err)
-	s := &server{t: t, clock: c, blobs: blobs}
-	base := func() string { return s.URL + "/image" }
-	s.image, err = image.New(image.Config{Store: db, Policy: rules, Blobs: []*blob.Store{blobs}, Clock: c, InternalURLFunc: base})
-	require.NoError(t, err)
-	cfg := glance.Config{Service: s.image, HTTP: httpapi.Config{Verifier: tokens{}, PublicURLFunc: base, Clock: c}}
-	for _, f := range change {
-		f(&cfg)
-	}
-	s.Server = httptest.NewServer(http.StripPrefix("/image", glance.New(cfg)))
-	t.Cleanup(s.Close)
+	s := &server{clock: c, blobs: blobs}
+	s.Server = apitest.Serve(t, "image", func(url string) http.Handler {
+		url += "/image"
+		s.image, err = image.New(image.Config{
+			Store: db, Policy: rules, Blobs: []*blob.Store{blobs}, Clock: c, InternalURLFunc: func() string { return url },
+		})
+		require.NoError(t, err)
+		cfg := glance.Config{Service: s.image, HTTP: httpapi.Config{Verifier: people, PublicURL: url, Clock: c}}
+		for _, f := range change {
+			f(&cfg)
+		}
+		return http.StripPrefix("/image", glance.New(cfg))
+	})
+	s.URL += "/image"
 	return s
 }
 
+// stopped is a clock that moves when told to.
+func stopped() *nephos.VirtualClock {
+	return nephos.NewVirtualClock(time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC))
+}
+
 func start(t testing.TB, change ...func(*glance.Config)) *server {
-	c := &steady{now: time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC)}
+	c := stopped()
 	return newServer(t, storetest.Open(t, c, image.Migrations()), c, change...)
 }
 
 func each(t *testing.T, f func(t *testing.T, s *server)) {
-	c := &steady{now: time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC)}
-	storetest.Each(t, c, []store.Migrations{image.Migrations()}, func(t *testing.T, db *store.DB) {
-		c.now = time.Date(2026, 1, 2, 3, 4, 5, 678000, time.UTC) // the other database's test moved it
-		f(t, newServer(t, db, c))
+	shared := &struct{ *nephos.VirtualClock }{stopped()}
+	storetest.Each(t, shared, []store.Migrations{image.Migrations()}, func(t *testing.T, db *store.DB) {
+		shared.VirtualClock = stopped() // the other database's test moved it
+		f(t, newServer(t, db, shared.VirtualClock))
 	})
 }
 
@@ -114,73 +99,17 @@ func (s *server) emptyBlobs(t testing.TB) {
 	}
 }
 
-type answer struct {
-	t      testing.TB
-	status int
-	header http.Header
-	raw    string
-}
-
-// object decodes the body as a JSON object.
-func (a answer) object() map[string]any {
-	a.t.Helper()
-	var m map[string]any
-	require.NoError(a.t, json.Unmarshal([]byte(a.raw), &m), a.raw)
-	return m
-}
-
-// is checks the status.
-func (a answer) is(status int) answer {
-	a.t.Helper()
-	require.Equal(a.t, status, a.status, a.raw)
-	return a
-}
-
-// says checks that a fault's message has the words.
-func (a answer) says(words string) answer {
-	a.t.Helper()
-	require.Contains(a.t, a.object()["message"], words)
-	return a
-}
-
-// do makes a request. Headers are pairs; a Content-Type is JSON unless given.
-func (s *server) do(token, method, path, body string, headers ...string) answer {
-	s.t.Helper()
-	u := path
-	if strings.HasPrefix(path, "/") {
-		u = s.URL + "/image" + path
-	}
-	req, err := http.NewRequestWithContext(s.t.Context(), method, u, strings.NewReader(body))
-	require.NoError(s.t, err)
-	req.Header.Set("Accept", "application/json")
-	if token != "" {
-		req.Header.Set("X-Auth-Token", token)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(s.t, err)
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	require.NoError(s.t, err)
-	return answer{s.t, resp.StatusCode, resp.Header, string(raw)}
-}
-
 // make creates an image and returns its ID.
 func (s *server) make(token, body string) string {
-	s.t.Helper()
-	return s.do(token, "POST", "/v2/images", body).is(201).object()["id"].(string)
+	s.T.Helper()
+	return s.Do(token, "POST", "/v2/images", body).Want(201).Object()["id"].(string)
 }
 
 const rawImage = `{"name":"x","disk_format":"raw","container_format":"bare"}`
 
-func (s *server) upload(token, id, data string) answer {
-	s.t.Helper()
-	return s.do(token, "PUT", "/v2/images/"+id+"/file", data, "Content-Type", "application/octet-stream")
+func (s *server) upload(token, id, data string) apitest.Answer {
+	s.T.Helper()
+	return s.Do(token, "PUT", "/v2/images/"+id+"/file", data, "Content-Type", "application/octet-stream")
 }
 
 const (
@@ -188,35 +117,23 @@ const (
 	patch4  = "application/openstack-images-v2.0-json-patch"
 )
 
-func (s *server) patch(token, id, body string) answer {
-	s.t.Helper()
-	return s.do(token, "PATCH", "/v2/images/"+id, body, "Content-Type", patch10)
+func (s *server) patch(token, id, body string) apitest.Answer {
+	s.T.Helper()
+	return s.Do(token, "PATCH", "/v2/images/"+id, body, "Content-Type", patch10)
 }
 
 func TestEveryRouteNamesItsRules(t *testing.T) {
-	s := start(t)
-	api := glance.New(glance.Config{Service: s.image})
-	require.NotEmpty(t, api.Routes())
-	require.NoError(t, httpapi.CheckRoutes(api.Routes()))
-	known := map[string]bool{"@": true}
-	for _, r := range image.Rules() {
-		known[r.Name] = true
-	}
-	for _, r := range api.Routes() {
-		for _, name := range r.Rules {
-			require.True(t, known[name], "%s names the rule %s, which there is not", r.Pattern, name)
-		}
-	}
+	apitest.RulesExist(t, glance.New(glance.Config{Service: start(t).image}).Routes(), image.Rules())
 }
 
 func TestVersions(t *testing.T) {
 	s := start(t)
 	for path, status := range map[string]int{"/": 300, "/versions": 200} {
-		list := s.do("", "GET", path, "").is(status).object()["versions"].([]any)
+		list := s.Do("", "GET", path, "").Want(status).Object()["versions"].([]any)
 		first := list[0].(map[string]any)
 		require.Equal(t, "v2.15", first["id"])
 		require.Equal(t, "CURRENT", first["status"])
-		require.Equal(t, s.URL+"/image/v2/", first["links"].([]any)[0].(map[string]any)["href"])
+		require.Equal(t, s.URL+"/v2/", first["links"].([]any)[0].(map[string]any)["href"])
 		require.Equal(t, "SUPPORTED", list[1].(map[string]any)["status"])
 	}
 }
@@ -229,17 +146,17 @@ func TestATokenIsNeeded(t *testing.T) {
 		}
 		method, path, _ := strings.Cut(r.Pattern, " ")
 		path = strings.NewReplacer("{id}", "x", "{tag}", "x", "{member_id}", "x").Replace(path)
-		s.do("", method, path, "").is(401)
-		s.do("bad", method, path, "").is(401)
+		s.Do("", method, path, "").Want(401)
+		s.Do("bad", method, path, "").Want(401)
 	}
 }
 
 func TestCreateShowsTheWholeImage(t *testing.T) {
 	s := start(t)
 	const id = "6b9a2d4e-0000-4000-8000-000000000001"
-	a := s.do(member, "POST", "/v2/images", `{"id":"`+id+`","name":"x","tags":["b","a","b"],"os_distro":"debian","min_disk":1}`).is(201)
-	require.Equal(t, s.URL+"/image/v2/images/"+id, a.header.Get("Location"))
-	require.Equal(t, "glance-direct", a.header.Get("OpenStack-image-import-methods"))
+	a := s.Do(member, "POST", "/v2/images", `{"id":"`+id+`","name":"x","tags":["b","a","b"],"os_distro":"debian","min_disk":1}`).Want(201)
+	require.Equal(t, s.URL+"/v2/images/"+id, a.Header.Get("Location"))
+	require.Equal(t, "glance-direct", a.Header.Get("OpenStack-image-import-methods"))
 	want := map[string]any{
 		"id": id, "name": "x", "status": "queued", "visibility": "shared", "owner": "a", "protected": false, "os_hidden": false,
 		"disk_format": nil, "container_format": nil, "min_disk": 1.0, "min_ram": 0.0, "size": nil, "virtual_size": nil,
@@ -247,11 +164,11 @@ func TestCreateShowsTheWholeImage(t *testing.T) {
 		"created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:05Z",
 		"self": "/v2/images/" + id, "file": "/v2/images/" + id + "/file", "schema": "/v2/schemas/image",
 	}
-	require.Equal(t, want, a.object())
-	require.Equal(t, want, s.do(member, "GET", "/v2/images/"+id, "").is(200).object())
-	s.do(member, "POST", "/v2/images", `{"id":"`+id+`"}`).is(409).says("Image ID " + id + " already exists!")
-	s.do(other, "GET", "/v2/images/"+id, "").is(404).says("No image found with ID " + id)
-	require.Nil(t, s.do(member, "POST", "/v2/images", `{}`).is(201).object()["name"])
+	require.Equal(t, want, a.Object())
+	require.Equal(t, want, s.Do(member, "GET", "/v2/images/"+id, "").Want(200).Object())
+	s.Do(member, "POST", "/v2/images", `{"id":"`+id+`"}`).Want(409).Says("Image ID " + id + " already exists!")
+	s.Do(other, "GET", "/v2/images/"+id, "").Want(404).Says("No image found with ID " + id)
+	require.Nil(t, s.Do(member, "POST", "/v2/images", `{}`).Want(201).Object()["name"])
 }
 
 func TestCreateRefuses(t *testing.T) {
@@ -296,17 +213,17 @@ func TestCreateRefuses(t *testing.T) {
 		`{"owner":"b"}`:             {403, "You are not permitted to create images owned by 'b'"},
 		`{"visibility":"public"}`:   {403, "You are not authorized to complete publicize_image action."},
 	} {
-		s.do(member, "POST", "/v2/images", body).is(want.status).says(want.words)
+		s.Do(member, "POST", "/v2/images", body).Want(want.status).Says(want.words)
 	}
-	require.Empty(t, s.do(member, "GET", "/v2/images", "").is(200).object()["images"])
-	s.do("a/reader", "POST", "/v2/images", `{}`).is(403).says("add_image")
-	require.Equal(t, "b", s.do(boss, "POST", "/v2/images", `{"owner":"b","visibility":"public"}`).is(201).object()["owner"])
+	require.Empty(t, s.Do(member, "GET", "/v2/images", "").Want(200).Object()["images"])
+	s.Do("a/reader", "POST", "/v2/images", `{}`).Want(403).Says("add_image")
+	require.Equal(t, "b", s.Do(boss, "POST", "/v2/images", `{"owner":"b","visibility":"public"}`).Want(201).Object()["owner"])
 }
 
 func TestPatch(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		id := s.make(member, `{"name":"x","p":"1","slash/and~tilde":"1"}`)
-		s.clock.advance(time.Minute)
+		s.clock.Advance(time.Minute)
 		b := s.patch(member, id, `[
 			{"op":"replace","path":"/name","value":null},
 			{"op":"replace","path":"/visibility","value":"private"},
@@ -317,7 +234,7 @@ func TestPatch(t *testing.T) {
 			{"op":"replace","path":"/protected","value":true},
 			{"op":"add","path":"/q","value":"2"},
 			{"op":"replace","path":"/p","value":"3"},
-			{"op":"remove","path":"/slash~1and~0tilde"}]`).is(200).object()
+			{"op":"remove","path":"/slash~1and~0tilde"}]`).Want(200).Object()
 		require.Nil(t, b["name"])
 		require.Equal(t, "private", b["visibility"])
 		require.Equal(t, "qcow2", b["disk_format"])
@@ -328,13 +245,13 @@ func TestPatch(t *testing.T) {
 		require.Equal(t, "3", b["p"])
 		require.NotContains(t, b, "slash/and~tilde")
 		require.Equal(t, "2026-01-02T03:05:05Z", b["updated_at"])
-		require.Equal(t, b, s.do(member, "GET", "/v2/images/"+id, "").object())
+		require.Equal(t, b, s.Do(member, "GET", "/v2/images/"+id, "").Object())
 
-		s.do(member, "PATCH", "/v2/images/"+id, `[{"replace":"/name","value":"four"}]`, "Content-Type", patch4).is(200)
-		s.do(member, "PATCH", "/v2/images/"+id, `[{"add":"/p","value":"x"}]`, "Content-Type", patch4).is(409).says("Property p already present.")
-		a := s.do(member, "PATCH", "/v2/images/"+id, `[]`).is(415)
-		require.Equal(t, patch4+", "+patch10, a.header.Get("Accept-Patch"))
-		s.patch(member, id, `[]`).is(200)
+		s.Do(member, "PATCH", "/v2/images/"+id, `[{"replace":"/name","value":"four"}]`, "Content-Type", patch4).Want(200)
+		s.Do(member, "PATCH", "/v2/images/"+id, `[{"add":"/p","value":"x"}]`, "Content-Type", patch4).Want(409).Says("Property p already present.")
+		a := s.Do(member, "PATCH", "/v2/images/"+id, `[]`).Want(415)
+		require.Equal(t, patch4+", "+patch10, a.Header.Get("Accept-Patch"))
+		s.patch(member, id, `[]`).Want(200)
 
 		for body, want := range map[string]struct {
 			status int
@@ -369,52 +286,52 @@ func TestPatch(t *testing.T) {
 			`[{"op":"add","path":"/locations/-","value":{"url":"file:///etc/shadow","metadata":{}}}]`: {403, "It's not allowed to add locations if locations are invisible."},
 			`[{"op":"add","path":"/new","value":"x"},{"op":"remove","path":"/none"}]`:                 {409, "none"},
 		} {
-			s.patch(member, id, body).is(want.status).says(want.words)
+			s.patch(member, id, body).Want(want.status).Says(want.words)
 		}
-		require.NotContains(t, s.do(member, "GET", "/v2/images/"+id, "").object(), "new", "all steps or none")
-		s.patch(other, id, `[{"op":"replace","path":"/name","value":"x"}]`).is(404)
-		s.patch(boss, id, `[{"op":"replace","path":"/owner","value":"b"}]`).is(200)
-		s.patch(member, id, `[{"op":"replace","path":"/name","value":"x"}]`).is(404)
+		require.NotContains(t, s.Do(member, "GET", "/v2/images/"+id, "").Object(), "new", "all steps or none")
+		s.patch(other, id, `[{"op":"replace","path":"/name","value":"x"}]`).Want(404)
+		s.patch(boss, id, `[{"op":"replace","path":"/owner","value":"b"}]`).Want(200)
+		s.patch(member, id, `[{"op":"replace","path":"/name","value":"x"}]`).Want(404)
 
-		s.do(other, "DELETE", "/v2/images/"+id, "").is(403).says("Image " + id + " is protected and cannot be deleted.")
-		s.patch(other, id, `[{"op":"replace","path":"/protected","value":false}]`).is(200)
-		s.do(other, "DELETE", "/v2/images/"+id, "").is(204)
-		s.do(other, "DELETE", "/v2/images/"+id, "").is(404).says("Failed to find image " + id + " to delete")
+		s.Do(other, "DELETE", "/v2/images/"+id, "").Want(403).Says("Image " + id + " is protected and cannot be deleted.")
+		s.patch(other, id, `[{"op":"replace","path":"/protected","value":false}]`).Want(200)
+		s.Do(other, "DELETE", "/v2/images/"+id, "").Want(204)
+		s.Do(other, "DELETE", "/v2/images/"+id, "").Want(404).Says("Failed to find image " + id + " to delete")
 	})
 }
 
 func TestFormatsAreSetBeforeTheBytes(t *testing.T) {
 	s := start(t)
 	id := s.make(member, `{}`)
-	s.upload(member, id, "x").is(400).says("Properties disk_format, container_format must be set prior to saving data.")
-	s.patch(member, id, `[{"op":"replace","path":"/disk_format","value":"raw"}]`).is(200)
-	s.upload(member, id, "x").is(400).says("Property container_format must be set prior to saving data.")
-	s.patch(member, id, `[{"op":"replace","path":"/container_format","value":"bare"}]`).is(200)
-	s.upload(member, id, "x").is(204)
-	s.upload(member, id, "x").is(409).says("Image status transition from active to saving is not allowed")
-	s.patch(member, id, `[{"op":"replace","path":"/disk_format","value":"raw"}]`).is(403).
-		says("Attribute disk_format can be only replaced for a queued image.")
+	s.upload(member, id, "x").Want(400).Says("Properties disk_format, container_format must be set prior to saving data.")
+	s.patch(member, id, `[{"op":"replace","path":"/disk_format","value":"raw"}]`).Want(200)
+	s.upload(member, id, "x").Want(400).Says("Property container_format must be set prior to saving data.")
+	s.patch(member, id, `[{"op":"replace","path":"/container_format","value":"bare"}]`).Want(200)
+	s.upload(member, id, "x").Want(204)
+	s.upload(member, id, "x").Want(409).Says("Image status transition from active to saving is not allowed")
+	s.patch(member, id, `[{"op":"replace","path":"/disk_format","value":"raw"}]`).Want(403).
+		Says("Attribute disk_format can be only replaced for a queued image.")
 }
 
 func TestUploadAndDownload(t *testing.T) {
 	s := start(t)
 	id := s.make(member, rawImage)
 	path := "/v2/images/" + id + "/file"
-	s.do(member, "GET", path, "").is(204)
-	s.do(member, "PUT", path, "x", "Content-Type", "text/plain").is(415)
-	s.do(other, "PUT", path, "x", "Content-Type", "application/octet-stream").is(404).says("No image found with ID")
+	s.Do(member, "GET", path, "").Want(204)
+	s.Do(member, "PUT", path, "x", "Content-Type", "text/plain").Want(415)
+	s.Do(other, "PUT", path, "x", "Content-Type", "application/octet-stream").Want(404).Says("No image found with ID")
 	data := strings.Repeat("0123456789", 100_000)
-	s.upload(member, id, data).is(204)
-	b := s.do(member, "GET", "/v2/images/"+id, "").object()
+	s.upload(member, id, data).Want(204)
+	b := s.Do(member, "GET", "/v2/images/"+id, "").Object()
 	require.Equal(t, "active", b["status"])
 	require.Equal(t, 1e6, b["size"])
 	require.Equal(t, 1e6, b["virtual_size"])
 
-	a := s.do(member, "GET", path, "").is(200)
-	require.Equal(t, data, a.raw)
-	require.Equal(t, "application/octet-stream", a.header.Get("Content-Type"))
-	require.Equal(t, "1000000", a.header.Get("Content-Length"))
-	require.Equal(t, b["checksum"], a.header.Get("Content-MD5"))
+	a := s.Do(member, "GET", path, "").Want(200)
+	require.Equal(t, data, a.Body)
+	require.Equal(t, "application/octet-stream", a.Header.Get("Content-Type"))
+	require.Equal(t, "1000000", a.Header.Get("Content-Length"))
+	require.Equal(t, b["checksum"], a.Header.Get("Content-MD5"))
 	for header, want := range map[string][2]string{
 		"bytes=0-4":            {"01234", "bytes 0-4/1000000"},
 		"bytes=5-5":            {"5", "bytes 5-5/1000000"},
@@ -422,30 +339,30 @@ func TestUploadAndDownload(t *testing.T) {
 		"bytes=999998-2000000": {"89", "bytes 999998-999999/1000000"},
 		"bytes=-3":             {"789", "bytes 999997-999999/1000000"},
 	} {
-		a := s.do(member, "GET", path, "", "Range", header).is(206)
-		require.Equal(t, want[0], a.raw, header)
-		require.Equal(t, want[1], a.header.Get("Content-Range"), header)
-		require.Equal(t, fmt.Sprint(len(want[0])), a.header.Get("Content-Length"), header)
+		a := s.Do(member, "GET", path, "", "Range", header).Want(206)
+		require.Equal(t, want[0], a.Body, header)
+		require.Equal(t, want[1], a.Header.Get("Content-Range"), header)
+		require.Equal(t, fmt.Sprint(len(want[0])), a.Header.Get("Content-Length"), header)
 	}
-	require.Equal(t, data, s.do(member, "GET", path, "", "Range", "bytes=-2000000").is(206).raw)
-	require.Equal(t, "23", s.do(member, "GET", path, "", "Content-Range", "bytes 2-3/*").is(206).raw)
+	require.Equal(t, data, s.Do(member, "GET", path, "", "Range", "bytes=-2000000").Want(206).Body)
+	require.Equal(t, "23", s.Do(member, "GET", path, "", "Content-Range", "bytes 2-3/*").Want(206).Body)
 	for header, status := range map[string]int{
 		"bytes=1000000-": 416, "bytes=4-3": 416, "bytes=x-": 416, "bytes=-": 416, "lines=0-1": 416, "bytes=-0": 416,
 		"bytes=+1-2": 416, "bytes=0-1,3-4": 400,
 	} {
-		s.do(member, "GET", path, "", "Range", header).is(status)
+		s.Do(member, "GET", path, "", "Range", header).Want(status)
 	}
 	empty := s.make(member, rawImage)
-	s.upload(member, empty, "").is(204)
-	a = s.do(member, "GET", "/v2/images/"+empty+"/file", "").is(200)
-	require.Equal(t, "0", a.header.Get("Content-Length"))
-	require.Empty(t, a.raw)
+	s.upload(member, empty, "").Want(204)
+	a = s.Do(member, "GET", "/v2/images/"+empty+"/file", "").Want(200)
+	require.Equal(t, "0", a.Header.Get("Content-Length"))
+	require.Empty(t, a.Body)
 
-	s.do(member, "POST", "/v2/images/"+id+"/actions/deactivate", "").is(204)
-	s.do(member, "GET", path, "").is(403).says("The requested image has been deactivated. Image data download is forbidden.")
-	s.do(boss, "GET", path, "").is(200)
-	s.do(member, "POST", "/v2/images/"+id+"/actions/reactivate", "").is(204)
-	s.do(member, "GET", path, "").is(200)
+	s.Do(member, "POST", "/v2/images/"+id+"/actions/deactivate", "").Want(204)
+	s.Do(member, "GET", path, "").Want(403).Says("The requested image has been deactivated. Image data download is forbidden.")
+	s.Do(boss, "GET", path, "").Want(200)
+	s.Do(member, "POST", "/v2/images/"+id+"/actions/reactivate", "").Want(204)
+	s.Do(member, "GET", path, "").Want(200)
 }
 
 func TestContentThatIsNotWhatItWasDeclaredIsRefused(t *testing.T) {
@@ -457,8 +374,8 @@ func TestContentThatIsNotWhatItWasDeclaredIsRefused(t *testing.T) {
 		"raw": "Image content does not match disk_format: declared raw, found qcow2.", "vmdk": "declared vmdk", "qcow2": "refused",
 	} {
 		id := s.make(member, strings.Replace(rawImage, `"raw"`, `"`+format+`"`, 1))
-		s.upload(member, id, string(backed)).is(415).says(words)
-		b := s.do(member, "GET", "/v2/images/"+id, "").object()
+		s.upload(member, id, string(backed)).Want(415).Says(words)
+		b := s.Do(member, "GET", "/v2/images/"+id, "").Object()
 		require.Equal(t, "queued", b["status"])
 		require.Nil(t, b["size"])
 	}
@@ -471,38 +388,38 @@ func TestMembers(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		id := s.make(member, rawImage)
 		path := "/v2/images/" + id + "/members"
-		b := s.do(member, "POST", path, `{"member":"b"}`).is(200).object()
+		b := s.Do(member, "POST", path, `{"member":"b"}`).Want(200).Object()
 		require.Equal(t, map[string]any{
 			"member_id": "b", "image_id": id, "status": "pending", "schema": "/v2/schemas/member",
 			"created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:05Z",
 		}, b)
-		s.do(member, "POST", path, `{"member":"b"}`).is(409).says("Member b is duplicated for image " + id)
-		s.do(member, "POST", path, `{}`).is(400).says("Member to be added not specified")
-		s.do(member, "POST", path, `{"member":""}`).is(400).says("Member can't be empty")
-		s.do(member, "POST", path, `[]`).is(400)
-		s.do(other, "GET", "/v2/images/"+id, "").is(200)
-		list := s.do(member, "GET", path, "").is(200).object()
+		s.Do(member, "POST", path, `{"member":"b"}`).Want(409).Says("Member b is duplicated for image " + id)
+		s.Do(member, "POST", path, `{}`).Want(400).Says("Member to be added not specified")
+		s.Do(member, "POST", path, `{"member":""}`).Want(400).Says("Member can't be empty")
+		s.Do(member, "POST", path, `[]`).Want(400)
+		s.Do(other, "GET", "/v2/images/"+id, "").Want(200)
+		list := s.Do(member, "GET", path, "").Want(200).Object()
 		require.Equal(t, "/v2/schemas/members", list["schema"])
 		require.Len(t, list["members"], 1)
-		s.do(other, "GET", path+"/b", "").is(200)
-		s.do(other, "GET", path+"/c", "").is(404).says("c not found in the member list of the image " + id)
-		s.do(member, "PUT", path+"/b", `{"status":"accepted"}`).is(403).says("Not allowed to update members for image " + id)
-		s.do(other, "PUT", path+"/b", `{"status":"maybe"}`).is(400).says(`Incorrect request: Status must be "pending", "accepted" or "rejected".`)
-		s.do(other, "PUT", path+"/b", `{}`).is(400).says("Status not specified")
-		require.Equal(t, "accepted", s.do(other, "PUT", path+"/b", `{"status":"accepted"}`).is(200).object()["status"])
-		require.Len(t, s.do(other, "GET", "/v2/images", "").object()["images"], 1)
-		s.do(other, "DELETE", path+"/b", "").is(403)
-		s.do("c/member", "GET", path, "").is(404).says("Image " + id + " not found.")
-		s.do(member, "DELETE", path+"/b", "").is(204)
-		s.do(member, "DELETE", path+"/b", "").is(404)
+		s.Do(other, "GET", path+"/b", "").Want(200)
+		s.Do(other, "GET", path+"/c", "").Want(404).Says("c not found in the member list of the image " + id)
+		s.Do(member, "PUT", path+"/b", `{"status":"accepted"}`).Want(403).Says("Not allowed to update members for image " + id)
+		s.Do(other, "PUT", path+"/b", `{"status":"maybe"}`).Want(400).Says(`Incorrect request: Status must be "pending", "accepted" or "rejected".`)
+		s.Do(other, "PUT", path+"/b", `{}`).Want(400).Says("Status not specified")
+		require.Equal(t, "accepted", s.Do(other, "PUT", path+"/b", `{"status":"accepted"}`).Want(200).Object()["status"])
+		require.Len(t, s.Do(other, "GET", "/v2/images", "").Object()["images"], 1)
+		s.Do(other, "DELETE", path+"/b", "").Want(403)
+		s.Do("c/member", "GET", path, "").Want(404).Says("Image " + id + " not found.")
+		s.Do(member, "DELETE", path+"/b", "").Want(204)
+		s.Do(member, "DELETE", path+"/b", "").Want(404)
 
 		private := s.make(member, `{"visibility":"private"}`)
 		path = "/v2/images/" + private + "/members"
-		s.do(member, "POST", path, `{"member":"b"}`).is(403).says("Not allowed to create members for image " + private + ".")
-		s.do(member, "GET", path, "").is(403).says("Not allowed to list members for image " + private + ": Only shared images have members.")
-		s.do(member, "GET", path+"/b", "").is(404).says("Only shared images have members.")
-		s.do(member, "PUT", path+"/b", `{"status":"accepted"}`).is(403).says("Not allowed to update members for image")
-		s.do(member, "DELETE", path+"/b", "").is(403).says("Not allowed to delete members for image")
+		s.Do(member, "POST", path, `{"member":"b"}`).Want(403).Says("Not allowed to create members for image " + private + ".")
+		s.Do(member, "GET", path, "").Want(403).Says("Not allowed to list members for image " + private + ": Only shared images have members.")
+		s.Do(member, "GET", path+"/b", "").Want(404).Says("Only shared images have members.")
+		s.Do(member, "PUT", path+"/b", `{"status":"accepted"}`).Want(403).Says("Not allowed to update members for image")
+		s.Do(member, "DELETE", path+"/b", "").Want(403).Says("Not allowed to delete members for image")
 	})
 }
 
@@ -510,15 +427,15 @@ func TestTextThatADatabaseDoesNotTakeIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		id := s.make(member, rawImage)
 		for _, bad := range []string{"%00", "%ff", "x%00y"} {
-			s.do(member, "GET", "/v2/images/"+bad, "").is(404)
-			s.do(member, "GET", "/v2/images/"+id+"/members/"+bad, "").is(404)
-			s.do(member, "PUT", "/v2/images/"+id+"/tags/"+bad, "").is(400)
-			s.do(member, "DELETE", "/v2/images/"+id+"/tags/"+bad, "").is(404)
+			s.Do(member, "GET", "/v2/images/"+bad, "").Want(404)
+			s.Do(member, "GET", "/v2/images/"+id+"/members/"+bad, "").Want(404)
+			s.Do(member, "PUT", "/v2/images/"+id+"/tags/"+bad, "").Want(400)
+			s.Do(member, "DELETE", "/v2/images/"+id+"/tags/"+bad, "").Want(404)
 			for _, name := range []string{"name=", "owner=", "tag=", "x=", "marker=", "x" + bad + "="} {
-				s.do(member, "GET", "/v2/images?"+name+bad, "").is(400)
+				s.Do(member, "GET", "/v2/images?"+name+bad, "").Want(400)
 			}
 		}
-		s.do(member, "POST", "/v2/images/"+id+"/members", `{"member":"\u0000"}`).is(400)
+		s.Do(member, "POST", "/v2/images/"+id+"/members", `{"member":"\u0000"}`).Want(400)
 	})
 }
 
@@ -553,39 +470,39 @@ func TestFixedAnswers(t *testing.T) {
 		{member, "GET /v2/images?created_at=x:2020-01-01T00:00:00Z", "", "", 400, "Unable to filter on a unknown operator."},
 	} {
 		method, path, _ := strings.Cut(c.request, " ")
-		a := s.do(c.token, method, path, c.body, "Content-Type", c.contentType).is(c.status)
+		a := s.Do(c.token, method, path, c.body, "Content-Type", c.contentType).Want(c.status)
 		if c.says != "" {
-			a.says(c.says)
+			a.Says(c.says)
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/image/v2", nil)
+	req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/v2", nil)
 	require.NoError(t, err)
 	req.Header.Set("X-Auth-Token", member)
 	resp, err := http.DefaultTransport.RoundTrip(req) // follows nothing
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, 302, resp.StatusCode)
-	require.Equal(t, s.URL+"/image/v2/", resp.Header.Get("Location"))
-	require.Equal(t, "/v2/images?name=x&limit=1", s.do(member, "GET", "/v2/images?name=x&limit=1", "").object()["first"])
+	require.Equal(t, s.URL+"/v2/", resp.Header.Get("Location"))
+	require.Equal(t, "/v2/images?name=x&limit=1", s.Do(member, "GET", "/v2/images?name=x&limit=1", "").Object()["first"])
 }
 
 func TestTags(t *testing.T) {
 	s := start(t)
 	id := s.make(member, rawImage)
 	path := "/v2/images/" + id + "/tags/"
-	s.do(member, "PUT", path+"x%2Fy%20z", "").is(204)
-	s.do(member, "PUT", path+"x%2Fy%20z", "").is(204)
-	require.Equal(t, []any{"x/y z"}, s.do(member, "GET", "/v2/images/"+id, "").object()["tags"])
-	s.do(member, "PUT", path+strings.Repeat("x", 256), "").is(400)
-	s.do(member, "DELETE", path+"none", "").is(404)
-	s.do(member, "DELETE", path+"x%2Fy%20z", "").is(204)
-	s.do(other, "PUT", path+"x", "").is(404).says("Image " + id + " not found.")
+	s.Do(member, "PUT", path+"x%2Fy%20z", "").Want(204)
+	s.Do(member, "PUT", path+"x%2Fy%20z", "").Want(204)
+	require.Equal(t, []any{"x/y z"}, s.Do(member, "GET", "/v2/images/"+id, "").Object()["tags"])
+	s.Do(member, "PUT", path+strings.Repeat("x", 256), "").Want(400)
+	s.Do(member, "DELETE", path+"none", "").Want(404)
+	s.Do(member, "DELETE", path+"x%2Fy%20z", "").Want(204)
+	s.Do(other, "PUT", path+"x", "").Want(404).Says("Image " + id + " not found.")
 }
 
 func (s *server) names(token, query string) []string {
-	s.t.Helper()
+	s.T.Helper()
 	out := []string{}
-	for _, i := range s.do(token, "GET", "/v2/images?"+strings.NewReplacer(" ", "%20", `"`, "%22").Replace(query), "").is(200).object()["images"].([]any) {
+	for _, i := range s.Do(token, "GET", "/v2/images?"+strings.NewReplacer(" ", "%20", `"`, "%22").Replace(query), "").Want(200).Object()["images"].([]any) {
 		out = append(out, i.(map[string]any)["name"].(string))
 	}
 	return out
@@ -594,10 +511,10 @@ func (s *server) names(token, query string) []string {
 func TestFiltersAndOrders(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		one := s.make(member, `{"name":"one","disk_format":"raw","container_format":"bare","tags":["t","u"],"os_distro":"debian","min_disk":1}`)
-		s.upload(member, one, "12345").is(204)
-		s.clock.advance(time.Minute)
+		s.upload(member, one, "12345").Want(204)
+		s.clock.Advance(time.Minute)
 		two := s.make(member, `{"name":"two, or so","disk_format":"qcow2","container_format":"bare","tags":["t"],"protected":true,"os_distro":"arch"}`)
-		s.clock.advance(time.Minute)
+		s.clock.Advance(time.Minute)
 		s.make(member, `{"name":"three","disk_format":"vmdk","visibility":"private","os_hidden":true}`)
 		for query, want := range map[string][]string{
 			"":                                      {"two, or so", "one"},
@@ -664,68 +581,68 @@ func TestFiltersAndOrders(t *testing.T) {
 			`name=in:"x`:               "The quote is not closed.",
 			"changes-since=2026":       "no longer available on v2",
 		} {
-			s.do(member, "GET", "/v2/images?"+query, "").is(400).says(words)
+			s.Do(member, "GET", "/v2/images?"+query, "").Want(400).Says(words)
 		}
-		b := s.do(member, "GET", "/v2/images?limit=1&name=in:one,two", "").is(200).object()
+		b := s.Do(member, "GET", "/v2/images?limit=1&name=in:one,two", "").Want(200).Object()
 		require.Equal(t, "/v2/schemas/images", b["schema"])
 		require.Equal(t, "/v2/images?"+url.Values{"limit": {"1"}, "name": {"in:one,two"}}.Encode(), b["first"])
 		require.Contains(t, b["next"], "/v2/images?")
 		require.Contains(t, b["next"], "marker="+one)
-		require.NotContains(t, s.do(member, "GET", "/v2/images", "").object(), "next")
-		require.Equal(t, "/v2/images", s.do(member, "GET", "/v2/images", "").object()["first"])
+		require.NotContains(t, s.Do(member, "GET", "/v2/images", "").Object(), "next")
+		require.Equal(t, "/v2/images", s.Do(member, "GET", "/v2/images", "").Object()["first"])
 	})
 }
 
 func TestSchemasAndInfo(t *testing.T) {
 	s := start(t)
-	b := s.do(member, "GET", "/v2/schemas/image", "").is(200).object()
+	b := s.Do(member, "GET", "/v2/schemas/image", "").Want(200).Object()
 	require.Equal(t, "image", b["name"])
 	require.Equal(t, map[string]any{"type": "string"}, b["additionalProperties"])
 	props := b["properties"].(map[string]any)
-	shown := s.do(member, "POST", "/v2/images", rawImage).object()
+	shown := s.Do(member, "POST", "/v2/images", rawImage).Object()
 	for k := range shown {
 		require.Contains(t, props, k)
 	}
 	require.Equal(t, []any{nil, "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"}, props["disk_format"].(map[string]any)["enum"])
 	for _, name := range []string{"images", "member", "members"} {
-		require.Equal(t, name, s.do(member, "GET", "/v2/schemas/"+name, "").is(200).object()["name"])
+		require.Equal(t, name, s.Do(member, "GET", "/v2/schemas/"+name, "").Want(200).Object()["name"])
 	}
-	s.do(member, "GET", "/v2/schemas/task", "").is(404)
-	s.do(member, "GET", "/v2/info/stores", "").is(404).says("Multi backend is not supported at this site.")
-	require.Equal(t, []any{"glance-direct"}, s.do(member, "GET", "/v2/info/import", "").is(200).object()["import-methods"].(map[string]any)["value"])
-	use := s.do(member, "GET", "/v2/info/usage", "").is(200).object()["usage"].(map[string]any)
+	s.Do(member, "GET", "/v2/schemas/task", "").Want(404)
+	s.Do(member, "GET", "/v2/info/stores", "").Want(404).Says("Multi backend is not supported at this site.")
+	require.Equal(t, []any{"glance-direct"}, s.Do(member, "GET", "/v2/info/import", "").Want(200).Object()["import-methods"].(map[string]any)["value"])
+	use := s.Do(member, "GET", "/v2/info/usage", "").Want(200).Object()["usage"].(map[string]any)
 	require.Equal(t, map[string]any{"usage": 1.0, "limit": -1.0}, use["image_count_total"])
 	id := shown["id"].(string)
-	s.do(member, "POST", "/v2/images/"+id+"/import", `{"method":{"name":"web-download","uri":"http://169.254.169.254/"}}`).is(400).
-		says("Unknown import method name 'web-download'.")
-	require.Equal(t, []any{}, s.do(member, "GET", "/v2/images/"+id+"/tasks", "").is(200).object()["tasks"])
-	s.do(member, "GET", "/v2/tasks", "").is(404)
-	s.do(member, "PUT", "/v2/images/"+id, "x").is(405)
+	s.Do(member, "POST", "/v2/images/"+id+"/import", `{"method":{"name":"web-download","uri":"http://169.254.169.254/"}}`).Want(400).
+		Says("Unknown import method name 'web-download'.")
+	require.Equal(t, []any{}, s.Do(member, "GET", "/v2/images/"+id+"/tasks", "").Want(200).Object()["tasks"])
+	s.Do(member, "GET", "/v2/tasks", "").Want(404)
+	s.Do(member, "PUT", "/v2/images/"+id, "x").Want(405)
 }
 
 func TestASignedURLStandsForAToken(t *testing.T) {
 	s := start(t)
 	id, later := s.make(member, rawImage), s.make(member, rawImage)
-	s.upload(member, id, "bytes").is(204)
+	s.upload(member, id, "bytes").Want(204)
 	ctx := nephos.WithCaller(t.Context(), nephos.Service("compute", nephos.Caller{}))
 	u, err := s.image.SignedURL(ctx, id, time.Minute)
 	require.NoError(t, err)
-	require.True(t, strings.HasPrefix(u, s.URL+"/image/signed/"+id+"?"), u)
-	require.Equal(t, "bytes", s.do("", "GET", u, "").is(200).raw)
-	require.Equal(t, "yt", s.do("", "GET", u, "", "Range", "bytes=1-2").is(206).raw)
-	s.do("", "PUT", u, "x").is(403)
-	s.do("", "GET", strings.Replace(u, id, later, 1), "").is(403)
-	s.do("", "GET", strings.Replace(u, "expires=", "expires=9", 1), "").is(403)
-	s.do("", "GET", "/signed/"+id, "").is(403)
+	require.True(t, strings.HasPrefix(u, s.URL+"/signed/"+id+"?"), u)
+	require.Equal(t, "bytes", s.Do("", "GET", u, "").Want(200).Body)
+	require.Equal(t, "yt", s.Do("", "GET", u, "", "Range", "bytes=1-2").Want(206).Body)
+	s.Do("", "PUT", u, "x").Want(403)
+	s.Do("", "GET", strings.Replace(u, id, later, 1), "").Want(403)
+	s.Do("", "GET", strings.Replace(u, "expires=", "expires=9", 1), "").Want(403)
+	s.Do("", "GET", "/signed/"+id, "").Want(403)
 
 	put, err := s.image.SignedUploadURL(ctx, later, time.Minute)
 	require.NoError(t, err)
-	s.do("", "GET", put, "").is(403)
-	s.do("", "PUT", put, "snapshot").is(204)
-	require.Equal(t, "snapshot", s.do(member, "GET", "/v2/images/"+later+"/file", "").is(200).raw)
+	s.Do("", "GET", put, "").Want(403)
+	s.Do("", "PUT", put, "snapshot").Want(204)
+	require.Equal(t, "snapshot", s.Do(member, "GET", "/v2/images/"+later+"/file", "").Want(200).Body)
 
-	s.clock.advance(time.Minute)
-	s.do("", "GET", u, "").is(403)
+	s.clock.Advance(time.Minute)
+	s.Do("", "GET", u, "").Want(403)
 	_, err = s.image.SignedURL(nephos.WithCaller(t.Context(), nephos.Caller{ProjectID: "b", Roles: []string{"member", "reader"}}), id, time.Minute)
 	require.ErrorIs(t, err, nephos.ErrNotFound)
 }
