@@ -8,10 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/network"
-	"github.com/nephos-cloud/nephos/network/neutron"
 	"github.com/nephos-cloud/nephos/store"
 )
 
@@ -25,9 +23,7 @@ func BenchmarkCreatePort(b *testing.B) {
 	require.NoError(b, db.Migrate(b.Context(), network.Migrations()))
 	s, err := network.New(network.Config{Store: db, Policy: enforcer, Quotas: map[string]int{"port": -1}})
 	require.NoError(b, err)
-	c := &cloud{t: b, service: s, db: db}
-	srv := newServer(b, neutron.New(neutron.Config{Service: s, HTTP: httpapi.Config{Verifier: verifier{}}}))
-	c.url = srv
+	c := serve(b, s)
 	net := c.made("red", "/v2.0/networks", `{"network": {"name": "n"}}`)
 	c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 4, "cidr": "10.0.0.0/12"}}`)
 	body := `{"port": {"network_id": "` + net + `"}}`
@@ -36,7 +32,7 @@ func BenchmarkCreatePort(b *testing.B) {
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			req, err := http.NewRequest("POST", c.url+"/v2.0/ports", strings.NewReader(body))
+			req, err := http.NewRequest("POST", c.URL+"/v2.0/ports", strings.NewReader(body))
 			if err != nil {
 				b.Error(err)
 				return

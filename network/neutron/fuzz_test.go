@@ -14,7 +14,7 @@ import (
 // FuzzBodies sends whatever bodies and queries: nothing may go wrong inside.
 func FuzzBodies(f *testing.F) {
 	c := newCloud(f)
-	h := neutron.New(neutron.Config{Service: c.service, HTTP: httpapi.Config{Verifier: verifier{}}})
+	h := neutron.New(neutron.Config{Service: c.service, HTTP: httpapi.Config{Verifier: people}})
 	net := c.made("red", "/v2.0/networks", `{"network": {"name": "n"}}`)
 	sub := c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 4, "cidr": "10.0.0.0/24"}}`)
 	port := c.made("red", "/v2.0/ports", `{"port": {"network_id": "`+net+`"}}`)

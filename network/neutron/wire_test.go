@@ -2,7 +2,6 @@ package neutron_test
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/network/neutron"
@@ -20,17 +19,7 @@ func TestEveryRouteNamesARuleThatExists(t *testing.T) {
 	enforcer, err := policy.New(policy.Base(), network.Rules())
 	require.NoError(t, err)
 	require.Empty(t, enforcer.Problems())
-	routes := neutron.Routes(neutron.Config{Service: &network.Service{}})
-	require.NoError(t, httpapi.CheckRoutes(routes))
-	known := map[string]bool{}
-	for _, r := range enforcer.Rules() {
-		known[r.Name] = true
-	}
-	for _, r := range routes {
-		for _, name := range r.Rules {
-			require.True(t, known[name], "%s names %s", r.Pattern, name)
-		}
-	}
+	apitest.RulesExist(t, neutron.Routes(neutron.Config{Service: &network.Service{}}), network.Rules())
 }
 
 func TestFieldsOfResources(t *testing.T) {
@@ -40,9 +29,7 @@ func TestFieldsOfResources(t *testing.T) {
 	port := c.made("red", "/v2.0/ports", `{"port": {"network_id": "`+net+`"}}`)
 
 	keys := func(project, path, name string) []string {
-		status, out := c.do(project, "GET", path, "")
-		require.Equal(t, 200, status)
-		return slices.Sorted(maps.Keys(out[name].(map[string]any)))
+		return c.Do(project, "GET", path, "").Want(200).Keys(name)
 	}
 	member := []string{
 		"admin_state_up", "availability_zone_hints", "availability_zones", "created_at", "description", "id", "ipv4_address_scope", "ipv6_address_scope", "mtu", "name",
@@ -63,12 +50,12 @@ func TestFieldsOfResources(t *testing.T) {
 	require.Equal(t, admin, keys("admin", "/v2.0/ports/"+port, "port"))
 	require.Equal(t, []string{"id", "name"}, keys("red", "/v2.0/networks/"+net+"?fields=id&fields=name&fields=nope", "network"))
 
-	_, out := c.do("red", "GET", "/v2.0/subnets?network_id="+net, "")
+	out := c.Do("red", "GET", "/v2.0/subnets?network_id="+net, "")
 	require.Equal(t, []string{
 		"allocation_pools", "cidr", "created_at", "description", "dns_nameservers", "enable_dhcp", "gateway_ip", "host_routes", "id", "ip_version",
 		"ipv6_address_mode", "ipv6_ra_mode", "name", "network_id", "project_id", "revision_number", "service_types", "subnetpool_id", "tags", "tenant_id", "updated_at",
-	}, slices.Sorted(maps.Keys(out["subnets"].([]any)[0].(map[string]any))))
-	s := out["subnets"].([]any)[0].(map[string]any)
+	}, out.Keys("subnets", 0))
+	s := out.Object("subnets", 0)
 	require.Equal(t, "2026-05-04T03:02:01Z", s["created_at"])
 	require.Equal(t, "10.0.0.1", s["gateway_ip"])
 	require.Equal(t, []any{map[string]any{"start": "10.0.0.2", "end": "10.0.0.254"}}, s["allocation_pools"])
@@ -200,51 +187,38 @@ func TestBadInput(t *testing.T) {
 		{"GET", "extensions/rbac-policies", ``, 404, "", ""},
 	} {
 		t.Run(x.method+" "+x.path+" "+x.body, func(t *testing.T) {
-			status, out := c.do("red", x.method, "/v2.0/"+x.path, x.body)
-			require.Equal(t, x.status, status, out)
-			kind, message := fault(out)
+			out := c.Do("red", x.method, "/v2.0/"+x.path, x.body).Want(x.status)
 			if x.kind != "" {
-				require.Equal(t, x.kind, kind, message)
+				require.Equal(t, x.kind, out.Get("NeutronError", "type"), out.Body)
 			}
 			if x.message != "" {
-				require.Equal(t, x.message, message)
+				require.Equal(t, x.message, out.Message())
 			}
 		})
 	}
-	status, _ := c.do("bad", "GET", "/v2.0/networks", "")
-	require.Equal(t, 401, status)
-	status, _ = c.do("viewer", "POST", "/v2.0/networks", `{"network": {}}`)
-	require.Equal(t, 403, status)
-	status, _ = c.do("viewer", "GET", "/v2.0/networks/"+net, "")
-	require.Equal(t, 200, status)
-	status, _ = c.do("blue", "GET", "/v2.0/ports/"+port, "")
-	require.Equal(t, 404, status)
-	status, out := c.do("admin", "PUT", "/v2.0/quotas/red", `{"quota": {"port": 1, "nope": 3}}`)
-	require.Equal(t, 400, status, out)
-	status, _ = c.do("admin", "PUT", "/v2.0/quotas/red", `{"quota": {"port": 1}}`)
-	require.Equal(t, 200, status)
-	status, out = c.do("red", "POST", "/v2.0/ports", `{"port": {"network_id": "`+net+`"}}`)
-	require.Equal(t, 409, status)
-	kind, message := fault(out)
-	require.Equal(t, "OverQuota", kind)
-	require.Equal(t, "Quota exceeded for resources: ['port'].", message)
+	c.Do("bad", "GET", "/v2.0/networks", "").Want(401)
+	c.Do("viewer", "POST", "/v2.0/networks", `{"network": {}}`).Want(403)
+	c.Do("viewer", "GET", "/v2.0/networks/"+net, "").Want(200)
+	c.Do("blue", "GET", "/v2.0/ports/"+port, "").Want(404)
+	c.Do("admin", "PUT", "/v2.0/quotas/red", `{"quota": {"port": 1, "nope": 3}}`).Want(400)
+	c.Do("admin", "PUT", "/v2.0/quotas/red", `{"quota": {"port": 1}}`).Want(200)
+	over := c.Do("red", "POST", "/v2.0/ports", `{"port": {"network_id": "`+net+`"}}`)
+	over.Fault(409, "Quota exceeded for resources: ['port'].")
+	require.Equal(t, "OverQuota", over.Get("NeutronError", "type"))
 }
 
 func TestBulkIsAllOrNothing(t *testing.T) {
 	c := newCloud(t)
-	status, out := c.do("red", "POST", "/v2.0/networks", `{"networks": [{"name": "a"}, {"network": {"name": "b"}}]}`)
-	require.Equal(t, 201, status, out)
-	require.Len(t, out["networks"], 2)
-	net := out["networks"].([]any)[0].(map[string]any)["id"].(string)
+	out := c.Do("red", "POST", "/v2.0/networks", `{"networks": [{"name": "a"}, {"network": {"name": "b"}}]}`).Want(201)
+	require.Len(t, out.Get("networks"), 2)
+	net := out.Text("networks", 0, "id")
 	c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 4, "cidr": "10.0.0.0/29"}}`)
 	port := `{"network_id": "` + net + `"}`
-	status, out = c.do("red", "POST", "/v2.0/ports", `{"ports": [`+port+`,`+port+`,`+port+`,`+port+`,`+port+`,`+port+`]}`)
-	require.Equal(t, 409, status, out)
-	_, out = c.do("red", "GET", "/v2.0/ports", "")
-	require.Empty(t, out["ports"])
-	status, out = c.do("red", "POST", "/v2.0/ports", `{"ports": [`+port+`,`+port+`,`+port+`,`+port+`,`+port+`]}`)
-	require.Equal(t, 201, status, out)
-	require.Len(t, out["ports"], 5)
+	c.Do("red", "POST", "/v2.0/ports", `{"ports": [`+port+`,`+port+`,`+port+`,`+port+`,`+port+`,`+port+`]}`).Want(409)
+	out = c.Do("red", "GET", "/v2.0/ports", "")
+	require.Empty(t, out.Get("ports"))
+	out = c.Do("red", "POST", "/v2.0/ports", `{"ports": [`+port+`,`+port+`,`+port+`,`+port+`,`+port+`]}`).Want(201)
+	require.Len(t, out.Get("ports"), 5)
 }
 
 func TestListsInOrderAndPages(t *testing.T) {
@@ -253,12 +227,11 @@ func TestListsInOrderAndPages(t *testing.T) {
 		c.made("red", "/v2.0/networks", `{"network": {"name": "`+name+`"}}`)
 	}
 	names := func(path string) (names string, links []any) {
-		status, out := c.do("red", "GET", path, "")
-		require.Equal(t, 200, status, out)
-		for _, n := range out["networks"].([]any) {
+		out := c.Do("red", "GET", path, "").Want(200)
+		for _, n := range out.Get("networks").([]any) {
 			names += n.(map[string]any)["name"].(string)
 		}
-		links, _ = out["networks_links"].([]any)
+		links, _ = out.Get("networks_links").([]any)
 		return names, links
 	}
 	got, links := names("/v2.0/networks?sort_key=name&sort_dir=desc")
@@ -267,12 +240,12 @@ func TestListsInOrderAndPages(t *testing.T) {
 	got, links = names("/v2.0/networks?sort_key=name&sort_dir=asc&limit=2")
 	require.Equal(t, "ab", got)
 	require.Equal(t, "next", links[0].(map[string]any)["rel"])
-	got, links = names(links[0].(map[string]any)["href"].(string)[len(c.url):])
+	got, links = names(links[0].(map[string]any)["href"].(string)[len(c.URL):])
 	require.Equal(t, "cd", got)
 	back := ""
 	for _, l := range links {
 		if l.(map[string]any)["rel"] == "previous" {
-			back = l.(map[string]any)["href"].(string)[len(c.url):]
+			back = l.(map[string]any)["href"].(string)[len(c.URL):]
 		}
 	}
 	got, _ = names(back)
@@ -282,40 +255,32 @@ func TestListsInOrderAndPages(t *testing.T) {
 	got, _ = names("/v2.0/networks?shared=true")
 	require.Empty(t, got)
 	for i, path := range []string{"ports", "subnets", "routers", "floatingips", "security-groups", "security-group-rules"} {
-		status, out := c.do("red", "GET", fmt.Sprintf("/v2.0/%s?limit=%d&sort_key=id&sort_dir=desc&page_reverse=True", path, i+1), "")
-		require.Equal(t, 200, status, out)
+		c.Do("red", "GET", fmt.Sprintf("/v2.0/%s?limit=%d&sort_key=id&sort_dir=desc&page_reverse=True", path, i+1), "").Want(200)
 	}
 }
 
 func TestIfMatch(t *testing.T) {
 	c := newCloud(t)
 	net := c.made("red", "/v2.0/networks", `{"network": {"name": "n"}}`)
-	_, out := c.do("red", "GET", "/v2.0/networks/"+net, "")
-	n := out["network"].(map[string]any)["revision_number"].(float64)
-	status, _ := c.do("red", "PUT", "/v2.0/networks/"+net, `{"network": {"name": "m"}}`, "If-Match", fmt.Sprintf("revision_number=%d", int(n)+1))
-	require.Equal(t, http.StatusPreconditionFailed, status)
-	status, out = c.do("red", "PUT", "/v2.0/networks/"+net, `{"network": {"name": "m"}}`, "If-Match", fmt.Sprintf("revision_number=%d", int(n)))
-	require.Equal(t, 200, status)
-	require.Equal(t, n+1, out["network"].(map[string]any)["revision_number"])
-	status, _ = c.do("red", "DELETE", "/v2.0/networks/"+net, "", "If-Match", fmt.Sprintf("revision_number=%d", int(n)))
-	require.Equal(t, http.StatusPreconditionFailed, status)
+	out := c.Do("red", "GET", "/v2.0/networks/"+net, "")
+	n := out.Get("network", "revision_number").(float64)
+	c.Do("red", "PUT", "/v2.0/networks/"+net, `{"network": {"name": "m"}}`, "If-Match", fmt.Sprintf("revision_number=%d", int(n)+1)).Want(http.StatusPreconditionFailed)
+	out = c.Do("red", "PUT", "/v2.0/networks/"+net, `{"network": {"name": "m"}}`, "If-Match", fmt.Sprintf("revision_number=%d", int(n))).Want(200)
+	require.Equal(t, n+1, out.Get("network", "revision_number"))
+	c.Do("red", "DELETE", "/v2.0/networks/"+net, "", "If-Match", fmt.Sprintf("revision_number=%d", int(n))).Want(http.StatusPreconditionFailed)
 }
 
 func TestVersionsAndResources(t *testing.T) {
 	c := newCloud(t)
-	status, out := c.do("", "GET", "/", "")
-	require.Equal(t, 200, status)
-	require.Equal(t, "v2.0", out["versions"].([]any)[0].(map[string]any)["id"])
-	status, _ = c.do("", "GET", "/v2.0/", "")
-	require.Equal(t, 401, status)
-	status, out = c.do("red", "GET", "/v2.0/", "")
-	require.Equal(t, 200, status)
+	out := c.Do("", "GET", "/", "").Want(200)
+	require.Equal(t, "v2.0", out.Get("versions", 0, "id"))
+	c.Do("", "GET", "/v2.0/", "").Want(401)
+	out = c.Do("red", "GET", "/v2.0/", "").Want(200)
 	// What is listed exists.
-	for _, r := range out["resources"].([]any) {
+	for _, r := range out.Get("resources").([]any) {
 		href := r.(map[string]any)["links"].([]any)[0].(map[string]any)["href"].(string)
-		status, body := c.do("admin", "GET", href[len(c.url):], "")
-		require.Equal(t, 200, status, body)
-		require.Contains(t, body, r.(map[string]any)["collection"])
+		body := c.Do("admin", "GET", href[len(c.URL):], "").Want(200)
+		require.Contains(t, body.Object(), r.(map[string]any)["collection"])
 	}
 }
 
@@ -323,9 +288,8 @@ func TestIdempotencyKey(t *testing.T) {
 	c := newCloud(t)
 	var ids []any
 	for range 2 {
-		status, out := c.do("red", "POST", "/v2.0/networks", `{"network": {"name": "n"}}`, "Idempotency-Key", "k")
-		require.Equal(t, 201, status)
-		ids = append(ids, out["network"].(map[string]any)["id"])
+		out := c.Do("red", "POST", "/v2.0/networks", `{"network": {"name": "n"}}`, "Idempotency-Key", "k").Want(201)
+		ids = append(ids, out.Get("network", "id"))
 	}
 	require.Equal(t, ids[0], ids[1])
 }
@@ -338,33 +302,25 @@ func TestGatewaysOfRouters(t *testing.T) {
 	sub := c.made("red", "/v2.0/subnets", `{"subnet": {"network_id": "`+net+`", "ip_version": 6, "cidr": "fd00::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}}`)
 	ext := c.made("admin", "/v2.0/networks", `{"network": {"router:external": true}}`)
 	c.made("admin", "/v2.0/subnets", `{"subnet": {"network_id": "`+ext+`", "ip_version": 4, "cidr": "172.24.4.0/24"}}`)
-	_, out := c.do("red", "GET", "/v2.0/subnets/"+sub, "")
-	require.Equal(t, "fd00::", out["subnet"].(map[string]any)["gateway_ip"])
+	out := c.Do("red", "GET", "/v2.0/subnets/"+sub, "")
+	require.Equal(t, "fd00::", out.Get("subnet", "gateway_ip"))
 
 	router := "/v2.0/routers/" + c.made("red", "/v2.0/routers", `{"router": {}}`)
-	status, out := c.do("red", "PUT", router+"/add_router_interface", `{"subnet_id": "`+sub+`", "more": 1}`)
-	require.Equal(t, 200, status, out)
-	_, out = c.do("red", "GET", "/v2.0/ports/"+out["port_id"].(string), "")
-	require.Equal(t, []any{map[string]any{"subnet_id": sub, "ip_address": "fd00::"}}, out["port"].(map[string]any)["fixed_ips"])
+	out = c.Do("red", "PUT", router+"/add_router_interface", `{"subnet_id": "`+sub+`", "more": 1}`).Want(200)
+	out = c.Do("red", "GET", "/v2.0/ports/"+out.Text("port_id"), "")
+	require.Equal(t, []any{map[string]any{"subnet_id": sub, "ip_address": "fd00::"}}, out.Get("port", "fixed_ips"))
 
 	gateway := func(more string) string {
 		return `{"router": {"external_gateway_info": {"network_id": "` + ext + `"` + more + `}}}`
 	}
 	for range 2 { // opened, then moved
-		status, out = c.do("admin", "PUT", router, gateway(`, "external_fixed_ips": [{"ip_address": "172.24.4.1"}]`))
-		require.Equal(t, 400, status, out)
-		_, message := fault(out)
-		require.Equal(t, "Bad router request: External IP 172.24.4.1 is the same as the gateway IP.", message)
-		status, out = c.do("admin", "PUT", router, gateway(`, "enable_snat": false`))
-		require.Equal(t, 200, status, out)
+		c.Do("admin", "PUT", router, gateway(`, "external_fixed_ips": [{"ip_address": "172.24.4.1"}]`)).
+			Fault(400, "Bad router request: External IP 172.24.4.1 is the same as the gateway IP.")
+		c.Do("admin", "PUT", router, gateway(`, "enable_snat": false`)).Want(200)
 	}
-	status, out = c.do("admin", "PUT", router, gateway(""))
-	require.Equal(t, 200, status, out)
-	require.Equal(t, true, out["router"].(map[string]any)["external_gateway_info"].(map[string]any)["enable_snat"])
+	out = c.Do("admin", "PUT", router, gateway("")).Want(200)
+	require.Equal(t, true, out.Get("router", "external_gateway_info", "enable_snat"))
 	for _, body := range []string{``, `{}`, `[]`} {
-		status, out = c.do("red", "PUT", router+"/add_router_interface", body)
-		_, message := fault(out)
-		require.Equal(t, 400, status)
-		require.Equal(t, "Bad router request: Either subnet_id or port_id must be specified.", message)
+		c.Do("red", "PUT", router+"/add_router_interface", body).Fault(400, "Bad router request: Either subnet_id or port_id must be specified.")
 	}
 }
