@@ -16,18 +16,21 @@ var errNotAtOnce = errors.New("the claim did not go through at once")
 // claimStatement is one text for all claims, so that a connection has it parsed
 // and planned once. $1 to $4 are the consumer, $5 is now, $6 the provider, $7 and
 // $8 the classes and amounts, $9 and $10 the request's id and the explanation,
-// which is kept if $11. What is taken is found by the index and written row by row:
-// were a host's rows all read first, the server would take note of their page as
-// read, other hosts' rows and all. The LIMIT has it expect so few that it does that.
+// which is kept if $11.
+//
+// What is taken is found row by row, by the primary key, and written at once. Were
+// all rows of a host or a class read first, the server would take note of their
+// pages as read, other hosts' rows and all. Compared as pairs, nothing but that key
+// can find them, and nothing but a loop join them.
 const claimStatement = `
 WITH wanted AS (
-	SELECT class, amount FROM UNNEST($7::varchar[], $8::bigint[]) AS w (class, amount) LIMIT CARDINALITY($8::bigint[])
+	SELECT class, amount FROM UNNEST($7::varchar[], $8::bigint[]) AS w (class, amount)
 ), consumer AS (
 	INSERT INTO placement_consumers (uuid, generation, project_id, user_id, type, created_at, updated_at)
 	VALUES ($1, 1, $2, $3, $4, $5, $5) ON CONFLICT (uuid) DO NOTHING RETURNING uuid
 ), taken AS (
 	UPDATE placement_inventories i SET used = i.used + w.amount FROM wanted w
-	WHERE i.provider_uuid = $6 AND i.class = w.class AND i.used + w.amount <= i.capacity
+	WHERE (i.provider_uuid, i.class) >= ($6, w.class) AND (i.provider_uuid, i.class) <= ($6, w.class) AND i.used + w.amount <= i.capacity
 		AND w.amount >= i.min_unit AND (i.max_unit = 0 OR w.amount <= i.max_unit) AND w.amount % i.step_size = 0
 	RETURNING i.class, i.used, w.amount
 ), provider AS (
