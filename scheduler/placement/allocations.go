@@ -94,43 +94,10 @@ func (b allocationsBody) read(r *httpapi.Request, consumer string, clearing bool
 		KeepType: !at(r, "1.38"), Check: at(r, "1.28"), Of: map[string]scheduler.Resources{},
 	}
 	fail := func(err error) (sqlstore.AllocationSpec, error) { return sqlstore.AllocationSpec{}, err }
-	for _, f := range []struct {
-		name     string
-		given    bool
-		since    string
-		required bool
-	}{
-		{"allocations", b.Allocations != nil, MinVersion, true},
-		{"project_id", b.ProjectID != nil, "1.8", true},
-		{"user_id", b.UserID != nil, "1.8", true},
-		{"consumer_generation", b.ConsumerGeneration != nil, "1.28", true},
-		{"mappings", b.Mappings != nil, "1.34", false},
-		{"consumer_type", b.ConsumerType != nil, "1.38", true},
-	} {
-		if f.given && !at(r, f.since) {
-			return fail(unexpected(f.name))
+	for _, f := range []struct{ from, to *string }{{b.ProjectID, &spec.Consumer.ProjectID}, {b.UserID, &spec.Consumer.UserID}, {b.ConsumerType, &spec.Consumer.Type}} {
+		if f.from != nil {
+			*f.to = *f.from
 		}
-		if !f.given && f.required && at(r, f.since) {
-			return fail(required(f.name))
-		}
-	}
-	for _, f := range []struct {
-		name string
-		from *string
-		to   *string
-	}{{"project_id", b.ProjectID, &spec.Consumer.ProjectID}, {"user_id", b.UserID, &spec.Consumer.UserID}, {"consumer_type", b.ConsumerType, &spec.Consumer.Type}} {
-		if f.from == nil {
-			continue
-		}
-		switch {
-		case *f.from == "":
-			return fail(invalid(f.name, "'' is too short"))
-		case len([]rune(*f.from)) > 255 || len(*f.from) > 255:
-			return fail(invalid(f.name, "'%s' is too long", clip(*f.from)))
-		case f.name == "consumer_type" && !isName(*f.from):
-			return fail(invalid(f.name, "'%s' does not match '^[A-Z0-9_]+$'", clip(*f.from)))
-		}
-		*f.to = *f.from
 	}
 	if b.ConsumerGeneration != nil {
 		if err := r.DecodeValue(b.ConsumerGeneration, "consumer_generation", &spec.Generation); err != nil {
@@ -229,7 +196,7 @@ func (a *api) setAllocations(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, nephos.Errorf(nephos.ErrInvalid, "Malformed consumer_uuid: %s", clip(r.PathValue("consumer"))).WithField("consumer_uuid")
 	}
 	var b allocationsBody
-	if err := r.Decode(&b); err != nil {
+	if err := decode(r, allocationsSchema(r, at(r, "1.28")), &b); err != nil {
 		return nil, err
 	}
 	spec, err := b.read(r, consumer, at(r, "1.28"))
@@ -263,11 +230,8 @@ func specs(r *httpapi.Request, bodies map[string]allocationsBody) ([]sqlstore.Al
 
 func (a *api) manageAllocations(r *httpapi.Request) (*httpapi.Response, error) {
 	var bodies map[string]allocationsBody
-	if err := r.Decode(&bodies); err != nil {
+	if err := decode(r, consumersSchema(r), &bodies); err != nil {
 		return nil, err
-	}
-	if len(bodies) == 0 {
-		return nil, invalid("body", "{} does not have enough properties")
 	}
 	list, err := specs(r, bodies)
 	if err != nil {
@@ -285,17 +249,10 @@ func (a *api) reshape(r *httpapi.Request) (*httpapi.Response, error) {
 		Inventories *map[string]inventoriesBody `json:"inventories"`
 		Allocations *map[string]allocationsBody `json:"allocations"`
 	}
-	if err := r.Decode(&b); err != nil {
+	if err := decode(r, reshaperSchema(r), &b); err != nil {
 		return nil, err
 	}
-	switch {
-	case b.Inventories == nil:
-		return nil, required("inventories")
-	case b.Allocations == nil:
-		return nil, required("allocations")
-	case len(*b.Inventories) == 0:
-		return nil, invalid("inventories", "{} does not have enough properties")
-	case len(*b.Inventories) > maxNames:
+	if len(*b.Inventories) > maxNames {
 		return nil, nephos.Errorf(nephos.ErrTooLarge, "one request has at most %d providers", maxNames)
 	}
 	inventories, generations := map[string][]sqlstore.Inventory{}, map[string]int64{}

@@ -167,11 +167,7 @@ func required(name string) error {
 	return nephos.Errorf(nephos.ErrInvalid, "JSON does not validate: '%s' is a required property", name).WithField(name)
 }
 
-// unexpected is the error for a property that the microversion does not have.
-func unexpected(name string) error {
-	return nephos.Errorf(nephos.ErrInvalid, "JSON does not validate: Additional properties are not allowed ('%s' was unexpected)", name).WithField(name)
-}
-
+// invalid is the error for a body that does not fit its schema.
 func invalid(field, format string, args ...any) error {
 	return nephos.Errorf(nephos.ErrInvalid, "JSON does not validate: "+format, args...).WithField(field)
 }

@@ -42,6 +42,9 @@ func groupPattern(r *httpapi.Request) *regexp.Regexp {
 // candidatesRequest reads the query of a request for allocation candidates.
 func candidatesRequest(r *httpapi.Request) (sqlstore.CandidatesRequest, error) {
 	req := sqlstore.CandidatesRequest{Flat: !at(r, "1.29")}
+	if err := checkQuery(r, candidatesQuery(r)); err != nil {
+		return req, err
+	}
 	q := r.Query()
 	groups := map[string]*sqlstore.RequestGroup{}
 	pattern := groupPattern(r)
@@ -52,8 +55,8 @@ func candidatesRequest(r *httpapi.Request) (sqlstore.CandidatesRequest, error) {
 			continue
 		}
 		m := pattern.FindStringSubmatch(key)
-		if m == nil || !groupParamSince(r, m[1]) {
-			return req, badQuery(clip(key), "Additional properties are not allowed ('%s' was unexpected)", clip(key))
+		if m == nil {
+			continue // the schema has seen to it
 		}
 		g := groups[m[2]]
 		if g == nil {
@@ -71,18 +74,6 @@ func candidatesRequest(r *httpapi.Request) (sqlstore.CandidatesRequest, error) {
 		req.Groups = append(req.Groups, *groups[suffix])
 	}
 	return req, checkGroups(r, &req, q.Get("group_policy"))
-}
-
-func groupParamSince(r *httpapi.Request, name string) bool {
-	switch name {
-	case "required":
-		return at(r, "1.17")
-	case "member_of":
-		return at(r, "1.21")
-	case "in_tree":
-		return at(r, "1.31")
-	}
-	return true
 }
 
 func groupParam(r *httpapi.Request, name, key string, g *sqlstore.RequestGroup) (err error) {
@@ -111,14 +102,11 @@ func wideParam(r *httpapi.Request, key string, req *sqlstore.CandidatesRequest) 
 	switch {
 	case key == "limit" && at(r, "1.16"):
 		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || n < 1 || value[0] < '1' || value[0] > '9' {
-			return true, badQuery("limit", "'%s' does not match '^[1-9][0-9]*$'", clip(value))
+		if err != nil {
+			n = math.MaxInt32 // more digits than that
 		}
 		req.Limit = int(min(n, math.MaxInt32))
 	case key == "group_policy" && at(r, "1.25"):
-		if value != "none" && value != "isolate" {
-			return true, badQuery("group_policy", "'%s' is not one of ['none', 'isolate']", clip(value))
-		}
 		req.Isolate = value == "isolate"
 	case key == "root_required" && at(r, "1.35"):
 		if len(r.Query()[key]) > 1 {
@@ -162,9 +150,6 @@ func wideParam(r *httpapi.Request, key string, req *sqlstore.CandidatesRequest) 
 
 // checkGroups checks what concerns the groups together.
 func checkGroups(r *httpapi.Request, req *sqlstore.CandidatesRequest, groupPolicy string) error {
-	if !at(r, "1.25") && (len(req.Groups) == 0 || req.Groups[0].Resources == nil) {
-		return badQuery("resources", "'resources' is a required property")
-	}
 	var empty, suffixes []string
 	suffixed := 0
 	for _, g := range req.Groups {

@@ -101,12 +101,12 @@ func TestCandidates(t *testing.T) {
 		"resources=CUSTOM_NO:1":                                      "Invalid resource class in resources parameter: No such resource class CUSTOM_NO.",
 		"resources=VCPU:1&required=CUSTOM_NO":                        "No such trait(s): CUSTOM_NO.",
 		"resources=VCPU:1&required=HW_CPU_X86_AVX2,!HW_CPU_X86_AVX2": "Conflicting required and forbidden traits",
-		"resources=VCPU:1&what=1":                                    "('what' was unexpected)",
+		"resources=VCPU:1&what=1":                                    "'what' does not match any of the regexes: '^in_tree(",
 		"resources=VCPU:1&in_tree=x":                                 "Expected 'in_tree' parameter to be a format of uuid. Got: x",
 	} {
 		require.Contains(t, f.do(newest, "GET", "/allocation_candidates?"+query, nil, 400).detail(), want, query)
 	}
-	require.Contains(t, f.do("1.24", "GET", "/allocation_candidates?resources1=VCPU:1", nil, 400).detail(), "was unexpected")
+	require.Contains(t, f.do("1.24", "GET", "/allocation_candidates?resources1=VCPU:1", nil, 400).detail(), "'resources' is a required property")
 	require.Contains(t, f.do("1.35", "GET", "/allocation_candidates?resources=VCPU:1&required1=HW_CPU_X86_AVX2", nil, 400).detail(), "orphaned traits keys: required1")
 	f.do("1.9", "GET", "/allocation_candidates?resources=VCPU:1", nil, 404)
 }

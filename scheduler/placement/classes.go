@@ -40,14 +40,8 @@ func className(r *httpapi.Request) (string, error) {
 	var b struct {
 		Name *string `json:"name"`
 	}
-	if err := r.Decode(&b); err != nil {
+	if err := decode(r, classSchema, &b); err != nil {
 		return "", err
-	}
-	if b.Name == nil {
-		return "", required("name")
-	}
-	if len(*b.Name) > 255 {
-		return "", invalid("name", "'%s' is too long", clip(*b.Name))
 	}
 	return *b.Name, nil
 }

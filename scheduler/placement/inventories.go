@@ -72,41 +72,20 @@ type inventoryBody struct {
 	Ratio      *float64 `json:"allocation_ratio"`
 }
 
-// read checks the bounds of an inventory.
-func (b inventoryBody) read(class string) (sqlstore.Inventory, error) {
+// read returns the inventory, with the defaults of what the body leaves out.
+func (b inventoryBody) read(class string) sqlstore.Inventory {
 	inv := sqlstore.Inventory{Class: class, MinUnit: 1, MaxUnit: math.MaxInt32, StepSize: 1, Ratio: 1}
-	if b.Total == nil {
-		return inv, required("total")
-	}
-	for _, f := range []struct {
-		name  string
-		value *int64
-		to    *int64
-		min   int64
-	}{
-		{"total", b.Total, &inv.Total, 1},
-		{"reserved", b.Reserved, &inv.Reserved, 0},
-		{"min_unit", b.MinUnit, &inv.MinUnit, 1},
-		{"max_unit", b.MaxUnit, &inv.MaxUnit, 1},
-		{"step_size", b.StepSize, &inv.StepSize, 1},
+	for _, f := range []struct{ value, to *int64 }{
+		{b.Total, &inv.Total}, {b.Reserved, &inv.Reserved}, {b.MinUnit, &inv.MinUnit}, {b.MaxUnit, &inv.MaxUnit}, {b.StepSize, &inv.StepSize},
 	} {
-		switch {
-		case f.value == nil:
-		case *f.value < f.min:
-			return inv, invalid(f.name, "%d is less than the minimum of %d", *f.value, f.min)
-		case *f.value > math.MaxInt32:
-			return inv, invalid(f.name, "%d is greater than the maximum of %d", *f.value, math.MaxInt32)
-		default:
+		if f.value != nil {
 			*f.to = *f.value
 		}
 	}
 	if b.Ratio != nil {
 		inv.Ratio = *b.Ratio
-		if inv.Ratio > 3.40282e+38 {
-			return inv, invalid("allocation_ratio", "%g is greater than the maximum of 3.40282e+38", inv.Ratio)
-		}
 	}
-	return inv, nil
+	return inv
 }
 
 // checkCapacity says whether something can be had of the inventories.
@@ -131,19 +110,10 @@ func (a *api) createInventory(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	var b inventoryBody
-	if err := r.Decode(&b); err != nil {
+	if err := decode(r, createInventorySchema, &b); err != nil {
 		return nil, err
 	}
-	if b.Class == nil {
-		return nil, required("resource_class")
-	}
-	if !isName(*b.Class) {
-		return nil, invalid("resource_class", "'%s' does not match '^[A-Z0-9_]+$'", clip(*b.Class))
-	}
-	inv, err := b.read(*b.Class)
-	if err != nil {
-		return nil, err
-	}
+	inv := b.read(*b.Class)
 	if err := checkCapacity(r, "create", id, inv); err != nil {
 		return nil, err
 	}
@@ -161,23 +131,13 @@ type inventoriesBody struct {
 }
 
 func (b inventoriesBody) read() ([]sqlstore.Inventory, error) {
-	if b.Generation == nil {
-		return nil, required("resource_provider_generation")
-	}
-	if b.Inventories == nil {
-		return nil, required("inventories")
-	}
 	var list []sqlstore.Inventory
 	for _, class := range slices.Sorted(maps.Keys(*b.Inventories)) {
 		one := (*b.Inventories)[class]
-		if one.Class != nil {
-			return nil, unexpected("resource_class")
+		if !isName(class) { // whose value no schema has seen
+			return nil, nephos.Errorf(nephos.ErrInvalid, "No such resource class %s.", clip(class)).WithField("inventories")
 		}
-		inv, err := one.read(class)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, inv)
+		list = append(list, one.read(class))
 	}
 	if len(list) > maxNames {
 		return nil, nephos.Errorf(nephos.ErrTooLarge, "a provider has at most %d inventories", maxNames)
@@ -192,7 +152,7 @@ func (a *api) setInventories(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	var b inventoriesBody
-	if err := r.Decode(&b); err != nil {
+	if err := decode(r, inventoriesSchema, &b); err != nil {
 		return nil, err
 	}
 	list, err := b.read()
@@ -217,19 +177,10 @@ func (a *api) updateInventory(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	var b inventoryBody
-	if err := r.Decode(&b); err != nil {
+	if err := decode(r, updateInventorySchema, &b); err != nil {
 		return nil, err
 	}
-	if b.Class != nil {
-		return nil, unexpected("resource_class")
-	}
-	if b.Generation == nil {
-		return nil, required("resource_provider_generation")
-	}
-	inv, err := b.read(r.PathValue("class"))
-	if err != nil {
-		return nil, err
-	}
+	inv := b.read(r.PathValue("class"))
 	if *b.Generation == p.Generation { // else the store says so
 		if err := checkCapacity(r, "update", id, inv); err != nil {
 			return nil, err

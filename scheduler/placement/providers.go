@@ -85,36 +85,19 @@ type providerBody struct {
 // decodeProvider returns the body's values; parent is nil when it is absent.
 func decodeProvider(r *httpapi.Request, create bool) (name, uuid string, parent *string, err error) {
 	var b providerBody
-	if err := r.Decode(&b); err != nil {
+	if err := decode(r, providerSchema(r, create), &b); err != nil {
 		return "", "", nil, err
 	}
-	switch {
-	case b.UUID != nil && !create:
-		return "", "", nil, unexpected("uuid")
-	case b.Parent != nil && !at(r, "1.14"):
-		return "", "", nil, unexpected("parent_provider_uuid")
-	case b.Name == nil:
-		return "", "", nil, required("name")
-	case len([]rune(*b.Name)) > 200:
-		return "", "", nil, invalid("name", "'%s' is too long", clip(*b.Name))
-	}
-	ok := true
 	if b.UUID != nil {
-		if uuid, ok = normalUUID(*b.UUID); !ok {
-			return "", "", nil, invalid("uuid", "'%s' is not a 'uuid'", clip(*b.UUID))
-		}
+		uuid, _ = normalUUID(*b.UUID)
 	}
 	if b.Parent != nil {
-		var text *string
+		var text string // null leaves it empty
 		if err := json.Unmarshal(b.Parent, &text); err != nil {
 			return "", "", nil, invalid("parent_provider_uuid", "%s is not valid under any of the given schemas", clip(string(b.Parent)))
 		}
-		parent = new(string)
-		if text != nil {
-			if *parent, ok = normalUUID(*text); !ok {
-				return "", "", nil, invalid("parent_provider_uuid", "'%s' is not valid under any of the given schemas", clip(*text))
-			}
-		}
+		text, _ = normalUUID(text)
+		parent = &text
 	}
 	return *b.Name, uuid, parent, nil
 }
@@ -191,33 +174,23 @@ func (a *api) setAggregates(r *httpapi.Request) (*httpapi.Response, error) {
 			Aggregates *[]string `json:"aggregates"`
 			Generation *int64    `json:"resource_provider_generation"`
 		}
-		if err := r.Decode(&b); err != nil {
+		if err := decode(r, aggregatesSchema(r), &b); err != nil {
 			return nil, err
 		}
-		if b.Aggregates == nil {
-			return nil, required("aggregates")
-		}
-		if b.Generation == nil {
-			return nil, required("resource_provider_generation")
-		}
 		list, generation = *b.Aggregates, b.Generation
-	} else if err := r.Decode(&list); err != nil {
+	} else if err := decode(r, aggregatesSchema(r), &list); err != nil {
 		return nil, err
 	}
 	if len(list) > maxNames {
 		return nil, nephos.Errorf(nephos.ErrTooLarge, "a provider has at most %d aggregates", maxNames)
 	}
 	seen := map[string]bool{}
-	normal := make([]string, len(list))
-	for i, id := range list {
-		uuid, ok := normalUUID(id)
-		if !ok {
-			return nil, invalid("aggregates", "'%s' is not a 'uuid'", clip(id))
+	normal := make([]string, 0, len(list))
+	for _, id := range list {
+		if uuid, _ := normalUUID(id); !seen[uuid] {
+			seen[uuid] = true
+			normal = append(normal, uuid)
 		}
-		if seen[uuid] {
-			return nil, invalid("aggregates", "the aggregates have non-unique elements")
-		}
-		seen[uuid], normal[i] = true, uuid
 	}
 	p, err := a.store.SetProviderAggregates(r.Context(), id, generation, normal)
 	if err != nil {

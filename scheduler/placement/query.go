@@ -1,8 +1,6 @@
 package placement
 
 import (
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -12,42 +10,19 @@ import (
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
 )
 
-// onlyParams refuses parameters of the query that are not among the names.
-func onlyParams(r *httpapi.Request, names ...string) error {
-	for _, k := range slices.Sorted(maps.Keys(r.Query())) {
-		if !slices.Contains(names, k) {
-			return badQuery(clip(k), "Additional properties are not allowed ('%s' was unexpected)", clip(k))
-		}
-	}
-	return nil
-}
-
 // providerFilter reads the query of a list of providers.
 func providerFilter(r *httpapi.Request) (sqlstore.ProviderFilter, error) {
 	var f sqlstore.ProviderFilter
-	allowed := []string{"name", "uuid"}
-	for _, p := range []struct{ name, since string }{{"member_of", "1.3"}, {"resources", "1.4"}, {"in_tree", "1.14"}, {"required", "1.18"}} {
-		if at(r, p.since) {
-			allowed = append(allowed, p.name)
-		}
-	}
-	if err := onlyParams(r, allowed...); err != nil {
+	if err := checkQuery(r, providersQuery(r)); err != nil {
 		return f, err
 	}
 	q := r.Query()
-	f.Name = q.Get("name")
+	f.Name = last(q["name"])
 	for _, p := range []struct {
 		name string
 		to   *string
 	}{{"uuid", &f.UUID}, {"in_tree", &f.InTree}} {
-		if !q.Has(p.name) {
-			continue
-		}
-		uuid, ok := normalUUID(q.Get(p.name))
-		if !ok {
-			return f, badQuery(p.name, "'%s' is not a 'uuid'", clip(q.Get(p.name)))
-		}
-		*p.to = uuid
+		*p.to, _ = normalUUID(last(q[p.name]))
 	}
 	var err error
 	if q.Has("resources") {

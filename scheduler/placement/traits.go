@@ -10,7 +10,7 @@ import (
 )
 
 func (a *api) listTraits(r *httpapi.Request) (*httpapi.Response, error) {
-	if err := onlyParams(r, "name", "associated"); err != nil {
+	if err := checkQuery(r, traitsQuery); err != nil {
 		return nil, err
 	}
 	var f sqlstore.TraitFilter
@@ -91,23 +91,14 @@ func (a *api) setProviderTraits(r *httpapi.Request) (*httpapi.Response, error) {
 		Traits     *[]string `json:"traits"`
 		Generation *int64    `json:"resource_provider_generation"`
 	}
-	if err := r.Decode(&b); err != nil {
+	if err := decode(r, providerTraitsSchema, &b); err != nil {
 		return nil, err
-	}
-	if b.Traits == nil {
-		return nil, required("traits")
-	}
-	if b.Generation == nil {
-		return nil, required("resource_provider_generation")
 	}
 	if len(*b.Traits) > maxNames {
 		return nil, nephos.Errorf(nephos.ErrTooLarge, "a provider has at most %d traits", maxNames)
 	}
 	traits, seen := []string{}, map[string]bool{}
 	for _, t := range *b.Traits {
-		if t == "" || len(t) > 255 {
-			return nil, invalid("traits", "'%s' is too short or too long", clip(t))
-		}
 		if !seen[t] {
 			seen[t] = true
 			traits = append(traits, t)

@@ -18,36 +18,14 @@ func (a *api) providerUsages(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) projectUsages(r *httpapi.Request) (*httpapi.Response, error) {
 	typed := at(r, "1.38")
-	allowed := []string{"project_id", "user_id"}
-	if typed {
-		allowed = append(allowed, "consumer_type")
-	}
-	if err := onlyParams(r, allowed...); err != nil {
+	if err := checkQuery(r, usagesQuery(r)); err != nil {
 		return nil, err
 	}
-	q := r.Query()
-	for _, name := range allowed {
-		if !q.Has(name) {
-			continue
-		}
-		switch v := q.Get(name); {
-		case v == "":
-			return nil, badQuery(name, "'' is too short")
-		case len(v) > 255:
-			return nil, badQuery(name, "'%s' is too long", clip(v))
-		}
-	}
-	if !q.Has("project_id") {
-		return nil, badQuery("project_id", "'project_id' is a required property")
-	}
-	kind := sqlstore.AllTypes
+	q, kind := r.Query(), sqlstore.AllTypes
 	if typed {
-		kind = q.Get("consumer_type")
-		if kind != "" && kind != sqlstore.AllTypes && kind != sqlstore.UnknownType && !isName(kind) {
-			return nil, badQuery("consumer_type", "'%s' does not match '^[A-Z0-9_]+$|^all|^unknown$'", clip(kind))
-		}
+		kind = last(q["consumer_type"])
 	}
-	usages, err := a.store.ProjectUsages(r.Context(), q.Get("project_id"), q.Get("user_id"), kind)
+	usages, err := a.store.ProjectUsages(r.Context(), last(q["project_id"]), last(q["user_id"]), kind)
 	if err != nil {
 		return nil, err
 	}
