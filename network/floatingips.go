@@ -101,7 +101,6 @@ var floatingIPList = &listing{
 
 // CreateFloatingIPs implements [FloatingIPs].
 func (s *Service) CreateFloatingIPs(ctx context.Context, specs []FloatingIPSpec) ([]FloatingIP, error) {
-	ids := s.newIDs(len(specs))
 	for i := range specs {
 		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
 		if err != nil {
@@ -129,32 +128,7 @@ func (s *Service) CreateFloatingIPs(ctx context.Context, specs []FloatingIPSpec)
 			return nil, err
 		}
 	}
-	var fips []FloatingIP
-	err := s.retryMAC(func() error {
-		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-			fips = fips[:0]
-			again, done, err := repeated(ctx, tx, "create_floatingip", ids,
-				func(ids ...string) ([]FloatingIP, error) { return loadFloatingIPs(ctx, tx, ids...) },
-				func(x FloatingIP) string { return x.ID })
-			if err != nil || done {
-				fips = again
-				return err
-			}
-			for project, n := range countBy(specs, func(f FloatingIPSpec) string { return f.ProjectID }) {
-				if err := s.quota(ctx, tx, project, "floatingip", n); err != nil {
-					return err
-				}
-			}
-			for i, spec := range specs {
-				f, err := s.insertFloatingIP(ctx, tx, ids[i], spec)
-				if err != nil {
-					return err
-				}
-				fips = append(fips, f)
-			}
-			return nil
-		})
-	})
+	fips, err := create(ctx, s.floatingIPs(), specs, s.insertFloatingIP)
 	if err != nil {
 		return nil, err
 	}
@@ -258,14 +232,10 @@ func (s *Service) toldRouters(ctx context.Context, tx *store.Tx, ids ...string) 
 // mapFloatingIP points a floating IP at a port's address and finds the router
 // that maps it.
 func (s *Service) mapFloatingIP(ctx context.Context, tx *store.Tx, f *FloatingIP, portID string, fixed netip.Addr) error {
-	ports, err := loadPorts(ctx, tx, portID)
+	p, err := s.ports().one(ctx, tx, portID)
 	if err != nil {
 		return err
 	}
-	if len(ports) == 0 {
-		return portNotFound(portID)
-	}
-	p := ports[0]
 	if p.DeviceOwner == OwnerFloatingIP || p.DeviceOwner == OwnerRouterGateway {
 		return badRequest("floatingip", "Port %s is unable to be assigned a floating IP", portID)
 	}
@@ -333,18 +303,13 @@ func reaching(ctx context.Context, tx *store.Tx, subnetID, networkID string) ([]
 
 // FloatingIP implements [FloatingIPs].
 func (s *Service) FloatingIP(ctx context.Context, id string) (FloatingIP, error) {
-	if err := s.signedIn(ctx); err != nil {
-		return FloatingIP{}, err
-	}
-	db := s.cfg.Store.Reader()
-	fips, err := loadFloatingIPs(ctx, db, id)
+	f, err := s.floatingIPs().shown(ctx, id)
 	if err != nil {
-		return FloatingIP{}, err
+		return f, err
 	}
-	if len(fips) == 0 || !s.everywhere(ctx) && s.allow(ctx, owned(fips[0].ProjectID), "get_floatingip") != nil {
-		return FloatingIP{}, floatingIPNotFound(id)
-	}
-	return fips[0], s.fillFloatingIPs(ctx, db, fips)
+	fips := []FloatingIP{f}
+	err = s.fillFloatingIPs(ctx, s.cfg.Store.Reader(), fips)
+	return fips[0], err
 }
 
 // ListFloatingIPs implements [FloatingIPs].

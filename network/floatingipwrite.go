@@ -29,15 +29,7 @@ func (s *Service) UpdateFloatingIP(ctx context.Context, id string, u FloatingIPU
 		return f, badRequest("floatingip", "fixed_ip_address cannot be specified without a port_id")
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		fips, err := loadFloatingIPs(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if len(fips) == 0 {
-			return floatingIPNotFound(id)
-		}
-		f = fips[0]
-		if err := checkRevision(ctx, f.Meta); err != nil {
+		if f, err = s.floatingIPs().current(ctx, tx, id); err != nil {
 			return err
 		}
 		oldPort, oldRouter := f.PortID, f.RouterID
@@ -116,15 +108,8 @@ func (s *Service) DeleteFloatingIP(ctx context.Context, id string) error {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		fips, err := loadFloatingIPs(ctx, tx, id)
+		f, err := s.floatingIPs().current(ctx, tx, id)
 		if err != nil {
-			return err
-		}
-		if len(fips) == 0 {
-			return floatingIPNotFound(id)
-		}
-		f := fips[0]
-		if err := checkRevision(ctx, f.Meta); err != nil {
 			return err
 		}
 		if _, err := tx.NewRaw("DELETE FROM network_floatingips WHERE id = ?", id).Exec(ctx); err != nil {

@@ -114,35 +114,7 @@ func (s *Service) CreateNetworks(ctx context.Context, specs []NetworkSpec) ([]Ne
 			return nil, err
 		}
 	}
-	ids := s.newIDs(len(specs))
-	var nets []Network
-	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		nets = nets[:0]
-		again, done, err := repeated(ctx, tx, "create_network", ids,
-			func(ids ...string) ([]Network, error) { return s.loadNetworks(ctx, tx, ids...) },
-			func(x Network) string { return x.ID })
-		if err != nil || done {
-			nets = again
-			return err
-		}
-		for project, n := range countBy(specs, func(n NetworkSpec) string { return n.ProjectID }) {
-			if err := s.quota(ctx, tx, project, "network", n); err != nil {
-				return err
-			}
-		}
-		for i, spec := range specs {
-			n, err := s.insertNetwork(ctx, tx, ids[i], spec)
-			if err != nil {
-				return err
-			}
-			nets = append(nets, n)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return nets, nil
+	return create(ctx, s.networks(), specs, s.insertNetwork)
 }
 
 // checkNetworkSpec checks policy and what can be checked without the database.
@@ -210,17 +182,7 @@ func (s *Service) onlyDefault(ctx context.Context, tx *store.Tx, n Network) erro
 
 // Network implements [Networks].
 func (s *Service) Network(ctx context.Context, id string) (Network, error) {
-	if err := s.signedIn(ctx); err != nil {
-		return Network{}, err
-	}
-	nets, err := s.loadNetworks(ctx, s.cfg.Store.Reader(), id)
-	if err != nil {
-		return Network{}, err
-	}
-	if len(nets) == 0 || !s.everywhere(ctx) && s.allow(ctx, networkTarget(nets[0]), "get_network") != nil {
-		return Network{}, networkNotFound(id)
-	}
-	return nets[0], nil
+	return s.networks().shown(ctx, id)
 }
 
 // signedIn refuses a context without a caller.
@@ -249,7 +211,7 @@ func (s *Service) ListNetworks(ctx context.Context, f Filter, p nephos.Page) ([]
 	}
 	nets := make([]Network, 0, len(rows))
 	for i := range rows {
-		if all || s.cfg.Policy.Allowed(ctx, "get_network", networkTarget(rows[i].Network)) {
+		if all || s.cfg.Policy.Allowed(ctx, "get_network", rows[i].Network.target()) {
 			nets = append(nets, rows[i].Network)
 		}
 	}
@@ -304,7 +266,7 @@ func (s *Service) visibleNetwork(ctx context.Context, db bun.IDB, id string) (Ne
 	if err != nil {
 		return Network{}, err
 	}
-	if !ok || !s.cfg.Policy.Allowed(ctx, "get_network", networkTarget(row.Network)) && !s.everywhere(ctx) {
+	if !ok || !s.cfg.Policy.Allowed(ctx, "get_network", row.Network.target()) && !s.everywhere(ctx) {
 		return Network{}, networkNotFound(id)
 	}
 	return row.Network, nil

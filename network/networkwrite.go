@@ -32,7 +32,7 @@ func (s *Service) UpdateNetwork(ctx context.Context, id string, u NetworkUpdate)
 		}
 	}
 	attributes = append(attributes, providerRules(u.Provider)...)
-	if err := s.allow(ctx, networkTarget(n), "update_network", attributes...); err != nil {
+	if err := s.allow(ctx, n.target(), "update_network", attributes...); err != nil {
 		return n, err
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
@@ -136,18 +136,12 @@ func (s *Service) DeleteNetwork(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.allow(ctx, networkTarget(n), "delete_network"); err != nil {
+	if err := s.allow(ctx, n.target(), "delete_network"); err != nil {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		nets, err := s.loadNetworks(ctx, tx, id)
+		now, err := s.networks().current(ctx, tx, id)
 		if err != nil {
-			return err
-		}
-		if len(nets) == 0 {
-			return networkNotFound(id)
-		}
-		if err := checkRevision(ctx, nets[0].Meta); err != nil {
 			return err
 		}
 		var ports []string
@@ -157,7 +151,7 @@ func (s *Service) DeleteNetwork(ctx context.Context, id string) error {
 		if len(ports) > 0 {
 			return networkInUse(id, ports)
 		}
-		for _, subnet := range nets[0].SubnetIDs {
+		for _, subnet := range now.SubnetIDs {
 			if err := s.removeSubnet(ctx, tx, Subnet{Meta: Meta{ID: subnet, ProjectID: n.ProjectID}, NetworkID: id}); err != nil {
 				return err
 			}

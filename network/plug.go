@@ -71,9 +71,9 @@ func (s *Service) EnsurePort(ctx context.Context, ownerKey string, spec PortSpec
 			return err
 		})
 	}
-	err := s.retryMAC(ensure)
+	err := s.retry(ensure)
 	if store.UniqueViolation(err) {
-		err = s.retryMAC(ensure) // two with one key: the other was first
+		err = s.retry(ensure) // two with one key: the other was first
 	}
 	if err == nil {
 		s.send(ctx, send)

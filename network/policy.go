@@ -157,7 +157,7 @@ func owned(projectID string) policy.Target {
 	return policy.Target{"project_id": projectID, "tenant_id": projectID}
 }
 
-func networkTarget(n Network) policy.Target {
+func (n Network) target() policy.Target {
 	t := owned(n.ProjectID)
 	t["shared"], t["router:external"] = n.Shared, n.External
 	return t

@@ -213,21 +213,18 @@ func (s *Service) portAndNetwork(ctx context.Context, id string) (Port, Network,
 		return Port{}, Network{}, err
 	}
 	db := s.cfg.Store.Reader()
-	ports, err := loadPorts(ctx, db, id)
+	p, err := s.ports().one(ctx, db, id)
 	if err != nil {
 		return Port{}, Network{}, err
 	}
-	if len(ports) == 0 {
-		return Port{}, Network{}, portNotFound(id)
-	}
 	var n networkRow
-	if _, err := one(ctx, db.NewSelect().Model(&n).Where("net.id = ?", ports[0].NetworkID)); err != nil {
+	if _, err := one(ctx, db.NewSelect().Model(&n).Where("net.id = ?", p.NetworkID)); err != nil {
 		return Port{}, Network{}, err
 	}
-	if !s.everywhere(ctx) && s.allow(ctx, portTarget(ports[0], n.Network), "get_port") != nil {
+	if !s.everywhere(ctx) && s.allow(ctx, portTarget(p, n.Network), "get_port") != nil {
 		return Port{}, Network{}, portNotFound(id)
 	}
-	return ports[0], n.Network, nil
+	return p, n.Network, nil
 }
 
 func portTarget(p Port, n Network) policy.Target {
@@ -317,15 +314,8 @@ func (s *Service) DeletePort(ctx context.Context, id string) error {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		ports, err := loadPorts(ctx, tx, id)
+		p, err := s.ports().current(ctx, tx, id)
 		if err != nil {
-			return err
-		}
-		if len(ports) == 0 {
-			return portNotFound(id)
-		}
-		p := ports[0]
-		if err := checkRevision(ctx, p.Meta); err != nil {
 			return err
 		}
 		if slices.Contains([]string{OwnerRouterInterface, OwnerRouterGateway, OwnerFloatingIP}, p.DeviceOwner) {

@@ -22,15 +22,7 @@ func (s *Service) UpdatePort(ctx context.Context, id string, u PortUpdate) (Port
 		return p, err
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		ports, err := loadPorts(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if len(ports) == 0 {
-			return portNotFound(id)
-		}
-		p = ports[0]
-		if err := checkRevision(ctx, p.Meta); err != nil {
+		if p, err = s.ports().current(ctx, tx, id); err != nil {
 			return err
 		}
 		return s.applyPort(ctx, tx, &p, u)

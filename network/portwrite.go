@@ -10,66 +10,45 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/store"
 )
 
 // maxPairs bounds a port's allowed address pairs, as Neutron's default does.
 const maxPairs = 10
 
+// placedSpec describes a port on a network.
+type placedSpec struct {
+	PortSpec
+	on Network
+}
+
 // CreatePorts implements [Ports].
 func (s *Service) CreatePorts(ctx context.Context, specs []PortSpec) ([]Port, error) {
-	nets := make([]Network, len(specs))
-	ids := s.newIDs(len(specs))
+	placed := make([]placedSpec, len(specs))
 	for i := range specs {
 		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
 		if err != nil {
 			return nil, err
 		}
 		specs[i].ProjectID, specs[i].PortID = owner, ""
-		if nets[i], err = s.visibleNetwork(ctx, s.cfg.Store.Reader(), specs[i].NetworkID); err != nil {
+		n, err := s.visibleNetwork(ctx, s.cfg.Store.Reader(), specs[i].NetworkID)
+		if err != nil {
 			return nil, s.hideNetwork(ctx, err)
 		}
-		target := onNetwork(owner, nets[i])
+		target := onNetwork(owner, n)
 		target["device_owner"] = specs[i].DeviceOwner
-		if err := s.allow(ctx, target, "create_port", createPortRules(specs[i], nets[i])...); err != nil {
+		if err := s.allow(ctx, target, "create_port", createPortRules(specs[i], n)...); err != nil {
 			return nil, err
 		}
 		// An external network that is not shared is for routers and floating IPs.
-		if nets[i].ProjectID != owner && !nets[i].Shared && !s.everywhere(ctx) {
+		if n.ProjectID != owner && !n.Shared && !s.everywhere(ctx) {
 			return nil, networkNotFound(specs[i].NetworkID)
 		}
+		placed[i] = placedSpec{specs[i], n}
 	}
-	var ports []Port
-	err := s.retryMAC(func() error {
-		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-			ports = ports[:0]
-			again, done, err := repeated(ctx, tx, "create_port", ids,
-				func(ids ...string) ([]Port, error) { return loadPorts(ctx, tx, ids...) },
-				func(x Port) string { return x.ID })
-			if err != nil || done {
-				ports = again
-				return err
-			}
-			for project, n := range countBy(specs, func(p PortSpec) string { return p.ProjectID }) {
-				if err := s.quota(ctx, tx, project, "port", n); err != nil {
-					return err
-				}
-			}
-			for i, spec := range specs {
-				p, err := s.insertPort(ctx, tx, ids[i], spec, nets[i])
-				if err != nil {
-					return err
-				}
-				ports = append(ports, p)
-			}
-			return nil
-		})
+	return create(ctx, s.ports(), placed, func(ctx context.Context, tx *store.Tx, id string, p placedSpec) (Port, error) {
+		return s.insertPort(ctx, tx, id, p.PortSpec, p.on)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return ports, nil
 }
 
 // createPortRules names the attributes that have rules of their own.
@@ -93,20 +72,6 @@ func createPortRules(spec PortSpec, n Network) []string {
 	add("binding:vnic_type", spec.VNICType != "" && spec.VNICType != "normal")
 	add("allowed_address_pairs", len(spec.AllowedPairs) > 0)
 	return names
-}
-
-// errMACTaken says that a chosen MAC address happened to be taken.
-var errMACTaken = nephos.Errorf(nephos.ErrUnavailable, "Unable to generate unique mac.").WithReason("NetworkMacAddressGenerationFailure")
-
-// retryMAC does f again when a random MAC address was taken.
-func (s *Service) retryMAC(f func() error) error {
-	var err error
-	for range 16 {
-		if err = f(); err != errMACTaken { //nolint:errorlint // the very value
-			return err
-		}
-	}
-	return err
 }
 
 func (s *Service) randomMAC() string {
@@ -175,7 +140,7 @@ func (s *Service) writePort(ctx context.Context, tx *store.Tx, id string, spec P
 	if _, err := tx.NewInsert().Model(&portRow{Port: p}).Exec(ctx); err != nil {
 		if store.UniqueViolation(err) {
 			if spec.MAC == "" {
-				return p, errMACTaken
+				return p, errAgain
 			}
 			return p, conflict("MacAddressInUse", "Unable to complete operation for network %s. The mac address %s is in use.", p.NetworkID, p.MAC)
 		}

@@ -43,7 +43,7 @@ func (s *Service) AddRouterInterface(ctx context.Context, id string, req Interfa
 	} else if _, _, err := s.portAndNetwork(ctx, req.PortID); err != nil {
 		return out, err
 	}
-	err = s.retryMAC(func() error {
+	err = s.retry(func() error {
 		return s.withRouter(ctx, id, func(ctx context.Context, tx *store.Tx, now *Router) error {
 			var p Port
 			var err error
@@ -83,14 +83,10 @@ func (s *Service) connectSubnet(ctx context.Context, tx *store.Tx, r Router, sub
 
 // connectPort makes an existing port the router's.
 func (s *Service) connectPort(ctx context.Context, tx *store.Tx, r Router, id string) (Port, error) {
-	ports, err := loadPorts(ctx, tx, id)
+	p, err := s.ports().one(ctx, tx, id)
 	if err != nil {
-		return Port{}, err
+		return p, err
 	}
-	if len(ports) == 0 {
-		return Port{}, portNotFound(id)
-	}
-	p := ports[0]
 	if p.DeviceID != "" {
 		return p, conflict("PortInUse", "Unable to complete operation on port %s for network %s. Port already has an attached device %s.", p.ID, p.NetworkID, p.DeviceID)
 	}
@@ -141,7 +137,7 @@ func (s *Service) RemoveRouterInterface(ctx context.Context, id string, req Inte
 		if portID == "" {
 			i := slices.IndexFunc(have, func(f routerFoot) bool { return f.SubnetID == req.SubnetID })
 			if i < 0 {
-				if _, _, err := s.subnetSeen(ctx, tx, req.SubnetID); err != nil {
+				if _, err := s.subnets().one(ctx, tx, req.SubnetID); err != nil {
 					return err
 				}
 				return notFoundOn("RouterInterfaceNotFoundForSubnet", "Router %s has no interface on subnet %s", id, req.SubnetID)
@@ -167,18 +163,6 @@ func (s *Service) RemoveRouterInterface(ctx context.Context, id string, req Inte
 		return s.removePort(ctx, tx, p)
 	}, &out.Router)
 	return out, err
-}
-
-// subnetSeen answers 404 for a subnet that does not exist at all.
-func (s *Service) subnetSeen(ctx context.Context, tx *store.Tx, id string) (Subnet, bool, error) {
-	subnets, err := loadSubnets(ctx, tx, id)
-	if err != nil {
-		return Subnet{}, false, err
-	}
-	if len(subnets) == 0 {
-		return Subnet{}, false, subnetNotFound(id)
-	}
-	return subnets[0], true, nil
 }
 
 // interfaceUnused refuses to take away what floating IPs or routes need.

@@ -104,7 +104,6 @@ var routerList = &listing{
 
 // CreateRouters implements [Routers].
 func (s *Service) CreateRouters(ctx context.Context, specs []RouterSpec) ([]Router, error) {
-	ids := s.newIDs(len(specs))
 	for i := range specs {
 		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
 		if err != nil {
@@ -121,36 +120,7 @@ func (s *Service) CreateRouters(ctx context.Context, specs []RouterSpec) ([]Rout
 			return nil, err
 		}
 	}
-	var routers []Router
-	err := s.retryMAC(func() error {
-		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-			routers = routers[:0]
-			again, done, err := repeated(ctx, tx, "create_router", ids,
-				func(ids ...string) ([]Router, error) { return s.loadRouters(ctx, tx, ids...) },
-				func(x Router) string { return x.ID })
-			if err != nil || done {
-				routers = again
-				return err
-			}
-			for project, n := range countBy(specs, func(r RouterSpec) string { return r.ProjectID }) {
-				if err := s.quota(ctx, tx, project, "router", n); err != nil {
-					return err
-				}
-			}
-			for i, spec := range specs {
-				r, err := s.insertRouter(ctx, tx, ids[i], spec)
-				if err != nil {
-					return err
-				}
-				routers = append(routers, r)
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return routers, nil
+	return create(ctx, s.routers(), specs, s.insertRouter)
 }
 
 func (s *Service) insertRouter(ctx context.Context, tx *store.Tx, id string, spec RouterSpec) (Router, error) {
@@ -186,17 +156,7 @@ func (s *Service) routerChanged(ctx context.Context, tx *store.Tx, r Router) err
 
 // Router implements [Routers].
 func (s *Service) Router(ctx context.Context, id string) (Router, error) {
-	if err := s.signedIn(ctx); err != nil {
-		return Router{}, err
-	}
-	routers, err := s.loadRouters(ctx, s.cfg.Store.Reader(), id)
-	if err != nil {
-		return Router{}, err
-	}
-	if len(routers) == 0 || !s.everywhere(ctx) && s.allow(ctx, owned(routers[0].ProjectID), "get_router") != nil {
-		return Router{}, routerNotFound(id)
-	}
-	return routers[0], nil
+	return s.routers().shown(ctx, id)
 }
 
 // ListRouters implements [Routers].
@@ -233,7 +193,7 @@ func (s *Service) UpdateRouter(ctx context.Context, id string, u RouterUpdate) (
 	if u == (RouterUpdate{}) {
 		return r, checkRevision(ctx, r.Meta)
 	}
-	err = s.retryMAC(func() error {
+	err = s.retry(func() error {
 		return s.withRouter(ctx, id, func(ctx context.Context, tx *store.Tx, now *Router) error {
 			set(&now.Name, u.Name)
 			set(&now.Description, u.Description)
@@ -259,15 +219,8 @@ func (s *Service) UpdateRouter(ctx context.Context, id string, u RouterUpdate) (
 // withRouter changes a router in a transaction and writes it.
 func (s *Service) withRouter(ctx context.Context, id string, f func(ctx context.Context, tx *store.Tx, r *Router) error, out *Router) error {
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		routers, err := s.loadRouters(ctx, tx, id)
+		r, err := s.routers().current(ctx, tx, id)
 		if err != nil {
-			return err
-		}
-		if len(routers) == 0 {
-			return routerNotFound(id)
-		}
-		r := routers[0]
-		if err := checkRevision(ctx, r.Meta); err != nil {
 			return err
 		}
 		if err := f(ctx, tx, &r); err != nil {
@@ -295,15 +248,8 @@ func (s *Service) DeleteRouter(ctx context.Context, id string) error {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		routers, err := s.loadRouters(ctx, tx, id)
+		r, err := s.routers().current(ctx, tx, id)
 		if err != nil {
-			return err
-		}
-		if len(routers) == 0 {
-			return routerNotFound(id)
-		}
-		r := routers[0]
-		if err := checkRevision(ctx, r.Meta); err != nil {
 			return err
 		}
 		var ports []string

@@ -78,7 +78,6 @@ var groupList = &listing{
 
 // CreateSecurityGroups implements [SecurityGroups].
 func (s *Service) CreateSecurityGroups(ctx context.Context, specs []SecurityGroupSpec) ([]SecurityGroup, error) {
-	ids := s.newIDs(len(specs))
 	for i := range specs {
 		owner, err := s.ownerOf(ctx, specs[i].ProjectID)
 		if err != nil {
@@ -92,37 +91,10 @@ func (s *Service) CreateSecurityGroups(ctx context.Context, specs []SecurityGrou
 			return nil, conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
 		}
 	}
-	var groups []SecurityGroup
-	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		groups = groups[:0]
-		again, done, err := repeated(ctx, tx, "create_security_group", ids,
-			func(ids ...string) ([]SecurityGroup, error) { return loadGroups(ctx, tx, ids...) },
-			func(x SecurityGroup) string { return x.ID })
-		if err != nil || done {
-			groups = again
-			return err
-		}
-		for project, n := range countBy(specs, func(g SecurityGroupSpec) string { return g.ProjectID }) {
-			if _, err := s.defaultGroup(ctx, tx, project); err != nil {
-				return err
-			}
-			if err := s.quota(ctx, tx, project, "security_group", n); err != nil {
-				return err
-			}
-		}
-		for i, spec := range specs {
-			g := SecurityGroup{Meta: s.newMeta(ids[i], spec.ProjectID), Name: spec.Name, Description: spec.Description, Stateful: or(spec.Stateful, true)}
-			if err := s.insertGroup(ctx, tx, &g); err != nil {
-				return err
-			}
-			groups = append(groups, g)
-		}
-		return nil
+	return create(ctx, s.groups(), specs, func(ctx context.Context, tx *store.Tx, id string, spec SecurityGroupSpec) (SecurityGroup, error) {
+		g := SecurityGroup{Meta: s.newMeta(id, spec.ProjectID), Name: spec.Name, Description: spec.Description, Stateful: or(spec.Stateful, true)}
+		return g, s.insertGroup(ctx, tx, &g)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return groups, nil
 }
 
 // insertGroup writes a group with the rules that it begins with.
@@ -165,7 +137,11 @@ func (s *Service) defaultGroup(ctx context.Context, tx *store.Tx, projectID stri
 		Meta: s.newMeta(s.cfg.IDs.New(), projectID), Name: defaultGroupName, Description: "Default security group",
 		Stateful: true, DefaultOf: &projectID,
 	}
-	return g.ID, s.insertGroup(ctx, tx, &g)
+	err = s.insertGroup(ctx, tx, &g)
+	if store.UniqueViolation(err) {
+		err = errAgain
+	}
+	return g.ID, err
 }
 
 // haveDefaultGroup makes the caller's project's default group if need be.
@@ -178,29 +154,17 @@ func (s *Service) haveDefaultGroup(ctx context.Context) error {
 	if err != nil || n > 0 {
 		return err
 	}
-	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		_, err := s.defaultGroup(ctx, tx, project)
-		return err
+	return s.retry(func() error {
+		return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+			_, err := s.defaultGroup(ctx, tx, project)
+			return err
+		})
 	})
-	if store.UniqueViolation(err) {
-		return nil // somebody else was faster
-	}
-	return err
 }
 
 // SecurityGroup implements [SecurityGroups].
 func (s *Service) SecurityGroup(ctx context.Context, id string) (SecurityGroup, error) {
-	if err := s.signedIn(ctx); err != nil {
-		return SecurityGroup{}, err
-	}
-	groups, err := loadGroups(ctx, s.cfg.Store.Reader(), id)
-	if err != nil {
-		return SecurityGroup{}, err
-	}
-	if len(groups) == 0 || !s.everywhere(ctx) && s.allow(ctx, owned(groups[0].ProjectID), "get_security_group") != nil {
-		return SecurityGroup{}, groupNotFound(id)
-	}
-	return groups[0], nil
+	return s.groups().shown(ctx, id)
 }
 
 // ListSecurityGroups implements [SecurityGroups].
@@ -302,14 +266,7 @@ func (s *Service) DeleteSecurityGroup(ctx context.Context, id string) error {
 		return conflict("SecurityGroupCannotRemoveDefault", "Insufficient rights for removing default security group.")
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		groups, err := loadGroups(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if len(groups) == 0 {
-			return groupNotFound(id)
-		}
-		if err := checkRevision(ctx, groups[0].Meta); err != nil {
+		if _, err := s.groups().current(ctx, tx, id); err != nil {
 			return err
 		}
 		if err := groupUnused(ctx, tx, id); err != nil {
@@ -317,7 +274,7 @@ func (s *Service) DeleteSecurityGroup(ctx context.Context, id string) error {
 		}
 		// Rules of others that name it would match nobody: they go with it.
 		var referring []string
-		err = tx.NewSelect().Table("network_security_rules").ColumnExpr("DISTINCT group_id").Where("remote_group = ? AND group_id <> ?", id, id).Scan(ctx, &referring)
+		err := tx.NewSelect().Table("network_security_rules").ColumnExpr("DISTINCT group_id").Where("remote_group = ? AND group_id <> ?", id, id).Scan(ctx, &referring)
 		if err != nil {
 			return err
 		}

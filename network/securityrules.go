@@ -155,9 +155,7 @@ func (s *Service) CreateSecurityGroupRules(ctx context.Context, specs []RuleSpec
 		rules[i] = r
 	}
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		again, done, err := repeated(ctx, tx, "create_security_group_rule", ids,
-			func(ids ...string) ([]SecurityGroupRule, error) { return loadRules(ctx, tx, ids...) },
-			func(r SecurityGroupRule) string { return r.ID })
+		again, done, err := s.rules().repeated(ctx, tx, ids)
 		if err != nil || done {
 			rules = again
 			return err
@@ -186,12 +184,9 @@ func loadRules(ctx context.Context, db bun.IDB, ids ...string) ([]SecurityGroupR
 // insertRules writes rules of one group.
 func (s *Service) insertRules(ctx context.Context, tx *store.Tx, rules []SecurityGroupRule) error {
 	group := rules[0].GroupID
-	groups, err := loadGroups(ctx, tx, group)
+	g, err := s.groups().one(ctx, tx, group)
 	if err != nil {
 		return err
-	}
-	if len(groups) == 0 {
-		return groupNotFound(group)
 	}
 	for project, n := range countBy(rules, func(r SecurityGroupRule) string { return r.ProjectID }) {
 		if err := s.quota(ctx, tx, project, "security_group_rule", n); err != nil {
@@ -200,9 +195,9 @@ func (s *Service) insertRules(ctx context.Context, tx *store.Tx, rules []Securit
 	}
 	rows := make([]ruleRow, len(rules))
 	for i, r := range rules {
-		j := slices.IndexFunc(groups[0].Rules, func(have SecurityGroupRule) bool { return have.Sameness == r.Sameness })
+		j := slices.IndexFunc(g.Rules, func(have SecurityGroupRule) bool { return have.Sameness == r.Sameness })
 		if j >= 0 {
-			return conflict("SecurityGroupRuleExists", "Security group rule already exists. Rule id is %s.", groups[0].Rules[j].ID)
+			return conflict("SecurityGroupRuleExists", "Security group rule already exists. Rule id is %s.", g.Rules[j].ID)
 		}
 		rows[i] = ruleRow{SecurityGroupRule: r}
 		if err := emit(ctx, tx, "security_group_rule.create", r.Meta, map[string]string{"security_group_id": group}); err != nil {
@@ -239,18 +234,7 @@ func (s *Service) rulesChanged(ctx context.Context, tx *store.Tx, group string, 
 
 // SecurityGroupRule implements [SecurityGroupRules].
 func (s *Service) SecurityGroupRule(ctx context.Context, id string) (SecurityGroupRule, error) {
-	if err := s.signedIn(ctx); err != nil {
-		return SecurityGroupRule{}, err
-	}
-	var row ruleRow
-	ok, err := one(ctx, s.cfg.Store.Reader().NewSelect().Model(&row).Where("rule.id = ?", id))
-	if err != nil {
-		return SecurityGroupRule{}, err
-	}
-	if !ok || !s.everywhere(ctx) && s.allow(ctx, owned(row.ProjectID), "get_security_group_rule") != nil {
-		return SecurityGroupRule{}, ruleNotFound(id)
-	}
-	return row.whole(), nil
+	return s.rules().shown(ctx, id)
 }
 
 // ListSecurityGroupRules implements [SecurityGroupRules].

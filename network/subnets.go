@@ -159,38 +159,7 @@ func (s *Service) CreateSubnets(ctx context.Context, specs []SubnetSpec) ([]Subn
 			return nil, err
 		}
 	}
-	ids := s.newIDs(len(specs))
-	var subnets []Subnet
-	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		subnets = subnets[:0]
-		again, done, err := repeated(ctx, tx, "create_subnet", ids,
-			func(ids ...string) ([]Subnet, error) { return loadSubnets(ctx, tx, ids...) },
-			func(x Subnet) string { return x.ID })
-		if err != nil || done {
-			subnets = again
-			return err
-		}
-		for project, n := range countBy(specs, func(n SubnetSpec) string { return n.ProjectID }) {
-			if err := s.quota(ctx, tx, project, "subnet", n); err != nil {
-				return err
-			}
-		}
-		for i, spec := range specs {
-			sub, err := s.insertSubnet(ctx, tx, ids[i], spec)
-			if err != nil {
-				return err
-			}
-			if err := networkTouched(ctx, tx, sub.NetworkID); err != nil {
-				return err
-			}
-			subnets = append(subnets, sub)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return subnets, nil
+	return create(ctx, s.subnets(), specs, s.insertSubnet)
 }
 
 // hideNetwork says who is not signed in so before saying what is not there.
@@ -244,6 +213,9 @@ func (s *Service) insertSubnet(ctx context.Context, tx *store.Tx, id string, spe
 	if err := emit(ctx, tx, "subnet.create", sub.Meta, map[string]string{"network_id": sub.NetworkID}); err != nil {
 		return sub, err
 	}
+	if err := networkTouched(ctx, tx, sub.NetworkID); err != nil {
+		return sub, err
+	}
 	return sub, s.republishNetwork(ctx, tx, sub.NetworkID)
 }
 
@@ -259,21 +231,18 @@ func (s *Service) subnetAndNetwork(ctx context.Context, id string) (Subnet, Netw
 		return Subnet{}, Network{}, err
 	}
 	db := s.cfg.Store.Reader()
-	subnets, err := loadSubnets(ctx, db, id)
+	sub, err := s.subnets().one(ctx, db, id)
 	if err != nil {
 		return Subnet{}, Network{}, err
 	}
-	if len(subnets) == 0 {
-		return Subnet{}, Network{}, subnetNotFound(id)
-	}
 	var n networkRow
-	if _, err := one(ctx, db.NewSelect().Model(&n).Where("net.id = ?", subnets[0].NetworkID)); err != nil {
+	if _, err := one(ctx, db.NewSelect().Model(&n).Where("net.id = ?", sub.NetworkID)); err != nil {
 		return Subnet{}, Network{}, err
 	}
-	if s.allow(ctx, onNetwork(subnets[0].ProjectID, n.Network), "get_subnet") != nil && !s.everywhere(ctx) {
+	if s.allow(ctx, onNetwork(sub.ProjectID, n.Network), "get_subnet") != nil && !s.everywhere(ctx) {
 		return Subnet{}, Network{}, subnetNotFound(id)
 	}
-	return subnets[0], n.Network, nil
+	return sub, n.Network, nil
 }
 
 // ListSubnets implements [Subnets].

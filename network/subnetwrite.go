@@ -17,15 +17,7 @@ func (s *Service) UpdateSubnet(ctx context.Context, id string, u SubnetUpdate) (
 		return sub, err
 	}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		subnets, err := loadSubnets(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if len(subnets) == 0 {
-			return subnetNotFound(id)
-		}
-		sub = subnets[0]
-		if err := checkRevision(ctx, sub.Meta); err != nil {
+		if sub, err = s.subnets().current(ctx, tx, id); err != nil {
 			return err
 		}
 		old := sub.Gateway
@@ -91,17 +83,11 @@ func (s *Service) DeleteSubnet(ctx context.Context, id string) error {
 		return err
 	}
 	return s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		subnets, err := loadSubnets(ctx, tx, id)
+		now, err := s.subnets().current(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if len(subnets) == 0 {
-			return subnetNotFound(id)
-		}
-		if err := checkRevision(ctx, subnets[0].Meta); err != nil {
-			return err
-		}
-		if subnets[0].auto() {
+		if now.auto() {
 			// Addresses that ports make themselves go with the prefix.
 			_, err := tx.NewRaw("DELETE FROM network_allocations WHERE subnet_id = ? AND port_id NOT IN (SELECT id FROM network_ports WHERE network_id = ? AND device_owner = ?)",
 				id, sub.NetworkID, OwnerRouterInterface).Exec(ctx)
@@ -116,7 +102,7 @@ func (s *Service) DeleteSubnet(ctx context.Context, id string) error {
 		if used > 0 {
 			return conflict("SubnetInUse", "Unable to complete operation on subnet %s: One or more ports have an IP allocation from this subnet.", id)
 		}
-		if err := s.removeSubnet(ctx, tx, subnets[0]); err != nil {
+		if err := s.removeSubnet(ctx, tx, now); err != nil {
 			return err
 		}
 		if err := networkTouched(ctx, tx, sub.NetworkID); err != nil {

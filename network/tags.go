@@ -46,7 +46,7 @@ func (s *Service) taggable(ctx context.Context, resource, id string) (Meta, poli
 	case "network":
 		var n Network
 		n, err = s.Network(ctx, id)
-		m, target = n.Meta, networkTarget(n)
+		m, target = n.Meta, n.target()
 	case "subnet":
 		var sub Subnet
 		var n Network
