@@ -185,6 +185,47 @@ func must[T any](v T, _ bool, err error) T {
 	return v
 }
 
+func TestAProjectBeginsWithItsDefaultGroup(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		groups := func(project string) int {
+			q, err := w.Quotas(as(project), project, true)
+			require.NoError(t, err)
+			return q["security_group"].Used
+		}
+		require.Zero(t, groups("red"))
+		limit := func(n int) {
+			_, err := w.SetQuotas(admin(), "red", map[string]int{"network": n})
+			require.NoError(t, err)
+		}
+		limit(0)
+		_, err := w.CreateNetworks(as("red"), []network.NetworkSpec{{}})
+		require.ErrorIs(t, err, nephos.ErrQuota)
+		require.Zero(t, groups("red"), "nothing is half done")
+		limit(100)
+		var wg sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			wg.Go(func() { _, errs[i] = w.CreateNetworks(as("red"), []network.NetworkSpec{{}, {}}) })
+		}
+		wg.Wait()
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, groups("red"))
+
+		// So does a port without groups, on another's network.
+		n, err := w.CreateNetworks(admin(), []network.NetworkSpec{{Shared: ptr(true)}})
+		require.NoError(t, err)
+		w.port(as("blue"), network.PortSpec{NetworkID: n[0].ID, SecurityGroups: &[]string{}})
+		require.Equal(t, 1, groups("blue"))
+
+		// Routers have none.
+		_, err = w.CreateRouters(as("green"), []network.RouterSpec{{}})
+		require.NoError(t, err)
+		require.Zero(t, groups("green"))
+	})
+}
+
 func TestPortAddresses(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		n, sub := w.net(as("red"), "n", "10.0.0.0/24")

@@ -203,8 +203,15 @@ func pairText(p netip.Prefix) string {
 }
 
 // groupsFor decides which security groups a port has: those named, which must be
-// of its project, or the project's default group.
+// of its project, or the project's default group. That one is made in any case.
 func (s *Service) groupsFor(ctx context.Context, tx *store.Tx, p *Port, named *[]string) ([]string, error) {
+	ours := ""
+	if p.ProjectID != "" {
+		var err error
+		if ours, err = s.defaultGroup(ctx, tx, p.ProjectID); err != nil {
+			return nil, err
+		}
+	}
 	if !p.PortSecurity {
 		if named != nil && len(*named) > 0 {
 			return nil, invalid("PortSecurityAndIPRequiredForSecurityGroups", "Port security must be enabled and port must have an IP address in order to use security groups.")
@@ -212,11 +219,10 @@ func (s *Service) groupsFor(ctx context.Context, tx *store.Tx, p *Port, named *[
 		return nil, nil
 	}
 	if named == nil {
-		if p.ProjectID == "" {
+		if ours == "" {
 			return nil, nil
 		}
-		id, err := s.defaultGroup(ctx, tx, p.ProjectID)
-		return []string{id}, err
+		return []string{ours}, nil
 	}
 	if len(*named) == 0 {
 		return nil, nil

@@ -28,11 +28,11 @@ type resources[T resource] struct {
 	name    string // of one, in rules, quotas and events
 	load    func(ctx context.Context, db bun.IDB, ids ...string) ([]T, error)
 	missing func(id string) error
-	grouped bool // the first of a project brings its default security group
+	grouped bool // the first of a project brings its default security group; ports see to that themselves
 }
 
 func (s *Service) networks() resources[Network] {
-	return resources[Network]{s, "network", s.loadNetworks, networkNotFound, false}
+	return resources[Network]{s, "network", s.loadNetworks, networkNotFound, true}
 }
 
 func (s *Service) subnets() resources[Subnet] {
