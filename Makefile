@@ -31,11 +31,13 @@ test:
 	@$(MAKE) --no-print-directory lint unit e2e
 
 # Fakes and both databases, under the race detector; then, without it, the walks
-# from crash to crash and the random checks that are shorter with it.
+# from crash to crash, the suites and the random checks that are shorter with it,
+# and the examples of cloudtest.
 unit:
 	scripts/with-postgres $(GO) test -race -timeout 10m ./...
 	$(GO) test -count=1 -timeout 10m -run '^(TestACrash|TestDeleteWhileBuilding|TestCandidatesAreThoseOfTheOracle)' \
-		./cloud/cloudtest ./blockstorage ./compute ./scheduler/placement
+		./blockstorage ./compute ./scheduler/placement
+	$(GO) test -count=1 -timeout 10m ./cloud/cloudtest
 
 # Real QEMU, network namespaces and clients; needs root.
 e2e:

@@ -91,7 +91,7 @@ func TestTokensExpire(t *testing.T) {
 }
 
 func TestParallelCloudsDoNotSeeEachOther(t *testing.T) {
-	for range 4 {
+	for range many / 2 {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
 			c := cloudtest.New(t)

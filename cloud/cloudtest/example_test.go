@@ -1,3 +1,8 @@
+//go:build !race
+
+// The race detector has nothing to find in examples, of which each does one thing
+// after the other in a cloud of its own. What they show is tested with it, too.
+
 package cloudtest_test
 
 import (

@@ -70,14 +70,14 @@ func play(t *testing.T, seed uint64) string {
 	c.Client().Transport = tape
 	ctx := t.Context()
 	cl := p.Member()
-	for i := range 4 {
+	for i := range many / 2 {
 		boot(t, p, cl.Compute, fmt.Sprint("server-", i))
 	}
-	all, err := servers.List(cl.Compute, servers.ListOpts{Limit: 3}).AllPages(ctx)
+	all, err := servers.List(cl.Compute, servers.ListOpts{Limit: many/2 - 1}).AllPages(ctx)
 	require.NoError(t, err)
 	list, err := servers.ExtractServers(all)
 	require.NoError(t, err)
-	require.Len(t, list, 4)
+	require.Len(t, list, many/2)
 	v, err := volumes.Create(ctx, cl.BlockStorage, volumes.CreateOpts{Size: 1, ImageID: p.ImageID}, nil).Extract()
 	require.NoError(t, err)
 	c.Settle()
