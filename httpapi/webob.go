@@ -24,7 +24,7 @@ func GlanceFault(w http.ResponseWriter, r *http.Request, f Fault) {
 }
 
 // PlacementFault writes the Placement API's faults. To a client that prefers
-// JSON they have the shape of the API working group's guideline:
+// JSON, or says nothing or */*, they have the shape of the API working group's guideline:
 //
 //	{"errors": [{"status": 404, "title": "Not Found", "detail": "...", "request_id": "req-..."}]}
 //
@@ -39,6 +39,12 @@ func PlacementFault(w http.ResponseWriter, r *http.Request, f Fault) {
 		return
 	case f.Unrouted && f.Status == http.StatusMethodNotAllowed:
 		f.Message = "The method specified is not allowed for this resource."
+	}
+	if accept := r.Header.Get("Accept"); accept == "" || accept == "*/*" {
+		// Placement takes these two, and no others like them, for JSON.
+		r = r.WithContext(r.Context())
+		r.Header = r.Header.Clone()
+		r.Header.Set("Accept", "application/json")
 	}
 	webobFault(w, r, f, "", f.Message, placementJSON)
 }
@@ -170,6 +176,9 @@ func negotiateFault(h http.Header) string {
 	json, jsonRank := 0.0, 0
 	for part := range strings.SplitSeq(strings.Join(lines, ","), ",") {
 		media, params, _ := strings.Cut(part, ";")
+		if media = strings.TrimSpace(media); media != "" && !strings.Contains(media, "/") {
+			return "text/html" // a malformed header counts for any type
+		}
 		q := 1.0
 		for p := range strings.SplitSeq(params, ";") {
 			k, v, _ := strings.Cut(strings.TrimSpace(p), "=")
@@ -181,7 +190,7 @@ func negotiateFault(h http.Header) string {
 				q = f
 			}
 		}
-		switch strings.ToLower(strings.TrimSpace(media)) {
+		switch strings.ToLower(media) {
 		case "*/*":
 			prefer(&html, &htmlRank, q, 1)
 			prefer(&json, &jsonRank, q, 1)

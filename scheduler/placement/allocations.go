@@ -3,6 +3,7 @@ package placement
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -186,7 +187,11 @@ func addResources(spec *sqlstore.AllocationSpec, uuid string, amounts scheduler.
 			return invalid("resources", "%d is less than the minimum of 1", n)
 		}
 	}
-	spec.Of[uuid] = amounts
+	of := scheduler.Resources{}
+	for class, n := range amounts {
+		of[class] = min(n, math.MaxInt32+1) // no inventory gives as much
+	}
+	spec.Of[uuid] = of
 	return nil
 }
 
@@ -261,7 +266,7 @@ func (a *api) reshape(r *httpapi.Request) (*httpapi.Response, error) {
 		if !ok || len(key) != 36 {
 			return nil, invalid("inventories", "'%s' does not match any of the regexes: '^[0-9a-fA-F-]{36}$'", clip(key))
 		}
-		list, err := (*b.Inventories)[key].read()
+		list, err := (*b.Inventories)[key].read(uuid)
 		if err != nil {
 			return nil, err
 		}

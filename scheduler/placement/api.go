@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,7 +89,19 @@ func New(cfg Config) *httpapi.API {
 // route is an operation that a rule guards.
 func (a *api) route(pattern, rule, min string, h httpapi.Handler) httpapi.Route {
 	rule = "placement:" + rule
+	reads := func(r *httpapi.Request) bool {
+		switch rule {
+		case "placement:traits:update":
+			return false
+		case "placement:resource_classes:update":
+			return !at(r, "1.7")
+		}
+		return r.Method == http.MethodPut || r.Method == http.MethodPost
+	}
 	return httpapi.Route{Pattern: pattern, Rules: []string{rule}, Min: min, Handler: func(r *httpapi.Request) (*httpapi.Response, error) {
+		if err := checkContentType(r, reads(r)); err != nil {
+			return nil, err
+		}
 		var target policy.Target
 		if rule == "placement:usages" {
 			target = policy.Target{"project_id": r.URL.Query().Get("project_id")}
@@ -105,20 +118,55 @@ func (a *api) route(pattern, rule, min string, h httpapi.Handler) httpapi.Route 
 	}}
 }
 
-// acceptsJSON says whether an Accept header allows JSON; without one all is
-// allowed.
+// acceptsJSON says whether an Accept header allows JSON; without one, or with a
+// malformed one, all is allowed.
 func acceptsJSON(lines []string) bool {
 	if len(lines) == 0 {
 		return true
 	}
 	for part := range strings.SplitSeq(strings.Join(lines, ","), ",") {
-		media, _, _ := strings.Cut(part, ";")
-		switch strings.ToLower(strings.TrimSpace(media)) {
-		case "application/json", "application/*", "*/*", "":
+		media, params, _ := strings.Cut(part, ";")
+		media = strings.ToLower(strings.TrimSpace(media))
+		if media == "" || !strings.Contains(media, "/") {
+			return true
+		}
+		switch media {
+		case "application/json", "application/*", "*/*":
+			if !refused(params) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// refused says whether the parameters of a media range have the quality zero.
+func refused(params string) bool {
+	for p := range strings.SplitSeq(params, ";") {
+		k, v, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if q, err := strconv.ParseFloat(v, 64); strings.EqualFold(k, "q") && err == nil && q == 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// checkContentType refuses bodies that do not say they are JSON, for operations
+// that read one even if there is none.
+func checkContentType(r *httpapi.Request, reads bool) error {
+	ct := r.Header.Get("Content-Type")
+	if ct == "" && r.ContentLength > 0 {
+		return nephos.Errorf(nephos.ErrInvalid, "content-type header required when content-length > 0").WithField("Content-Type")
+	}
+	media, _, _ := strings.Cut(ct, ";")
+	if media = strings.TrimSpace(media); !reads || media == "application/json" {
+		return nil
+	}
+	if media == "" {
+		media = "None"
+	}
+	return httpapi.WithStatus(http.StatusUnsupportedMediaType, nephos.Errorf(nephos.ErrInvalid,
+		"The media type %s is not supported, use application/json", clip(media)).WithField("Content-Type"))
 }
 
 func at(r *httpapi.Request, version string) bool {
@@ -197,8 +245,8 @@ func isName(s string) bool {
 
 // clip bounds what a message quotes.
 func clip(s string) string {
-	if len(s) > 128 {
-		s = s[:128]
+	if len(s) > 512 {
+		s = s[:512]
 	}
 	return strings.ToValidUTF8(s, "")
 }

@@ -1,9 +1,11 @@
 package placement
 
 import (
+	"encoding/json"
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/nephos-cloud/nephos"
@@ -17,13 +19,22 @@ type inventory struct {
 	MinUnit  int64   `json:"min_unit"`
 	MaxUnit  int64   `json:"max_unit"`
 	StepSize int64   `json:"step_size"`
-	Ratio    float64 `json:"allocation_ratio"`
+	Ratio    ratio   `json:"allocation_ratio"`
 	// Generation is shown with a single inventory, unless it is 0.
 	Generation int64 `json:"resource_provider_generation,omitempty"`
 }
 
+// ratio is written with a point, as Placement does: clients in languages that
+// tell integers from other numbers show it as it is.
+type ratio float64
+
+func (r ratio) MarshalJSON() ([]byte, error) {
+	n := json.Number(strconv.FormatFloat(float64(r), 'e', -1, 64))
+	return []byte(reprNumber(n)), nil
+}
+
 func renderInventory(i sqlstore.Inventory, generation int64) inventory {
-	return inventory{i.Total, i.Reserved, i.MinUnit, i.MaxUnit, i.StepSize, i.Ratio, generation}
+	return inventory{i.Total, i.Reserved, i.MinUnit, i.MaxUnit, i.StepSize, ratio(i.Ratio), generation}
 }
 
 func (a *api) inventories(r *httpapi.Request, p sqlstore.Provider, list []sqlstore.Inventory) *httpapi.Response {
@@ -35,7 +46,11 @@ func (a *api) inventories(r *httpapi.Request, p sqlstore.Provider, list []sqlsto
 			newest = i.UpdatedAt
 		}
 	}
-	return a.modified(r, httpapi.OK(map[string]any{"resource_provider_generation": p.Generation, "inventories": out}), newest)
+	resp := a.modified(r, httpapi.OK(map[string]any{"resource_provider_generation": p.Generation, "inventories": out}), newest)
+	if len(list) == 0 {
+		resp.Header.Del("Last-Modified") // nothing was
+	}
+	return resp
 }
 
 func (a *api) listInventories(r *httpapi.Request) (*httpapi.Response, error) {
@@ -130,12 +145,12 @@ type inventoriesBody struct {
 	Inventories *map[string]inventoryBody `json:"inventories"`
 }
 
-func (b inventoriesBody) read() ([]sqlstore.Inventory, error) {
+func (b inventoriesBody) read(uuid string) ([]sqlstore.Inventory, error) {
 	var list []sqlstore.Inventory
 	for _, class := range slices.Sorted(maps.Keys(*b.Inventories)) {
 		one := (*b.Inventories)[class]
 		if !isName(class) { // whose value no schema has seen
-			return nil, nephos.Errorf(nephos.ErrInvalid, "No such resource class %s.", clip(class)).WithField("inventories")
+			return nil, nephos.Errorf(nephos.ErrInvalid, "Unknown resource class in inventory for resource provider %s: No such resource class %s.", uuid, clip(class)).WithField("inventories")
 		}
 		list = append(list, one.read(class))
 	}
@@ -155,7 +170,7 @@ func (a *api) setInventories(r *httpapi.Request) (*httpapi.Response, error) {
 	if err := decode(r, inventoriesSchema, &b); err != nil {
 		return nil, err
 	}
-	list, err := b.read()
+	list, err := b.read(id)
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +196,11 @@ func (a *api) updateInventory(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	inv := b.read(r.PathValue("class"))
+	if *b.Generation == p.Generation {
+		if _, err := a.store.Class(r.Context(), inv.Class); err != nil {
+			return nil, err
+		}
+	}
 	if *b.Generation == p.Generation { // else the store says so
 		if err := checkCapacity(r, "update", id, inv); err != nil {
 			return nil, err
@@ -201,5 +221,12 @@ func (a *api) deleteInventories(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) deleteInventory(r *httpapi.Request) (*httpapi.Response, error) {
-	return nil, a.store.DeleteInventory(r.Context(), r.PathValue("uuid"), r.PathValue("class"))
+	id, class := r.PathValue("uuid"), r.PathValue("class")
+	if _, err := a.store.Provider(r.Context(), id); err != nil {
+		return nil, err
+	}
+	if _, err := a.store.Class(r.Context(), class); err != nil {
+		return nil, asMissing(err, "No inventory of class "+clip(class)+" found for delete: ")
+	}
+	return nil, a.store.DeleteInventory(r.Context(), id, class)
 }

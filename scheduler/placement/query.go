@@ -37,6 +37,12 @@ func providerFilter(r *httpapi.Request) (sqlstore.ProviderFilter, error) {
 	return f, err
 }
 
+// lastParam returns the last value of a parameter, and whether it was given.
+func lastParam(r *httpapi.Request, name string) (string, bool) {
+	values := r.Query()[name]
+	return last(values), len(values) > 0
+}
+
 func last(values []string) string {
 	if len(values) == 0 {
 		return ""

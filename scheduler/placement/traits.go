@@ -14,7 +14,7 @@ func (a *api) listTraits(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	var f sqlstore.TraitFilter
-	if v, ok := r.Param("name"); ok {
+	if v, ok := lastParam(r, "name"); ok {
 		op, value, ok := strings.Cut(v, ":")
 		switch {
 		case !ok:
@@ -26,7 +26,7 @@ func (a *api) listTraits(r *httpapi.Request) (*httpapi.Response, error) {
 			f.Prefix = value
 		}
 	}
-	if v, ok := r.Param("associated"); ok {
+	if v, ok := lastParam(r, "associated"); ok {
 		associated := strings.EqualFold(v, "true")
 		if !associated && !strings.EqualFold(v, "false") {
 			return nil, nephos.Errorf(nephos.ErrInvalid, `The query parameter "associated" only accepts "true" or "false"`).WithField("associated")
