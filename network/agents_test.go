@@ -15,9 +15,9 @@ func TestAgentsAreTheHostsThatWereHeard(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.beat("h2")
 		w.beat("h1", "RouterDriver")
-		w.clock.pass(time.Minute)
+		w.clock.Advance(time.Minute)
 		w.beat("h1", "RouterDriver")
-		w.clock.pass(time.Minute)
+		w.clock.Advance(time.Minute)
 		agents, err := w.ListAgents(admin())
 		require.NoError(t, err)
 		require.Len(t, agents, 2)

@@ -41,7 +41,7 @@ func TestPortGoesToItsHostWithWhatItNeeds(t *testing.T) {
 		require.Equal(t, p.SecurityGroups, hp.SecurityGroups)
 
 		// Nobody has answered: it is sent again, the same revision.
-		w.clock.pass(6 * time.Second)
+		w.clock.Advance(6 * time.Second)
 		w.settle()
 		for _, o := range w.fleet.take() {
 			if o.Kind == driver.KindPort {
@@ -54,7 +54,7 @@ func TestPortGoesToItsHostWithWhatItNeeds(t *testing.T) {
 		got, err := w.Port(as("red"), p.ID)
 		require.NoError(t, err)
 		require.Equal(t, "ACTIVE", got.Status)
-		w.clock.pass(time.Hour)
+		w.clock.Advance(time.Hour)
 		w.settle()
 		require.Empty(t, w.fleet.take())
 
@@ -144,14 +144,14 @@ func TestPortThatDoesNotComeUp(t *testing.T) {
 	require.NoError(t, err)
 	w.fleet.lost = true
 	w.settle()
-	w.clock.pass(3 * time.Minute)
+	w.clock.Advance(3 * time.Minute)
 	w.settle()
 	p, err = w.Port(as("red"), p.ID)
 	require.NoError(t, err)
 	require.Equal(t, "ERROR", p.Status)
 	require.Contains(t, p.Reason, "h1")
 	w.fleet.lost = false
-	w.clock.pass(time.Hour)
+	w.clock.Advance(time.Hour)
 	w.obey()
 	p, err = w.Port(as("red"), p.ID)
 	require.NoError(t, err)

@@ -19,27 +19,9 @@ import (
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
 
-// clock stands still until it is told to go on.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
+func newClock() *nephos.VirtualClock {
+	return nephos.NewVirtualClock(time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC))
 }
-
-func newClock() *clock { return &clock{now: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *clock) After(time.Duration) <-chan time.Time { return make(chan time.Time) }
 
 // fleet keeps what was sent to hosts.
 type fleet struct {
@@ -102,12 +84,12 @@ type world struct {
 	*network.Service
 	t     testing.TB
 	db    *store.DB
-	clock *clock
+	clock *nephos.VirtualClock
 	fleet *fleet
 	queue *reconcile.Queue
 }
 
-func newWorld(t testing.TB, db *store.DB, c *clock, edit func(*network.Config)) *world {
+func newWorld(t testing.TB, db *store.DB, c *nephos.VirtualClock, edit func(*network.Config)) *world {
 	t.Helper()
 	enforcer, err := policy.New(policy.Base(), network.Rules())
 	require.NoError(t, err)
@@ -145,7 +127,7 @@ func sqlite(t testing.TB, edit func(*network.Config)) *world {
 func (w *world) settle() {
 	w.t.Helper()
 	require.NoError(w.t, w.queue.Settle(context.Background()))
-	w.clock.pass(200 * time.Millisecond) // what is gathered is due
+	w.clock.Advance(200 * time.Millisecond) // what is gathered is due
 	require.NoError(w.t, w.queue.Settle(context.Background()))
 }
 
