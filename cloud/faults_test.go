@@ -3,7 +3,9 @@ package cloud_test
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +61,10 @@ func TestFaultsSpeakTheDialectOfTheirService(t *testing.T) {
 // Whatever is lost, doubled, refused or killed on the way, the server comes up,
 // and nothing stays behind when it is gone.
 func TestABootBearsFaults(t *testing.T) {
-	for name, rules := range map[string][]faults.Rule{
+	c := cloudtest.New(t)
+	p := c.Project()
+	client := p.Member().Compute
+	cases := map[string][]faults.Rule{
 		"messages lost": {
 			{Point: faults.Bus, Effect: faults.Lose, Operation: "put", Probability: 0.3, Count: 5},
 			{Point: faults.Bus, Effect: faults.Lose, Operation: "report", Probability: 0.3, Count: 5},
@@ -76,14 +81,10 @@ func TestABootBearsFaults(t *testing.T) {
 			{Point: faults.Step, Effect: faults.Crash, Operation: "compute sent", Count: 1},
 			{Point: faults.Step, Effect: faults.Crash, Operation: "agent after server", Count: 1},
 		},
-	} {
+	}
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := cloudtest.New(t)
-			p := c.Project()
-			c.Mark()
-			c.Inject.MustAdd(rules...)
-			client := p.Member().Compute
+			c.Inject.MustAdd(cases[name]...)
 			s, err := servers.Create(t.Context(), client, servers.CreateOpts{
 				Name: "one", ImageRef: p.ImageID, FlavorRef: p.FlavorID, Networks: []servers.Network{{UUID: p.NetworkID}},
 			}, nil).Extract()
@@ -100,6 +101,9 @@ func TestABootBearsFaults(t *testing.T) {
 			require.NoError(t, servers.Delete(t.Context(), client, s.ID).ExtractErr())
 			c.Settle()
 			c.NoLeaks(t)
+			for _, r := range c.Inject.Rules() {
+				require.NoError(t, c.Inject.Remove(r.ID))
+			}
 		})
 	}
 }

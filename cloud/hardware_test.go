@@ -49,6 +49,8 @@ type hardware struct {
 	cloud *cloudtest.Cloud
 	p     *cloudtest.Project
 	n     int
+	// servers are the ids of all that were booted.
+	servers []string
 }
 
 func newHardware(t *testing.T, sched scheduler.Config) *hardware {
@@ -58,6 +60,19 @@ func newHardware(t *testing.T, sched scheduler.Config) *hardware {
 		cfg.Scheduler = s
 	}})
 	return &hardware{t: t, cloud: c, p: c.Project()}
+}
+
+// run runs a test in a project of its own, whose servers are gone in the end.
+func (h *hardware) run(t *testing.T, name string, test func(*testing.T, *hardware)) {
+	t.Run(name, func(t *testing.T) {
+		one := &hardware{t: t, cloud: h.cloud, p: h.cloud.Project(), n: h.n}
+		test(t, one)
+		h.n = one.n
+		for _, id := range one.servers {
+			require.NoError(t, servers.Delete(t.Context(), one.p.Member().Compute, id).ExtractErr())
+		}
+		h.cloud.Settle()
+	})
 }
 
 // flavor makes a flavor of 2 processors and 2 GiB with the extra specs.
@@ -81,6 +96,7 @@ func (h *hardware) boot(flavor string) (host, fault string) {
 		Name: "s", ImageRef: h.p.ImageID, FlavorRef: flavor, Networks: []servers.Network{{UUID: h.p.NetworkID}},
 	}, nil).Extract()
 	require.NoError(h.t, err)
+	h.servers = append(h.servers, s.ID)
 	h.cloud.Settle()
 	got, err := h.cloud.Compute.Server(h.cloud.AsAdmin(), s.ID)
 	require.NoError(h.t, err)
@@ -90,8 +106,14 @@ func (h *hardware) boot(flavor string) (host, fault string) {
 	return got.Host, fault
 }
 
-func TestTraitsDecideWhereServersLand(t *testing.T) {
+func TestTheDefaultFiltersKnowHardware(t *testing.T) {
 	h := newHardware(t, scheduler.Config{})
+	h.run(t, "the processor's abilities", processorsAbilitiesDecide)
+	h.run(t, "processors of one's own", processorsOfOnesOwn)
+	h.run(t, "traits", traitsDecide)
+}
+
+func traitsDecide(t *testing.T, h *hardware) {
 	place := h.cloud.Clients().Placement
 	place.Microversion = "1.39"
 	providers := map[string]string{}
@@ -153,8 +175,13 @@ func TestTraitsDecideWhereServersLand(t *testing.T) {
 	require.Equal(t, "host-3", host, fault)
 }
 
-func TestNUMACellsDecideWhereServersLand(t *testing.T) {
+func TestTheNUMATopologyFilterKnowsHardware(t *testing.T) {
 	h := newHardware(t, scheduler.Config{Filters: []scheduler.Filter{scheduler.NUMATopologyFilter{}}})
+	h.run(t, "flavors", flavorsAskForNUMACells)
+	h.run(t, "an image", imageAsksForNUMACells)
+}
+
+func flavorsAskForNUMACells(t *testing.T, h *hardware) {
 	used := func(class string) int64 {
 		hosts, err := h.cloud.Claims.Hosts(t.Context())
 		require.NoError(t, err)
@@ -186,8 +213,7 @@ func TestNUMACellsDecideWhereServersLand(t *testing.T) {
 	require.True(t, gophercloud.ResponseCodeIs(err, http.StatusBadRequest), err)
 }
 
-func TestAnImageAsksForNUMACells(t *testing.T) {
-	h := newHardware(t, scheduler.Config{Filters: []scheduler.Filter{scheduler.NUMATopologyFilter{}}})
+func imageAsksForNUMACells(t *testing.T, h *hardware) {
 	_, err := images.Update(t.Context(), h.p.Member().Image, h.p.ImageID, images.UpdateOpts{
 		images.UpdateImageProperty{Op: images.AddOp, Name: "hw_numa_nodes", Value: "2"},
 	}).Extract()
@@ -196,8 +222,7 @@ func TestAnImageAsksForNUMACells(t *testing.T) {
 	require.Equal(t, "host-2", host, fault)
 }
 
-func TestProcessorsOfOnesOwn(t *testing.T) {
-	h := newHardware(t, scheduler.Config{})
+func processorsOfOnesOwn(t *testing.T, h *hardware) {
 	admin := h.cloud.Clients().Compute
 	f, err := flavors.Create(t.Context(), admin, flavors.CreateOpts{Name: "own", RAM: 512, VCPUs: 2, Disk: gophercloud.IntToPointer(1)}).Extract()
 	require.NoError(t, err)
@@ -209,9 +234,18 @@ func TestProcessorsOfOnesOwn(t *testing.T) {
 	require.Contains(t, fault, "lack PCPU")
 }
 
-func TestDevicesDecideWhereServersLand(t *testing.T) {
+func TestConfiguredFiltersAndWeighersKnowHardware(t *testing.T) {
 	gpu := scheduler.PCIAlias{Name: "gpu", Specs: []scheduler.PCISpec{{VendorID: "10de", ProductID: "1eb8"}}}
-	h := newHardware(t, scheduler.Config{Filters: []scheduler.Filter{scheduler.PciPassthroughFilter{Aliases: []scheduler.PCIAlias{gpu}}}})
+	idle := scheduler.MetricsWeigher{Ratios: map[string]float64{"cpu.percent": -1}}
+	h := newHardware(t, scheduler.Config{
+		Filters:  []scheduler.Filter{scheduler.PciPassthroughFilter{Aliases: []scheduler.PCIAlias{gpu}}},
+		Weighers: []scheduler.WeigherConfig{{Weigher: idle, Multiplier: 1}},
+	})
+	h.run(t, "devices", devicesDecide)
+	h.run(t, "metrics", metricsDecide)
+}
+
+func devicesDecide(t *testing.T, h *hardware) {
 	one := h.flavor(map[string]string{"pci_passthrough:alias": "gpu:1", "hw:pci_numa_affinity_policy": "preferred"})
 	for range 2 {
 		host, fault := h.boot(one)
@@ -221,17 +255,14 @@ func TestDevicesDecideWhereServersLand(t *testing.T) {
 	require.Equal(t, "No valid host was found. There are not enough hosts available. No valid host: 3 hosts, 3 lack PCI devices.", fault)
 }
 
-func TestMetricsDecideWhereServersLand(t *testing.T) {
-	idle := scheduler.MetricsWeigher{Ratios: map[string]float64{"cpu.percent": -1}}
-	h := newHardware(t, scheduler.Config{Weighers: []scheduler.WeigherConfig{{Weigher: idle, Multiplier: 1}}})
+func metricsDecide(t *testing.T, h *hardware) {
 	for range 3 {
 		host, fault := h.boot(h.flavor(nil))
 		require.Equal(t, "host-3", host, fault)
 	}
 }
 
-func TestTheProcessorsAbilitiesDecideWhereServersLand(t *testing.T) {
-	h := newHardware(t, scheduler.Config{})
+func processorsAbilitiesDecide(t *testing.T, h *hardware) {
 	host, fault := h.boot(h.flavor(map[string]string{"capabilities:cpu_info:features": "<in> avx2"}))
 	require.Equal(t, "host-3", host, fault)
 }

@@ -29,9 +29,19 @@ func get(t *testing.T, c *cloudtest.Cloud, token, path string) *http.Response {
 	return resp
 }
 
-// Nobody polls: show calls wait for a state, of what a request began.
-func TestShowCallsWaitForAState(t *testing.T) {
+func TestWatching(t *testing.T) {
 	c := cloudtest.New(t, cloudtest.Options{Live: true, Listen: true})
+	for name, test := range map[string]func(*testing.T, *cloudtest.Cloud){
+		"show calls wait for a state":    showCallsWait,
+		"a stream tells a server's life": streamTells,
+		"the rules of events exist":      rulesExist,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, c) })
+	}
+}
+
+// Nobody polls: show calls wait for a state, of what a request began.
+func showCallsWait(t *testing.T, c *cloudtest.Cloud) {
 	clients := newClients(t, c)
 	token := clients.compute.Token()
 	s := clients.boot(t)
@@ -71,8 +81,7 @@ func TestShowCallsWaitForAState(t *testing.T) {
 }
 
 // One stream tells a server's life, from the snapshot on.
-func TestAStreamTellsAServersLife(t *testing.T) {
-	c := cloudtest.New(t, cloudtest.Options{Live: true, Listen: true})
+func streamTells(t *testing.T, c *cloudtest.Cloud) {
 	clients := newClients(t, c)
 	s := clients.boot(t)
 	resp := get(t, c, clients.compute.Token(), "/watch/v1/events?snapshot=true&types=compute.server,network.port")
@@ -97,8 +106,7 @@ func TestAStreamTellsAServersLife(t *testing.T) {
 	require.True(t, seen["compute.server.delete "+s.ID], "%v", seen)
 }
 
-func TestTheRulesOfEventsExist(t *testing.T) {
-	c := cloudtest.New(t, cloudtest.Options{Stopped: true, Listen: true})
+func rulesExist(t *testing.T, c *cloudtest.Cloud) {
 	known := map[string]bool{}
 	for _, r := range c.Policy.Rules() {
 		known[r.Name] = true
