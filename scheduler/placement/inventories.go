@@ -14,12 +14,12 @@ import (
 )
 
 type inventory struct {
-	Total    int64   `json:"total"`
-	Reserved int64   `json:"reserved"`
-	MinUnit  int64   `json:"min_unit"`
-	MaxUnit  int64   `json:"max_unit"`
-	StepSize int64   `json:"step_size"`
-	Ratio    ratio   `json:"allocation_ratio"`
+	Total    int64 `json:"total"`
+	Reserved int64 `json:"reserved"`
+	MinUnit  int64 `json:"min_unit"`
+	MaxUnit  int64 `json:"max_unit"`
+	StepSize int64 `json:"step_size"`
+	Ratio    ratio `json:"allocation_ratio"`
 	// Generation is shown with a single inventory, unless it is 0.
 	Generation int64 `json:"resource_provider_generation,omitempty"`
 }

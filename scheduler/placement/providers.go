@@ -202,5 +202,5 @@ func (a *api) setAggregates(r *httpapi.Request) (*httpapi.Response, error) {
 // maxNames bounds the traits, aggregates and classes of one request.
 const maxNames = 1000
 
-var errMethod = httpapi.WithStatus(http.StatusMethodNotAllowed,
-	&nephos.Error{Kind: nephos.ErrInvalid, Message: "The method specified is not allowed for this resource."})
+// errMethod says that a microversion does not have a method.
+var errMethod = httpapi.WithStatus(http.StatusMethodNotAllowed, &nephos.Error{Kind: nephos.ErrInvalid, Message: " "})
