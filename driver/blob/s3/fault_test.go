@@ -171,7 +171,7 @@ func (s *short) Write(p []byte) (int, error) {
 func TestConnectionBreaksWhileSending(t *testing.T) {
 	s := serve(t)
 	d := open(t, s.config(""))
-	content := pattern(11 << 20)
+	content := pattern(5<<20 + 1000)
 	var drops, answersLost atomic.Int32
 	s.before = func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
 		q := r.URL.Query()
@@ -211,7 +211,7 @@ func TestFailedBodyTakesPartsBack(t *testing.T) {
 	s := serve(t)
 	d := open(t, s.config(""))
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := d.Put(ctx, "o", io.MultiReader(bytes.NewReader(pattern(11<<20)), readerFunc(func([]byte) (int, error) {
+	_, err := d.Put(ctx, "o", io.MultiReader(bytes.NewReader(pattern(6<<20)), readerFunc(func([]byte) (int, error) {
 		cancel()
 		return 0, io.ErrNoProgress
 	})), -1)

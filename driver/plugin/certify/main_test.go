@@ -107,7 +107,7 @@ func TestFlagsAreChecked(t *testing.T) {
 
 func TestAnExtensionOfTheSchedulerIsCertified(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "racks")
-	out, err := exec.Command("go", "build", "-o", program, "../../../examples/plugin-scheduler").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-w", "-o", program, "../../../examples/plugin-scheduler").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	status, lines := certify(t, program)
 	text := strings.Join(lines, "\n")

@@ -125,7 +125,7 @@ func testDecision(t drivertest.T, s *suite) {
 }
 
 func testJudger(t drivertest.T, s *suite) {
-	for _, n := range []int{0, 1, 3, 2000} {
+	for _, n := range []int{0, 1, 3, many} {
 		hosts := s.hosts(n)
 		for _, req := range s.requests() {
 			first := s.judge(t, req, hosts)
@@ -152,7 +152,7 @@ func testJudgerOrder(t drivertest.T, s *suite) {
 
 // Users see the reasons, which are counted, and operators the rest.
 func testJudgerReasons(t drivertest.T, s *suite) {
-	hosts := s.hosts(2000)
+	hosts := s.hosts(many)
 	reasons := map[string]bool{}
 	for _, req := range s.requests() {
 		for i, v := range s.judge(t, req, hosts) {
@@ -171,7 +171,7 @@ func testJudgerReasons(t drivertest.T, s *suite) {
 }
 
 func testWeigher(t drivertest.T, s *suite) {
-	for _, n := range []int{0, 1, 3, 2000} {
+	for _, n := range []int{0, 1, 3, many} {
 		hosts := s.hosts(n)
 		for _, req := range s.requests() {
 			first := s.weigh(t, req, hosts)
