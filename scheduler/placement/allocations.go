@@ -2,6 +2,7 @@ package placement
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -195,6 +196,15 @@ func addResources(spec *sqlstore.AllocationSpec, uuid string, amounts scheduler.
 	return nil
 }
 
+// asUnallocated words the absence of a class as the operation does.
+func asUnallocated(err error, before string) error {
+	var e *nephos.Error
+	if errors.As(err, &e) && e.Field == sqlstore.FieldClass {
+		return nephos.Errorf(nephos.ErrInvalid, "%s%w", before, err).WithField(e.Field)
+	}
+	return err
+}
+
 func (a *api) setAllocations(r *httpapi.Request) (*httpapi.Response, error) {
 	consumer, ok := normalUUID(r.PathValue("consumer"))
 	if !ok {
@@ -208,7 +218,7 @@ func (a *api) setAllocations(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.store.SetAllocations(r.Context(), []sqlstore.AllocationSpec{spec})
+	return nil, asUnallocated(a.store.SetAllocations(r.Context(), []sqlstore.AllocationSpec{spec}), "Unable to allocate inventory for consumer "+consumer+": ")
 }
 
 // specs reads the allocations of several consumers.
@@ -242,7 +252,7 @@ func (a *api) manageAllocations(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.store.SetAllocations(r.Context(), list)
+	return nil, asUnallocated(a.store.SetAllocations(r.Context(), list), "Unable to allocate inventory ")
 }
 
 func (a *api) deleteAllocations(r *httpapi.Request) (*httpapi.Response, error) {
@@ -276,8 +286,5 @@ func (a *api) reshape(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.store.Reshape(r.Context(), inventories, generations, list); err != nil {
-		return nil, err
-	}
-	return nil, nil
+	return nil, asUnallocated(a.store.Reshape(r.Context(), inventories, generations, list), "malformed reshaper data: ")
 }

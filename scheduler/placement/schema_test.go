@@ -149,8 +149,19 @@ func TestHeadersSayWhatIsReadAndWritten(t *testing.T) {
 	at := "/resource_providers/" + rp1 + "/inventories"
 	require.Contains(t, f.do(newest, "PUT", at+"/NOPE", obj{"total": 1, "resource_provider_generation": 0}, 404).detail(), "No such resource class NOPE.")
 	require.Contains(t, f.do(newest, "DELETE", at+"/NOPE", nil, 404).detail(), "No inventory of class NOPE found for delete: No such resource class NOPE.")
+	of := obj{"allocations": obj{rp1: obj{"resources": obj{"NOPE": 1}}}, "project_id": "p", "user_id": "u", "consumer_generation": nil, "consumer_type": "T"}
+	require.Contains(t, f.do(newest, "PUT", "/allocations/"+consumer, of, 400).detail(), "Unable to allocate inventory for consumer "+consumer+": No such resource class NOPE.")
+	require.Contains(t, f.do(newest, "POST", "/allocations", obj{consumer: of}, 400).detail(), "Unable to allocate inventory No such resource class NOPE.")
+	require.Contains(t, f.do(newest, "POST", "/reshaper", obj{
+		"inventories": obj{rp1: obj{"resource_provider_generation": 0, "inventories": obj{}}}, "allocations": obj{consumer: of},
+	}, 400).detail(), "malformed reshaper data: No such resource class NOPE.")
 	// An empty list has not been modified, and a version may lack a method.
 	require.Empty(t, f.do(newest, "GET", at, nil, 200).Header.Get("Last-Modified"))
 	a := f.do("1.4", "DELETE", at, nil, 405)
 	require.NotContains(t, a.detail(), "specified")
+	// Classes stand in Placement's order.
+	f.do(newest, "PUT", at, obj{"resource_provider_generation": 0, "inventories": obj{"MEMORY_MB": obj{"total": 4}, "VCPU": obj{"total": 4}}}, 200)
+	of["allocations"] = obj{rp1: obj{"resources": obj{"VCPU": 1, "MEMORY_MB": 1}}}
+	f.do(newest, "PUT", "/allocations/"+consumer, of, 204)
+	require.Contains(t, f.do(newest, "DELETE", at, nil, 409).detail(), "Inventory for 'VCPU, MEMORY_MB' on resource provider '"+rp1+"' in use.")
 }

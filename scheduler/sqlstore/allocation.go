@@ -242,6 +242,10 @@ func (s *Store) putConsumers(ctx context.Context, tx *store.Tx, specs []Allocati
 	return known, nil
 }
 
+// FieldClass is the field of the error for allocations of a class that is not
+// there.
+const FieldClass = "resource_class"
+
 // checkSpecs says whether the providers and classes are there, and whether the
 // inventories' units allow the amounts.
 func (s *Store) checkSpecs(ctx context.Context, tx *store.Tx, specs []AllocationSpec) error {
@@ -264,7 +268,7 @@ func (s *Store) checkSpecs(ctx context.Context, tx *store.Tx, specs []Allocation
 				row, ok := inventories[uuid][class]
 				if !ok {
 					if _, err := loadClass(ctx, tx, class); kindOf(err) == nephos.ErrNotFound {
-						return nephos.Errorf(nephos.ErrInvalid, "Unable to allocate inventory for consumer %s: %w", spec.Consumer.ID, err)
+						return nephos.Errorf(nephos.ErrInvalid, "%w", err).WithField(FieldClass)
 					} else if err != nil {
 						return err
 					}

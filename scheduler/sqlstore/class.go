@@ -1,8 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +41,18 @@ func StandardClasses() []string {
 		"PCPU", "MEM_ENCRYPTION_CONTEXT", "FPGA", "PGPU",
 		"NET_PACKET_RATE_KILOPACKET_PER_SEC", "NET_PACKET_RATE_EGR_KILOPACKET_PER_SEC", "NET_PACKET_RATE_IGR_KILOPACKET_PER_SEC",
 	}
+}
+
+// compareClasses orders classes as Placement lists them: the standard ones, then
+// the others by name.
+func compareClasses(a, b string) int {
+	place := func(name string) int {
+		if i := slices.Index(StandardClasses(), name); i >= 0 {
+			return i
+		}
+		return math.MaxInt
+	}
+	return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a, b))
 }
 
 // Classes returns all resource classes, the standard ones first.

@@ -126,7 +126,7 @@ func (s *Store) dropInventories(ctx context.Context, tx *store.Tx, uuid string, 
 	if len(rows) == 0 {
 		return nil
 	}
-	gone := slices.Sorted(maps.Keys(rows))
+	gone := slices.SortedFunc(maps.Keys(rows), compareClasses)
 	var used []string
 	for _, class := range gone {
 		if rows[class].Used > 0 {
