@@ -107,8 +107,8 @@ func TestImagesOfQemuImg(t *testing.T) {
 		{"raw", []string{"-f", "raw", "x", "10M"}, inspect.Raw, "", "", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if testing.Short() && slices.Contains(tc.args, "secret,id=s,data=abc") {
-				t.Skip("qemu-img takes seconds to derive a key")
+			if (testing.Short() || race) && slices.Contains(tc.args, "secret,id=s,data=abc") {
+				t.Skip("qemu-img takes seconds to derive a key: the test does it without -short and the race detector")
 			}
 			dir := t.TempDir()
 			tool(t, dir, "qemu-img", "create", "-f", "raw", "base", "10M")
