@@ -32,12 +32,13 @@ test:
 
 # Fakes and both databases, under the race detector; then, without it, the walks
 # from crash to crash, the suites and the random checks that are shorter with it,
-# and the examples of cloudtest.
+# the certificates of plugins, images with LUKS, and the examples of cloudtest.
 unit:
 	scripts/with-postgres $(GO) test -race -timeout 10m ./...
 	$(GO) test -count=1 -timeout 10m -run '^(TestACrash|TestDeleteWhileBuilding|TestCandidatesAreThoseOfTheOracle)' \
 		./blockstorage ./compute ./scheduler/placement
-	$(GO) test -count=1 -timeout 10m ./cloud/cloudtest
+	$(GO) test -count=1 -timeout 10m ./cloud/cloudtest ./driver/blob/... ./driver/plugin/... ./examples/plugin-scheduler \
+		./image/inspect ./scheduler/extension/...
 
 # Real QEMU, network namespaces and clients; needs root.
 e2e:
