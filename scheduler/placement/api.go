@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -99,6 +100,9 @@ func (a *api) route(pattern, rule, min string, h httpapi.Handler) httpapi.Route 
 		return r.Method == http.MethodPut || r.Method == http.MethodPost
 	}
 	return httpapi.Route{Pattern: pattern, Rules: []string{rule}, Min: min, Handler: func(r *httpapi.Request) (*httpapi.Response, error) {
+		if strings.ContainsRune(r.URL.Path, 0) || !utf8.ValidString(r.URL.Path) {
+			return nil, nephos.Errorf(nephos.ErrNotFound, "No such resource")
+		}
 		if err := checkContentType(r, reads(r)); err != nil {
 			return nil, err
 		}

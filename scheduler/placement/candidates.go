@@ -113,11 +113,14 @@ func wideParam(r *httpapi.Request, key string, req *sqlstore.CandidatesRequest) 
 			return true, nephos.Errorf(nephos.ErrInvalid, "Query parameter 'root_required' may be specified only once.").
 				WithReason("placement.query.duplicate_key").WithField(key)
 		}
+		if strings.HasPrefix(value, "in:") {
+			return true, badQuery(key, "The format 'in:HW_CPU_X86_VMX,CUSTOM_MAGIC' only supported since microversion 1.39. Got: %s", clip(value))
+		}
 		for t := range strings.SplitSeq(value, ",") {
 			t = strings.TrimSpace(t)
 			bare := strings.TrimLeft(t, "!")
 			if bare == "" {
-				return true, badQuery(key, "Expected 'required' parameter value of the form: HW_CPU_X86_VMX,!CUSTOM_MAGIC. Got: %s", clip(value))
+				return true, badQuery(key, "Expected 'required' parameter value of the form: HW_CPU_X86_VMX,!CUSTOM_MAGIC. Got an empty trait in: %s", clip(value))
 			}
 			if bare == t {
 				req.RootRequired = append(req.RootRequired, t)

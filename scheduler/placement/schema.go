@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -200,6 +201,7 @@ func (c *checking) object(s *schema, v object, field string, depth int, fail fun
 }
 
 func (s *schema) unexpected(extra []string, fail func(string, ...any)) {
+	slices.Sort(extra)
 	switch {
 	case len(extra) == 0:
 	case len(s.patterns) > 0:
@@ -208,7 +210,6 @@ func (s *schema) unexpected(extra []string, fail func(string, ...any)) {
 			patterns = append(patterns, repr(p.name.String()))
 		}
 		slices.Sort(patterns)
-		slices.Sort(extra)
 		verb := "do"
 		if len(extra) == 1 {
 			verb = "does"
@@ -258,6 +259,9 @@ func decode(r *httpapi.Request, s *schema, v any) error {
 	if err != nil {
 		return nephos.Errorf(nephos.ErrInvalid, "Malformed JSON: %w", err).WithField("body")
 	}
+	if bytes.Contains(raw, []byte(`\u0000`)) && hasNUL(tree) {
+		return invalid("body", "a string has a NUL character")
+	}
 	if f := s.check(tree); f != nil {
 		return invalid(f.field, "%s", bounded(f.message))
 	}
@@ -282,6 +286,14 @@ func checkQuery(r *httpapi.Request, s *schema) error {
 		if value, err = url.QueryUnescape(value); err != nil {
 			continue
 		}
+		for _, text := range []string{name, value} {
+			if i := invalidAt(text); i >= 0 {
+				return badQuery("query", "'utf-8' codec can't decode byte %#x in position %d: invalid start byte", text[i], i)
+			}
+		}
+		if strings.ContainsRune(value, 0) { // which no database takes
+			return badQuery(clip(name), "%s has a NUL character", bounded(repr(value)))
+		}
 		if i, ok := at[name]; ok {
 			o[i].value = value
 			continue
@@ -293,6 +305,18 @@ func checkQuery(r *httpapi.Request, s *schema) error {
 		return badQuery(f.field, "%s", bounded(f.message))
 	}
 	return nil
+}
+
+// invalidAt is the place of the first byte that is no UTF-8; -1 if all is.
+func invalidAt(s string) int {
+	for i := 0; i < len(s); {
+		c, n := utf8.DecodeRuneInString(s[i:])
+		if c == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return -1
 }
 
 // bounded keeps an answer from being as large as the request it complains of.

@@ -21,7 +21,7 @@ func TestBodiesAreCheckedBySchemas(t *testing.T) {
 	for _, c := range []struct{ version, method, path, body, detail string }{
 		// Of several mistakes the one nearest to the root, then what is missing.
 		{newest, "POST", "/resource_providers", `{"foo": 1, "bar": 2}`, "'name' is a required property"},
-		{newest, "POST", "/resource_providers", `{"name": 1, "foo": 1, "bar": 2}`, "Additional properties are not allowed ('foo', 'bar' were unexpected)"},
+		{newest, "POST", "/resource_providers", `{"name": 1, "foo": 1, "bar": 2}`, "Additional properties are not allowed ('bar', 'foo' were unexpected)"},
 		{newest, "POST", "/resource_providers", `{"name": null}`, "None is not of type 'string'"},
 		{newest, "POST", "/resource_providers", `{"name": "n", "uuid": null}`, "None is not of type 'string'"},
 		{newest, "POST", "/resource_providers", `{"name": "n", "parent_provider_uuid": true}`, "True is not valid under any of the given schemas"},
@@ -52,8 +52,15 @@ func TestBodiesAreCheckedBySchemas(t *testing.T) {
 		{newest, "POST", "/reshaper", `{"inventories": {"` + rp1 + `": {}}, "allocations": {}}`, "'resource_provider_generation' is a required property"},
 		// Queries.
 		{newest, "GET", "/usages?project_id=p&consumer_type=x", "", "'x' does not match '^[A-Z0-9_]+$|^all|^unknown$'"},
-		{newest, "GET", "/usages?project_id=p&b=1&a=1", "", "Additional properties are not allowed ('b', 'a' were unexpected)"},
+		{newest, "GET", "/usages?project_id=p&b=1&a=1", "", "Additional properties are not allowed ('a', 'b' were unexpected)"},
 		{newest, "GET", "/usages?project_id=", "", "'' is too short"},
+		{newest, "GET", "/allocation_candidates?resources=VCPU:1&required=%00", "", "'\\x00' has a NUL character"},
+		{newest, "GET", "/resource_providers?name=%ff", "", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"},
+		{newest, "POST", "/resource_providers", `{"name": "a\u0000b"}`, "a string has a NUL character"},
+		{newest, "PUT", used, `{"a\u0000": 1}`, "a string has a NUL character"},
+		{newest, "GET", "/resource_providers?name=%00", "", "'\\x00' has a NUL character"},
+		{newest, "GET", "/allocation_candidates?resources=VCPU:1&root_required=", "", "Expected 'required' parameter value of the form: HW_CPU_X86_VMX,!CUSTOM_MAGIC. Got an empty trait in:"},
+		{newest, "GET", "/allocation_candidates?resources=VCPU:1&root_required=in:A,B", "", "The format 'in:HW_CPU_X86_VMX,CUSTOM_MAGIC' only supported since microversion 1.39. Got: in:A,B"},
 		{"1.24", "GET", "/allocation_candidates?resources1=VCPU:1", "", "'resources' is a required property"},
 		{"1.30", "GET", "/allocation_candidates?resources_X=VCPU:1&in_tree=x", "", "'in_tree', 'resources_X' do not match any of the regexes: " + regexes},
 	} {
@@ -155,6 +162,9 @@ func TestHeadersSayWhatIsReadAndWritten(t *testing.T) {
 	require.Contains(t, f.do(newest, "POST", "/reshaper", obj{
 		"inventories": obj{rp1: obj{"resource_provider_generation": 0, "inventories": obj{}}}, "allocations": obj{consumer: of},
 	}, 400).detail(), "malformed reshaper data: No such resource class NOPE.")
+	for _, path := range []string{"/resource_providers/%00", "/resource_classes/%ff", "/allocations/%00", "/traits/%00"} {
+		f.do(newest, "GET", path, nil, 404)
+	}
 	// An empty list has not been modified, and a version may lack a method.
 	require.Empty(t, f.do(newest, "GET", at, nil, 200).Header.Get("Last-Modified"))
 	a := f.do("1.4", "DELETE", at, nil, 405)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -99,6 +100,20 @@ func parseValue(dec *json.Decoder, depth int) (any, error) {
 		return o, err
 	}
 	return t, nil
+}
+
+// hasNUL says whether a string within a value has the character that databases
+// do not take.
+func hasNUL(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.ContainsRune(v, 0)
+	case []any:
+		return slices.ContainsFunc(v, hasNUL)
+	case object:
+		return slices.ContainsFunc(v, func(m member) bool { return hasNUL(m.name) || hasNUL(m.value) })
+	}
+	return false
 }
 
 // whole returns the value with its whole numbers as integers that an int64
