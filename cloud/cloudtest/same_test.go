@@ -113,7 +113,7 @@ func play(t *testing.T, seed uint64) string {
 }
 
 func TestTheSameTestGetsTheSameAnswers(t *testing.T) {
-	one, two := play(t, 7), play(t, 7)
+	one, two := play(t, 0), play(t, 0)
 	require.Greater(t, len(one), 10_000)
 	if one != two { // not require.Equal: its difference would take minutes
 		a, b := strings.Split(one, "\n"), strings.Split(two, "\n")

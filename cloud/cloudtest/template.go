@@ -68,21 +68,28 @@ func (c *Cloud) template() []byte {
 	if begun {
 		key = fmt.Sprint("begun ", seed)
 	}
-	templates.Lock()
-	if templates.by == nil {
-		templates.by = map[string]func() ([]byte, error){}
-	}
-	make, ok := templates.by[key]
-	if !ok {
-		make = sync.OnceValues(func() ([]byte, error) { return newTemplate(seed, begun) })
-		templates.by[key] = make
-	}
-	templates.Unlock()
-	b, err := make()
+	b, err := templateOf(key, func() ([]byte, error) { return newTemplate(seed, begun) })
 	require.NoError(c.t, err)
 	return b
 }
 
+// templateOf makes the template of a kind, or returns the one that was made.
+func templateOf(key string, build func() ([]byte, error)) ([]byte, error) {
+	templates.Lock()
+	if templates.by == nil {
+		templates.by = map[string]func() ([]byte, error){}
+	}
+	once, ok := templates.by[key]
+	if !ok {
+		once = sync.OnceValues(build)
+		templates.by[key] = once
+	}
+	templates.Unlock()
+	return once()
+}
+
+// newTemplate makes a template with nothing in its tables, or one of a cloud that
+// has begun, out of the former.
 func newTemplate(seed uint64, begun bool) (b []byte, err error) {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "cloudtest")
@@ -91,6 +98,14 @@ func newTemplate(seed uint64, begun bool) (b []byte, err error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "template.db")
+	if begun {
+		if b, err = templateOf("empty", func() ([]byte, error) { return newTemplate(0, false) }); err != nil {
+			return nil, err
+		}
+		if err = os.WriteFile(path, b, 0o600); err != nil {
+			return nil, err
+		}
+	}
 	clock := nephos.NewVirtualClock(nephos.Epoch)
 	db, err := store.Open(ctx, "sqlite:"+path, store.Options{Clock: clock, NoSync: true})
 	if err != nil {
