@@ -49,6 +49,8 @@ type hardware struct {
 	cloud *cloudtest.Cloud
 	p     *cloudtest.Project
 	n     int
+
+	admin, member *cloudtest.Clients
 	// servers are the ids of all that were booted.
 	servers []string
 }
@@ -59,17 +61,18 @@ func newHardware(t *testing.T, sched scheduler.Config) *hardware {
 		require.NoError(t, err)
 		cfg.Scheduler = s
 	}})
-	return &hardware{t: t, cloud: c, p: c.Project()}
+	return &hardware{t: t, cloud: c, admin: c.Clients()}
 }
 
 // run runs a test in a project of its own, whose servers are gone in the end.
 func (h *hardware) run(t *testing.T, name string, test func(*testing.T, *hardware)) {
 	t.Run(name, func(t *testing.T) {
-		one := &hardware{t: t, cloud: h.cloud, p: h.cloud.Project(), n: h.n}
+		one := &hardware{t: t, cloud: h.cloud, p: h.cloud.Project(), n: h.n, admin: h.admin}
+		one.member = one.p.Member()
 		test(t, one)
 		h.n = one.n
 		for _, id := range one.servers {
-			require.NoError(t, servers.Delete(t.Context(), one.p.Member().Compute, id).ExtractErr())
+			require.NoError(t, servers.Delete(t.Context(), one.member.Compute, id).ExtractErr())
 		}
 		h.cloud.Settle()
 	})
@@ -78,7 +81,7 @@ func (h *hardware) run(t *testing.T, name string, test func(*testing.T, *hardwar
 // flavor makes a flavor of 2 processors and 2 GiB with the extra specs.
 func (h *hardware) flavor(specs map[string]string) string {
 	h.n++
-	admin := h.cloud.Clients().Compute
+	admin := h.admin.Compute
 	f, err := flavors.Create(h.t.Context(), admin, flavors.CreateOpts{
 		Name: "f" + string(rune('a'+h.n)), RAM: 2048, VCPUs: 2, Disk: gophercloud.IntToPointer(1),
 	}).Extract()
@@ -92,7 +95,7 @@ func (h *hardware) flavor(specs map[string]string) string {
 
 // boot boots a server and returns its host, or its fault.
 func (h *hardware) boot(flavor string) (host, fault string) {
-	s, err := servers.Create(h.t.Context(), h.p.Member().Compute, servers.CreateOpts{
+	s, err := servers.Create(h.t.Context(), h.member.Compute, servers.CreateOpts{
 		Name: "s", ImageRef: h.p.ImageID, FlavorRef: flavor, Networks: []servers.Network{{UUID: h.p.NetworkID}},
 	}, nil).Extract()
 	require.NoError(h.t, err)
@@ -114,7 +117,7 @@ func TestTheDefaultFiltersKnowHardware(t *testing.T) {
 }
 
 func traitsDecide(t *testing.T, h *hardware) {
-	place := h.cloud.Clients().Placement
+	place := h.admin.Placement
 	place.Microversion = "1.39"
 	providers := map[string]string{}
 	pages, err := resourceproviders.List(place, nil).AllPages(t.Context())
@@ -167,7 +170,7 @@ func traitsDecide(t *testing.T, h *hardware) {
 	require.Subset(t, traits("host-1").Traits, []string{"HW_CPU_X86_SGX", "COMPUTE_STATUS_DISABLED"})
 
 	// An image may say it, too.
-	_, err = images.Update(t.Context(), h.p.Member().Image, h.p.ImageID, images.UpdateOpts{
+	_, err = images.Update(t.Context(), h.member.Image, h.p.ImageID, images.UpdateOpts{
 		images.UpdateImageProperty{Op: images.AddOp, Name: "trait:CUSTOM_GOLD", Value: "required"},
 	}).Extract()
 	require.NoError(t, err)
@@ -207,14 +210,14 @@ func flavorsAskForNUMACells(t *testing.T, h *hardware) {
 	_, fault = h.boot(h.flavor(own))
 	require.Contains(t, fault, "2 lack PCPU (nearest short of 1 PCPU), 1 lack pages of the size asked for")
 
-	_, err := servers.Create(t.Context(), h.p.Member().Compute, servers.CreateOpts{
+	_, err := servers.Create(t.Context(), h.member.Compute, servers.CreateOpts{
 		Name: "s", ImageRef: h.p.ImageID, FlavorRef: h.flavor(map[string]string{"hw:numa_nodes": "3"}), Networks: []servers.Network{{UUID: h.p.NetworkID}},
 	}, nil).Extract()
 	require.True(t, gophercloud.ResponseCodeIs(err, http.StatusBadRequest), err)
 }
 
 func imageAsksForNUMACells(t *testing.T, h *hardware) {
-	_, err := images.Update(t.Context(), h.p.Member().Image, h.p.ImageID, images.UpdateOpts{
+	_, err := images.Update(t.Context(), h.member.Image, h.p.ImageID, images.UpdateOpts{
 		images.UpdateImageProperty{Op: images.AddOp, Name: "hw_numa_nodes", Value: "2"},
 	}).Extract()
 	require.NoError(t, err)
@@ -223,7 +226,7 @@ func imageAsksForNUMACells(t *testing.T, h *hardware) {
 }
 
 func processorsOfOnesOwn(t *testing.T, h *hardware) {
-	admin := h.cloud.Clients().Compute
+	admin := h.admin.Compute
 	f, err := flavors.Create(t.Context(), admin, flavors.CreateOpts{Name: "own", RAM: 512, VCPUs: 2, Disk: gophercloud.IntToPointer(1)}).Extract()
 	require.NoError(t, err)
 	_, err = flavors.CreateExtraSpecs(t.Context(), admin, f.ID, flavors.ExtraSpecsOpts{"hw:cpu_policy": "dedicated"}).Extract()
