@@ -124,6 +124,9 @@ func (p *Pool) leave() {
 		return
 	}
 	if p.IO != nil {
+		// librbd tells the watchers of an image of what it did after the call that
+		// did it has returned; a connection that is gone by then is a crash.
+		_ = p.conn.WatcherFlush()
 		p.IO.Destroy()
 	}
 	p.conn.Shutdown()
