@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ceph/go-ceph/rados"
 	"github.com/ceph/go-ceph/rbd"
@@ -123,14 +124,19 @@ func (p *Pool) leave() {
 	if !last {
 		return
 	}
-	if p.IO != nil {
-		// librbd tells the watchers of an image of what it did after the call that
-		// did it has returned; a connection that is gone by then is a crash.
-		_ = p.conn.WatcherFlush()
-		p.IO.Destroy()
+	if p.IO == nil {
+		p.conn.Shutdown()
+		return
 	}
-	p.conn.Shutdown()
+	_ = p.conn.WatcherFlush()
+	p.IO.Destroy()
+	time.AfterFunc(settling, p.conn.Shutdown)
 }
+
+// settling is how long a connection outlives its use. librbd tells watchers and
+// other clients of what it did after the call that did it has returned, and aborts
+// the process if the connection is gone by then.
+const settling = 3 * time.Second
 
 // Close ends the connection, once all calls and readers have ended.
 func (p *Pool) Close() {
