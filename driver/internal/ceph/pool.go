@@ -130,13 +130,14 @@ func (p *Pool) leave() {
 	}
 	_ = p.conn.WatcherFlush()
 	p.IO.Destroy()
-	time.AfterFunc(settling, p.conn.Shutdown)
+	time.AfterFunc(settling*p.cfg.Timeout, p.conn.Shutdown)
 }
 
-// settling is how long a connection outlives its use. librbd tells watchers and
-// other clients of what it did after the call that did it has returned, and aborts
-// the process if the connection is gone by then.
-const settling = 3 * time.Second
+// settling is for how many of its timeouts a connection outlives its use. librbd
+// tells watchers and other clients of what it did, and tidies up after what timed
+// out, when the call has long returned; and it aborts the process if the
+// connection is gone by then.
+const settling = 3
 
 // Close ends the connection, once all calls and readers have ended.
 func (p *Pool) Close() {
