@@ -12,22 +12,17 @@ import (
 	"github.com/nephos-cloud/nephos"
 )
 
-// shelf is a thing with a status whose changes wake those who follow it.
+// shelf is a thing with a status whose changes wake the one who follows it. What
+// is sent to changed is the status from then on, and nothing if the thing is
+// gone: the follower takes the change over when it wakes, so that it never sees
+// one before.
 type shelf struct {
 	mu      sync.Mutex
 	status  string
-	gone    bool
 	shown   int
 	queries []string
-	changed chan struct{}
+	changed chan string
 	follows int
-}
-
-func (s *shelf) set(status string) {
-	s.mu.Lock()
-	s.status, s.gone = status, status == ""
-	s.mu.Unlock()
-	s.changed <- struct{}{}
 }
 
 func (s *shelf) show(r *Request) (*Response, error) {
@@ -35,7 +30,7 @@ func (s *shelf) show(r *Request) (*Response, error) {
 	defer s.mu.Unlock()
 	s.shown++
 	s.queries = append(s.queries, r.URL.RawQuery)
-	if s.gone {
+	if s.status == "" {
 		return nil, nephos.NotFound("thing", "one")
 	}
 	return OK(map[string]any{"thing": map[string]string{"id": r.PathValue("id"), "status": s.status}}), nil
@@ -52,7 +47,10 @@ func (s *shelf) follow(_ context.Context, id string) (func(context.Context) erro
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-s.changed:
+			case status := <-s.changed:
+				s.mu.Lock()
+				s.status = status
+				s.mu.Unlock()
 				return nil
 			}
 		}, func() {
@@ -93,12 +91,12 @@ func TestWaitAnswersWhenTheStateIsReached(t *testing.T) {
 		{"wait=ACTIVE", "", "", ""},
 	} {
 		t.Run(c.query+" "+c.becomes, func(t *testing.T) {
-			s := &shelf{status: "BUILD", changed: make(chan struct{})}
+			s := &shelf{status: "BUILD", changed: make(chan string)}
 			a := waiting(s, nil)
 			answer := make(chan *httptest.ResponseRecorder)
 			go func() { answer <- do(a, "GET /things/one?"+c.query, "") }()
-			s.changed <- struct{}{} // a change that leaves the status
-			s.set(c.becomes)
+			s.changed <- "BUILD" // a change that leaves the status
+			s.changed <- c.becomes
 			w := <-answer
 			require.Equal(t, c.outcome, w.Header().Get("Nephos-Wait"))
 			if c.becomes == "" {
@@ -117,7 +115,7 @@ func TestWaitAnswersWhenTheStateIsReached(t *testing.T) {
 }
 
 func TestWaitEndsWithItsTime(t *testing.T) {
-	s := &shelf{status: "BUILD", changed: make(chan struct{})}
+	s := &shelf{status: "BUILD", changed: make(chan string)}
 	clock := manual{fire: make(chan time.Time), set: make(chan time.Duration, 1)}
 	a := waiting(s, clock)
 	answer := make(chan *httptest.ResponseRecorder)
@@ -135,7 +133,7 @@ func TestWaitEndsWithItsTime(t *testing.T) {
 }
 
 func TestWaitEndsWithTheClient(t *testing.T) {
-	s := &shelf{status: "BUILD", changed: make(chan struct{})}
+	s := &shelf{status: "BUILD", changed: make(chan string)}
 	a := waiting(s, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -145,14 +143,14 @@ func TestWaitEndsWithTheClient(t *testing.T) {
 		r.Header.Set("X-Auth-Token", "good")
 		a.ServeHTTP(httptest.NewRecorder(), r)
 	}()
-	s.changed <- struct{}{}
+	s.changed <- "BUILD"
 	cancel()
 	<-done
 	require.Zero(t, s.follows)
 }
 
 func TestWaitIsCheckedAndChangesNothingElse(t *testing.T) {
-	s := &shelf{status: "BUILD", changed: make(chan struct{})}
+	s := &shelf{status: "BUILD", changed: make(chan string)}
 	a := waiting(s, nil)
 	for _, query := range []string{
 		"wait=", "wait=NONSENSE", "wait=ACTIVE,", "wait=ACTIVE&wait_timeout=-1", "wait=ACTIVE&wait_timeout=601",
