@@ -19,7 +19,7 @@ import (
 // peer is a Placement API: ours, or a real one.
 type peer struct{ url string }
 
-func (p peer) do(t *rapid.T, method, path string, body any) map[string]any {
+func (p peer) do(t require.TestingT, method, path string, body any) map[string]any {
 	var in io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -44,10 +44,18 @@ func (p peer) do(t *rapid.T, method, path string, body any) map[string]any {
 	return out
 }
 
-// clear removes all providers, children first.
-func (p peer) clear(t *rapid.T) {
+// clear ends all use and removes all providers, children first.
+func (p peer) clear(t require.TestingT) {
 	list := p.do(t, "GET", "/resource_providers", nil)["resource_providers"].([]any)
-	parents := map[any]bool{}
+	parents, consumers := map[any]bool{}, map[string]bool{}
+	for _, one := range list {
+		for c := range p.do(t, "GET", "/resource_providers/"+one.(obj)["uuid"].(string)+"/allocations", nil)["allocations"].(obj) {
+			consumers[c] = true
+		}
+	}
+	for c := range consumers {
+		p.do(t, "DELETE", "/allocations/"+c, nil)
+	}
 	for len(list) > 0 {
 		clear(parents)
 		for _, one := range list {

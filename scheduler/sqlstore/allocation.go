@@ -61,7 +61,7 @@ func (s *Store) allocationsWhere(ctx context.Context, where, arg string) ([]Allo
 		Join("JOIN placement_consumers AS consumer ON consumer.uuid = allocation.consumer_uuid").
 		Join("JOIN placement_providers AS provider ON provider.uuid = allocation.provider_uuid").
 		ColumnExpr("allocation.consumer_uuid, allocation.provider_uuid, allocation.class, allocation.used, allocation.created_at").
-		ColumnExpr("consumer.project_id, consumer.user_id, consumer.type, consumer.generation, provider.generation AS provider_generation").
+		ColumnExpr("consumer.project_id, consumer.user_id, consumer.type, consumer.generation, provider.generation - provider.uncounted AS provider_generation").
 		Where(where, arg).Order("allocation.consumer_uuid", "allocation.provider_uuid").Scan(ctx, &rows)
 	if err != nil {
 		return nil, err
@@ -125,6 +125,7 @@ func (s *Store) DeleteAllocations(ctx context.Context, consumer string) error {
 type providerChange struct {
 	delta     scheduler.Resources
 	consumers int
+	counts    bool // for the generation: consumers use it, or lose all that they used
 }
 
 func (s *Store) setAllocations(ctx context.Context, tx *store.Tx, specs []AllocationSpec) error {
@@ -144,12 +145,14 @@ func (s *Store) setAllocations(ctx context.Context, tx *store.Tx, specs []Alloca
 		}
 		for uuid, amounts := range held {
 			at(uuid).consumers--
+			at(uuid).counts = at(uuid).counts || len(spec.Of) == 0
 			for class, n := range amounts {
 				at(uuid).delta[class] -= n
 			}
 		}
 		for uuid, amounts := range spec.Of {
 			at(uuid).consumers++
+			at(uuid).counts = true
 			for class, n := range amounts {
 				if n < 0 || n > maxAmount || at(uuid).delta[class] > maxAmount {
 					return nephos.Errorf(nephos.ErrInvalid, "allocating %d of %s: out of bounds", n, class).WithField("resources")
@@ -168,7 +171,7 @@ func (s *Store) setAllocations(ctx context.Context, tx *store.Tx, specs []Alloca
 	for _, uuid := range slices.Sorted(maps.Keys(changes)) {
 		c := changes[uuid]
 		maps.DeleteFunc(c.delta, func(_ string, n int64) bool { return n == 0 })
-		err := s.change(ctx, tx, uuid, c.delta, nil, c.consumers)
+		err := s.change(ctx, tx, uuid, c.delta, nil, c.consumers, c.counts)
 		var f *full
 		if errors.As(err, &f) {
 			return nephos.Errorf(nephos.ErrConflict, "Unable to allocate inventory: Unable to create allocation for '%s' on resource provider '%s'. "+
@@ -297,12 +300,15 @@ func (s *Store) Reshape(ctx context.Context, inventories map[string][]Inventory,
 			if err != nil {
 				return err
 			}
-			if row.Generation != generations[uuid] {
+			if generation := row.provider().Generation; generation != generations[uuid] {
 				return nephos.Errorf(nephos.ErrConflict, "resource provider generation conflict for provider %s: actual: %d, given: %d",
-					uuid, row.Generation, generations[uuid]).WithReason(ReasonConcurrentUpdate)
+					uuid, generation, generations[uuid]).WithReason(ReasonConcurrentUpdate)
 			}
 			if err := s.knownClasses(ctx, tx, inventories[uuid]); err != nil {
 				return nephos.Errorf(nephos.ErrInvalid, "malformed reshaper data: %w", err)
+			}
+			if len(inventories[uuid]) == 0 {
+				continue
 			}
 			if err := s.writeInventories(ctx, tx, &row, inventories[uuid]); err != nil {
 				return err
@@ -315,7 +321,10 @@ func (s *Store) Reshape(ctx context.Context, inventories map[string][]Inventory,
 			if err := s.dropInventories(ctx, tx, uuid, list); err != nil {
 				return nephos.Errorf(nephos.ErrConflict, "update conflict: %w", err).WithReason(ReasonInventoryInUse)
 			}
-			s.touched(tx, uuid)
+			// What is there before and after the move counts as two changes.
+			if err := s.raise(ctx, tx, uuid); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

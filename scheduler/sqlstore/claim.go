@@ -66,7 +66,7 @@ func (s *Store) Claim(ctx context.Context, tx *store.Tx, c Consumer, hostID stri
 			return nephos.Errorf(nephos.ErrConflict, "claiming resources of host %s: consumer %s has another claim", hostID, c.ID)
 		}
 	}
-	if err := s.change(ctx, tx, uuid, want, want, 1); err != nil {
+	if err := s.change(ctx, tx, uuid, want, want, 1, true); err != nil {
 		return err
 	}
 	return insertAllocations(ctx, tx, c.ID, uuid, want)
@@ -106,7 +106,7 @@ func (s *Store) Release(ctx context.Context, tx *store.Tx, consumerID string) er
 		for class, n := range held[uuid] {
 			give[class] = -n
 		}
-		if err := s.change(ctx, tx, uuid, give, nil, -1); err != nil {
+		if err := s.change(ctx, tx, uuid, give, nil, -1, false); err != nil {
 			return err
 		}
 	}
@@ -259,6 +259,7 @@ type full struct {
 	uuid       string
 	class      string
 	generation int64
+	uncounted  int64
 	consumers  int
 	used       scheduler.Resources
 }
@@ -267,11 +268,12 @@ func (f *full) Error() string { return f.reason.Error() }
 func (f *full) Unwrap() error { return f.reason }
 
 // change adds the amounts of delta to the use of a provider's classes, raises
-// its generation and counts its consumers. Amounts that grow must fit; whole,
+// its generation and counts its consumers; counts says whether the generation that
+// others see rises, too. Amounts that grow must fit; whole,
 // where not nil, are the amounts that one consumer gets, which the inventory's
 // units must allow.
-func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, whole scheduler.Resources, consumers int) error {
-	rows, err := tx.QueryContext(ctx, `SELECT i.class, i.capacity, i.used, i.min_unit, i.max_unit, i.step_size, p.generation, p.consumers
+func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, whole scheduler.Resources, consumers int, counts bool) error {
+	rows, err := tx.QueryContext(ctx, `SELECT i.class, i.capacity, i.used, i.min_unit, i.max_unit, i.step_size, p.generation, p.uncounted, p.consumers
 		FROM placement_inventories i JOIN placement_providers p ON p.uuid = i.provider_uuid WHERE i.provider_uuid = ?`, uuid)
 	if err != nil {
 		return err
@@ -283,7 +285,7 @@ func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, wh
 		var class string
 		var capacity, used int64
 		var inv scheduler.Inventory
-		if err := rows.Scan(&class, &capacity, &used, &inv.MinUnit, &inv.MaxUnit, &inv.StepSize, &state.generation, &state.consumers); err != nil {
+		if err := rows.Scan(&class, &capacity, &used, &inv.MinUnit, &inv.MaxUnit, &inv.StepSize, &state.generation, &state.uncounted, &state.consumers); err != nil {
 			return err
 		}
 		state.used[class], after[class] = used, used+delta[class]
@@ -305,9 +307,12 @@ func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, wh
 	if err := addUse(ctx, tx, uuid, delta, classes); err != nil {
 		return err
 	}
-	now := tx.Now()
-	_, err = tx.ExecContext(ctx, "UPDATE placement_providers SET generation = generation + 1, consumers = consumers + ?, updated_at = ? WHERE uuid = ?",
-		consumers, now, uuid)
+	now, uncounted := tx.Now(), int64(1)
+	if counts {
+		uncounted = 0
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE placement_providers SET generation = generation + 1, uncounted = uncounted + ?,
+		consumers = consumers + ?, updated_at = ? WHERE uuid = ?`, uncounted, consumers, now, uuid)
 	if err != nil {
 		return err
 	}
@@ -317,7 +322,7 @@ func (s *Store) change(ctx context.Context, tx *store.Tx, uuid string, delta, wh
 	}
 	generation, count := state.generation+1, state.consumers+consumers
 	tx.AfterCommit(func() {
-		s.canopy.observe(uuid, useChange{generation, after, now})
+		s.canopy.observe(uuid, useChange{generation, state.uncounted + uncounted, after, now})
 		s.observe(uuid, generation, after, count)
 	})
 	return nil

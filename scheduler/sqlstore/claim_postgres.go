@@ -36,7 +36,7 @@ WITH wanted AS (
 ), provider AS (
 	UPDATE placement_providers SET generation = generation + 1, consumers = consumers + 1, updated_at = $5
 	WHERE uuid = $6 AND (SELECT COUNT(*) FROM taken) = CARDINALITY($8::bigint[]) AND EXISTS (SELECT 1 FROM consumer)
-	RETURNING generation, consumers
+	RETURNING generation, uncounted, consumers
 ), allocated AS (
 	INSERT INTO placement_allocations (consumer_uuid, provider_uuid, class, used, created_at)
 	SELECT $1, $6, taken.class, taken.amount, $5 FROM taken, provider
@@ -44,7 +44,7 @@ WITH wanted AS (
 	INSERT INTO placement_explanations (request_id, consumer_uuid, at, body)
 	SELECT $9, $1, $5, $10 FROM provider WHERE $11 RETURNING seq
 )
-SELECT taken.class, taken.used, provider.generation, provider.consumers, COALESCE((SELECT seq FROM explained), 1) FROM taken, provider`
+SELECT taken.class, taken.used, provider.generation, provider.uncounted, provider.consumers, COALESCE((SELECT seq FROM explained), 1) FROM taken, provider`
 
 // claimAtOnce claims a host's resources for a new consumer and keeps the
 // explanation in one statement, which PostgreSQL can and SQLite cannot: claims
@@ -62,7 +62,7 @@ func (j *job) claimAtOnce(ctx context.Context, host scheduler.HostRef, want sche
 		amounts[i] = want[class]
 	}
 	var used scheduler.Resources
-	var generation, seq int64
+	var generation, uncounted, seq int64
 	var consumers int
 	claim := store.Statement{
 		SQL:  claimStatement,
@@ -72,7 +72,7 @@ func (j *job) claimAtOnce(ctx context.Context, host scheduler.HostRef, want sche
 			for rows.Next() {
 				var class string
 				var amount int64
-				if err := rows.Scan(&class, &amount, &generation, &consumers, &seq); err != nil {
+				if err := rows.Scan(&class, &amount, &generation, &uncounted, &consumers, &seq); err != nil {
 					return err
 				}
 				used[class] = amount
@@ -86,7 +86,7 @@ func (j *job) claimAtOnce(ctx context.Context, host scheduler.HostRef, want sche
 			return errNotAtOnce
 		}
 		tx.AfterCommit(func() {
-			s.canopy.observe(uuid, useChange{generation, used, now})
+			s.canopy.observe(uuid, useChange{generation, uncounted, used, now})
 			s.observe(uuid, generation, used, consumers)
 		})
 		if err := s.pruneExplanations(ctx, tx, seq); err != nil || j.commit == nil {

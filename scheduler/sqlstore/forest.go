@@ -18,6 +18,7 @@ import (
 // forest has it: another takes its place.
 type place struct {
 	ProviderSummary
+	clock      int64 // the row's generation
 	shape      int64
 	aggregates []string // sorted
 }
@@ -154,7 +155,8 @@ type canopy struct {
 // useChange is a provider's use as a transaction left it, of the classes that it
 // changed.
 type useChange struct {
-	generation int64
+	generation int64 // of the row
+	uncounted  int64
 	used       scheduler.Resources
 	at         time.Time
 }
@@ -260,7 +262,7 @@ func (s *Store) changedElsewhere(ctx context.Context) error {
 		if at.After(since) {
 			since = at
 		}
-		if p, _ := f.find(uuid); p == nil || p.Generation < generation || p.shape < shape {
+		if p, _ := f.find(uuid); p == nil || p.clock < generation || p.shape < shape {
 			stale = append(stale, uuid)
 		}
 	}
@@ -360,10 +362,10 @@ func (p *place) afterUse(list []useChange) (*place, bool) {
 	slices.SortFunc(list, func(a, b useChange) int { return cmp.Compare(a.generation, b.generation) })
 	next := p
 	for _, u := range list {
-		if u.generation <= next.Generation {
+		if u.generation <= next.clock {
 			continue
 		}
-		if u.generation != next.Generation+1 {
+		if u.generation != next.clock+1 {
 			return nil, false
 		}
 		if next == p {
@@ -371,7 +373,7 @@ func (p *place) afterUse(list []useChange) (*place, bool) {
 			clone.Inventories = slices.Clone(p.Inventories)
 			next = &clone
 		}
-		next.Generation, next.UpdatedAt = u.generation, u.at
+		next.clock, next.Generation, next.UpdatedAt = u.generation, u.generation-u.uncounted, u.at
 		for i := range next.Inventories {
 			if n, ok := u.used[next.Inventories[i].Class]; ok {
 				next.Inventories[i].Used = n
@@ -402,7 +404,7 @@ func loadPlaces(ctx context.Context, db bun.IDB, where string, args ...any) ([]*
 		return s
 	}
 	var p Provider
-	var shape int64
+	var clock, shape int64
 	var inv Inventory
 	var uuid, name string
 	for _, q := range []struct {
@@ -411,10 +413,10 @@ func loadPlaces(ctx context.Context, db bun.IDB, where string, args ...any) ([]*
 		row          func()
 	}{
 		{
-			"SELECT uuid, name, generation, shape, parent_uuid, root_uuid, created_at, updated_at FROM placement_providers", "uuid",
-			[]any{&p.UUID, &p.Name, &p.Generation, &shape, &p.ParentUUID, &p.RootUUID, &p.CreatedAt, &p.UpdatedAt},
+			"SELECT uuid, name, generation, generation - uncounted, shape, parent_uuid, root_uuid, created_at, updated_at FROM placement_providers", "uuid",
+			[]any{&p.UUID, &p.Name, &clock, &p.Generation, &shape, &p.ParentUUID, &p.RootUUID, &p.CreatedAt, &p.UpdatedAt},
 			func() {
-				one := &place{ProviderSummary: ProviderSummary{Provider: p, Traits: []string{}}, shape: shape}
+				one := &place{ProviderSummary: ProviderSummary{Provider: p, Traits: []string{}}, clock: clock, shape: shape}
 				places, by[p.UUID] = append(places, one), one
 			},
 		},

@@ -16,8 +16,8 @@ import (
 // parent; see [ProviderID].
 type Provider struct {
 	UUID, Name string
-	// Generation rises with every change of inventories, allocations, traits and
-	// aggregates.
+	// Generation rises with every change of inventories, traits and aggregates, and
+	// with new allocations. Allocations that only end leave it as it is.
 	Generation           int64
 	ParentUUID, RootUUID string // ParentUUID is empty, and RootUUID its own, of a root
 	CreatedAt, UpdatedAt time.Time
@@ -25,7 +25,7 @@ type Provider struct {
 
 func (r providerRow) provider() Provider {
 	return Provider{
-		UUID: r.UUID, Name: r.Name, Generation: r.Generation, ParentUUID: r.ParentUUID, RootUUID: r.RootUUID,
+		UUID: r.UUID, Name: r.Name, Generation: r.Generation - r.Uncounted, ParentUUID: r.ParentUUID, RootUUID: r.RootUUID,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 }
@@ -301,7 +301,7 @@ func (s *Store) deleteProvider(ctx context.Context, tx *store.Tx, uuid string) e
 // the caller saw; nil sees none.
 func current(ctx context.Context, tx *store.Tx, uuid string, generation *int64, message string) (providerRow, error) {
 	row, err := loadProvider(ctx, tx, uuid)
-	if err == nil && generation != nil && *generation != row.Generation {
+	if err == nil && generation != nil && *generation != row.provider().Generation {
 		err = nephos.Errorf(nephos.ErrConflict, "%s", message).WithReason(ReasonConcurrentUpdate)
 	}
 	return row, err

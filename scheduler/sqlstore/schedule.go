@@ -186,7 +186,7 @@ func (j *job) claim(ctx context.Context, d *scheduler.Decision) error {
 		for i, h := range hosts {
 			uuid := ProviderID(h.ID)
 			want := j.wants(*d, i)
-			err := j.s.change(ctx, tx, uuid, want, want, 1)
+			err := j.s.change(ctx, tx, uuid, want, want, 1, true)
 			var f *full
 			if errors.As(err, &f) {
 				j.fulls = append(j.fulls, f)

@@ -164,7 +164,7 @@ func (g *gang) claim(ctx context.Context, d scheduler.Decision) error {
 			for class, n := range sh.each {
 				all[class] = n * int64(sh.n)
 			}
-			err := g.s.change(ctx, tx, sh.uuid, all, sh.each, sh.n)
+			err := g.s.change(ctx, tx, sh.uuid, all, sh.each, sh.n, true)
 			var f *full
 			if errors.As(err, &f) {
 				g.job.fulls = append(g.job.fulls, f)

@@ -17,7 +17,8 @@ type providerRow struct {
 
 	UUID       string `bun:",pk"`
 	Name       string
-	Generation int64
+	Generation int64 // rises with every change
+	Uncounted  int64 // changes that Provider.Generation leaves out
 	Consumers  int64
 	ParentUUID string
 	RootUUID   string
