@@ -16,9 +16,9 @@ func TestTheSchedulerLearnsWhatAHeartbeatTells(t *testing.T) {
 		Type: "QEMU", Arch: "x86_64", VCPUs: 4, MemoryMiB: 4096, DiskGiB: 10, Traits: []string{"COMPUTE_NODE", "HW_CPU_X86_AVX2"},
 		NUMA: []driver.NUMACell{{ID: 1, CPUs: []int{0, 1}, Dedicated: []int{2, 3}, MemoryMiB: 4096, Pages: map[int64]int64{2048: 8}}},
 		PCI: []driver.PCIDevice{
-			{Address: "1", VendorID: "8086", ProductID: "10ed", Type: "type-VF", NUMANode: &node, Tags: map[string]string{"net": "a", "trusted": "true"}},
-			{Address: "2", VendorID: "8086", ProductID: "10ED", Type: "type-VF", NUMANode: &node, Tags: map[string]string{"net": "b", "trusted": "true"}},
-			{Address: "3", VendorID: "8086", ProductID: "10ed"},
+			{Address: "0000:00:01.0", VendorID: "8086", ProductID: "10ed", Type: "type-VF", NUMANode: &node, Tags: map[string]string{"net": "a", "trusted": "true"}},
+			{Address: "0000:00:02.0", VendorID: "8086", ProductID: "10ED", Type: "type-VF", NUMANode: &node, Tags: map[string]string{"net": "b", "trusted": "true"}},
+			{Address: "0000:00:03.0", VendorID: "8086", ProductID: "10ed"},
 		},
 		Metrics: map[string]float64{"cpu.percent": 0.5},
 	}}

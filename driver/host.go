@@ -7,6 +7,10 @@ type NUMACell struct {
 	// Dedicated are those that a guest may have for itself, which only drivers
 	// that pin guests to processors report. No processor is in both.
 	CPUs, Dedicated []int `json:",omitempty"`
+	// Cores tells for processors, shared or dedicated, which core they are a
+	// thread of: those with the same number are siblings. Processors that are
+	// absent are cores of their own.
+	Cores map[int]int `json:",omitempty"`
 	// MemoryMiB is the memory in pages of the usual size.
 	MemoryMiB int64
 	// Pages counts the huge pages by their size in KiB.

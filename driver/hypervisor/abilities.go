@@ -28,6 +28,8 @@ const (
 	CanSetPassword  = "PasswordSetter"
 	CanLiveMigrate  = "LiveMigrator"
 	CanCacheImages  = "ImageCacher"
+	CanPlace        = "Placer"
+	CanPassDevices  = "DevicePasser"
 )
 
 // offers tells of each ability whether a driver's methods have it.
@@ -51,6 +53,8 @@ var offers = map[string]func(Driver) bool{
 	CanSetPassword:  is[PasswordSetter],
 	CanLiveMigrate:  is[LiveMigrator],
 	CanCacheImages:  is[ImageCacher],
+	CanPlace:        is[Placer],
+	CanPassDevices:  is[DevicePasser],
 }
 
 func is[T any](d Driver) bool {

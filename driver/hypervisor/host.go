@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
@@ -73,8 +74,11 @@ func validateCells(cells []driver.NUMACell) error {
 				cpus[cpu] = true
 			}
 		}
+		for cpu, core := range c.Cores {
+			bad = bad || core < 0 || !slices.Contains(c.CPUs, cpu) && !slices.Contains(c.Dedicated, cpu)
+		}
 		if bad {
-			return fmt.Errorf("NUMA cell %d is out of bounds, or has its number or a processor twice: %w", c.ID, nephos.ErrInvalid)
+			return fmt.Errorf("NUMA cell %d is out of bounds, has its number or a processor twice, or a core of others' processors: %w", c.ID, nephos.ErrInvalid)
 		}
 	}
 	return nil
@@ -84,8 +88,8 @@ func validateDevices(devices []driver.PCIDevice) error {
 	seen := map[string]bool{}
 	for _, d := range devices {
 		switch {
-		case d.Address == "" || len(d.Address) > 64 || seen[d.Address]:
-			return fmt.Errorf("PCI device %.80q has no address of its own: %w", d.Address, nephos.ErrInvalid)
+		case !pciAddress.MatchString(d.Address) || seen[d.Address]:
+			return fmt.Errorf("PCI device %.80q has no address of its own, such as 0000:81:00.0: %w", d.Address, nephos.ErrInvalid)
 		case !hex4(d.VendorID) || !hex4(d.ProductID):
 			return fmt.Errorf("PCI device %s is %.20q:%.20q, want four hexadecimal digits each: %w", d.Address, d.VendorID, d.ProductID, nephos.ErrInvalid)
 		case d.Type != "" && d.Type != "type-PCI" && d.Type != "type-PF" && d.Type != "type-VF":

@@ -21,8 +21,8 @@ type Driver interface {
 	// Ensure converges the guest to the spec: its existence, its local disks,
 	// its disks and network cards. It neither starts nor stops it. On a running
 	// guest it plugs and unplugs what changed if the driver is a [HotPlugger],
-	// and fails with ErrUnsupported otherwise; changes of processors or memory
-	// wait for the next start.
+	// and fails with ErrUnsupported otherwise; changes of processors, of memory, of
+	// their place on the host and of the host's devices wait for the next start.
 	Ensure(ctx context.Context, id string, spec Spec) error
 	// Start powers the guest on; a running guest is left as it is, a paused one
 	// resumes.
@@ -96,6 +96,21 @@ type Spec struct {
 	Firmware  string            `json:",omitempty"` // bios (default) or uefi
 	Machine   string            `json:",omitempty"`
 	Labels    map[string]string `json:",omitempty"`
+
+	// Topology is how the processors look to the guest; the zero value leaves it
+	// to the hypervisor.
+	Topology Topology `json:",omitzero"`
+	// NUMA are the guest's cells, in the guest's order, and where on the host they
+	// are. Together they have all processors and all memory. Empty: the guest has
+	// one cell, which is nowhere in particular. For a [Placer] only.
+	NUMA []Cell `json:",omitempty"`
+	// EmulatorCPUs are the host's processors that the hypervisor's own threads for
+	// the guest may use. Empty: those of the guest's processors. For guests with
+	// NUMA.
+	EmulatorCPUs []int `json:",omitempty"`
+	// PCI are the addresses of the host's devices that the guest has for itself,
+	// of those that Host.PCI tells of. For a [DevicePasser] only.
+	PCI []string `json:",omitempty"`
 }
 
 // State is what a guest is doing.
@@ -124,8 +139,8 @@ type Guest struct {
 
 // The optional abilities. Each is offered by implementing it. Further ones are
 // [DiskResizer], [DiskThrottler], [DiskDecrypter], [DiskExporter],
-// [DiskImporter], [Rescuer], [Statistician], [PasswordSetter], [LiveMigrator]
-// and [ImageCacher].
+// [DiskImporter], [Rescuer], [Statistician], [PasswordSetter], [LiveMigrator],
+// [ImageCacher], [Placer] and [DevicePasser].
 type (
 	// Abilitier narrows what a driver offers to the listed abilities: names of
 	// the interfaces below, such as "Pauser". A driver without it offers all

@@ -22,7 +22,7 @@ func (n *Node) Info(ctx context.Context) (Host, error) {
 
 // Ensure is [Driver.Ensure], after a check of the spec.
 func (n *Node) Ensure(ctx context.Context, id string, spec Spec) error {
-	if err := spec.Validate(); err != nil {
+	if err := n.checkSpec(spec); err != nil {
 		return fmt.Errorf("ensure guest %s: %w", id, err)
 	}
 	return n.change(ctx, "Ensure", id, n.opts.EnsureDeadline, func(ctx context.Context) error {

@@ -50,7 +50,7 @@ func (n *Node) PrepareMigration(ctx context.Context, id string, spec Spec, opts 
 	if err != nil {
 		return MigrationTarget{}, err
 	}
-	if err := spec.Validate(); err != nil {
+	if err := n.checkSpec(spec); err != nil {
 		return MigrationTarget{}, fmt.Errorf("prepare the migration of guest %s: %w", id, err)
 	}
 	var t MigrationTarget

@@ -45,7 +45,7 @@ func TestAbsentAbilities(t *testing.T) {
 		hypervisor.CanConsoleLog, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose,
 		hypervisor.CanResizeDisk, hypervisor.CanThrottleDisk, hypervisor.CanDecryptDisk, hypervisor.CanExportDisk,
 		hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanStatistics, hypervisor.CanSetPassword,
-		hypervisor.CanLiveMigrate, hypervisor.CanCacheImages,
+		hypervisor.CanLiveMigrate, hypervisor.CanCacheImages, hypervisor.CanPlace, hypervisor.CanPassDevices,
 	}
 	has, err := hypervisor.AbilitiesOf(t.Context(), d)
 	require.NoError(t, err)
@@ -68,10 +68,15 @@ func TestAbsentAbilities(t *testing.T) {
 		_, migrationErr := n.Migration(ctx, "g")
 		_, imageErr := n.EnsureImage(ctx, hypervisor.ImageSpec{}, nil)
 		_, imagesErr := n.ListImages(ctx)
+		_, placeErr := n.Placement(ctx, "g")
+		_, devicesErr := n.Devices(ctx, "g")
+		placed, given := spec(), spec()
+		placed.VCPUs, placed.NUMA = 1, []hypervisor.Cell{{MemoryMiB: placed.MemoryMiB, Pins: []hypervisor.Pin{{CPUs: []int{0}}}}}
+		given.PCI = []string{"0000:81:00.0"}
 		for _, err := range []error{
 			n.Reboot(ctx, "g", true), n.Pause(ctx, "g"), n.Unpause(ctx, "g"), n.Suspend(ctx, "g"), n.Resume(ctx, "g"),
 			n.Snapshot(ctx, "g", "root", "/x"), logErr, consoleErr, eventsErr, diagErr,
-			statErr, exportErr, checkErr, prepareErr, migrationErr, imageErr, imagesErr,
+			n.Ensure(ctx, "h", placed), n.Ensure(ctx, "h", given), placeErr, devicesErr, statErr, exportErr, checkErr, prepareErr, migrationErr, imageErr, imagesErr,
 			n.ResizeDisk(ctx, "g", "root", 1), n.ThrottleDisk(ctx, "g", "root", driver.Limits{}),
 			n.ImportDisk(ctx, "g", "root", hypervisor.DiskImage{}, nil), n.Rescue(ctx, "g", driver.Disk{}), n.Unrescue(ctx, "g"),
 			n.SetPassword(ctx, "g", "", "x"), n.Migrate(ctx, "g", hypervisor.MigrationTarget{}, hypervisor.MigrateOptions{}),

@@ -37,10 +37,10 @@ func TestHostsThatCannotBe(t *testing.T) {
 		"cpu twice":  {NUMA: []driver.NUMACell{{ID: 0, CPUs: []int{1}, Dedicated: []int{1}}}},
 		"pages":      {NUMA: []driver.NUMACell{{Pages: map[int64]int64{2048: -1}}}},
 		"no address": {PCI: []driver.PCIDevice{{VendorID: "10de", ProductID: "1eb8"}}},
-		"vendor":     {PCI: []driver.PCIDevice{{Address: "0", VendorID: "nv", ProductID: "1eb8"}}},
-		"type":       {PCI: []driver.PCIDevice{{Address: "0", VendorID: "10de", ProductID: "1eb8", Type: "GPU"}}},
-		"node":       {PCI: []driver.PCIDevice{{Address: "0", VendorID: "10de", ProductID: "1eb8", NUMANode: &far}}},
-		"class":      {PCI: []driver.PCIDevice{{Address: "0", VendorID: "10de", ProductID: "1eb8", ResourceClass: "VCPU"}}},
+		"vendor":     {PCI: []driver.PCIDevice{{Address: "0000:00:00.0", VendorID: "nv", ProductID: "1eb8"}}},
+		"type":       {PCI: []driver.PCIDevice{{Address: "0000:00:00.0", VendorID: "10de", ProductID: "1eb8", Type: "GPU"}}},
+		"node":       {PCI: []driver.PCIDevice{{Address: "0000:00:00.0", VendorID: "10de", ProductID: "1eb8", NUMANode: &far}}},
+		"class":      {PCI: []driver.PCIDevice{{Address: "0000:00:00.0", VendorID: "10de", ProductID: "1eb8", ResourceClass: "VCPU"}}},
 	} {
 		require.ErrorIs(t, h.Validate(), nephos.ErrInvalid, name)
 		d, err := fake.Open(fake.Config{Host: h})

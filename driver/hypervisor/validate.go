@@ -81,7 +81,7 @@ func (s Spec) Validate() error {
 		}
 		seen[c.ID] = true
 	}
-	return nil
+	return s.validatePlace()
 }
 
 func validateDisk(d driver.Disk) error {

@@ -46,6 +46,8 @@ var (
 	_ hypervisor.PasswordSetter = (*remoteHypervisor)(nil)
 	_ hypervisor.LiveMigrator   = (*remoteHypervisor)(nil)
 	_ hypervisor.ImageCacher    = (*remoteHypervisor)(nil)
+	_ hypervisor.Placer         = (*remoteHypervisor)(nil)
+	_ hypervisor.DevicePasser   = (*remoteHypervisor)(nil)
 )
 
 func (d *remoteHypervisor) HotPlug() (disks, nics bool) {
@@ -171,6 +173,16 @@ func (d *remoteHypervisor) Diagnostics(ctx context.Context, id string) (map[stri
 		return nil, fmt.Errorf("reading the plugin's diagnostics of guest %s: %w", id, err)
 	}
 	return values, nil
+}
+
+func (d *remoteHypervisor) Placement(ctx context.Context, id string) (hypervisor.Placement, error) {
+	r, err := call(ctx, d.Plugin, newHV, hv.Placement, &pb.PlacementRequest{Id: id})
+	return wire.From[hypervisor.Placement](r.GetPlacement()), err
+}
+
+func (d *remoteHypervisor) Devices(ctx context.Context, id string) ([]string, error) {
+	r, err := call(ctx, d.Plugin, newHV, hv.Devices, &pb.DevicesRequest{Id: id})
+	return r.GetPci(), err
 }
 
 func (d *remoteHypervisor) Statistics(ctx context.Context, id string) (hypervisor.Statistics, error) {

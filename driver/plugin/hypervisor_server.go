@@ -126,6 +126,20 @@ func (s *hypervisorServer) Diagnostics(ctx context.Context, q *pb.DiagnosticsReq
 	})
 }
 
+func (s *hypervisorServer) Placement(ctx context.Context, q *pb.PlacementRequest) (*pb.PlacementResponse, error) {
+	return as(s.d, "placing guests", func(d hypervisor.Placer) (*pb.PlacementResponse, error) {
+		p, err := d.Placement(ctx, q.GetId())
+		return &pb.PlacementResponse{Placement: wire.To[pb.GuestPlacement](p)}, err
+	})
+}
+
+func (s *hypervisorServer) Devices(ctx context.Context, q *pb.DevicesRequest) (*pb.DevicesResponse, error) {
+	return as(s.d, "passing devices", func(d hypervisor.DevicePasser) (*pb.DevicesResponse, error) {
+		list, err := d.Devices(ctx, q.GetId())
+		return &pb.DevicesResponse{Pci: list}, err
+	})
+}
+
 func (s *hypervisorServer) Statistics(ctx context.Context, q *pb.StatisticsRequest) (*pb.StatisticsResponse, error) {
 	return as(s.d, "counting", func(d hypervisor.Statistician) (*pb.StatisticsResponse, error) {
 		st, err := d.Statistics(ctx, q.GetId())

@@ -54,7 +54,10 @@ func TestFakeHypervisorPassesItsSuiteOverTheWire(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	state, wires, peer := fakehypervisor.NewState(), fakehypervisor.NewWires(), fakehypervisor.NewState()
 	open := func(t drivertest.T, name string, state *fakehypervisor.State) hypervisor.Driver {
-		d, err := fakehypervisor.Open(fakehypervisor.Config{CloudID: "cloud", Name: name, State: state, Wires: wires})
+		d, err := fakehypervisor.Open(fakehypervisor.Config{CloudID: "cloud", Name: name, State: state, Wires: wires, Host: hypervisor.Host{
+			NUMA: []driver.NUMACell{{ID: 0, CPUs: []int{0, 1}, Dedicated: []int{2, 3}, MemoryMiB: 4096, Cores: map[int]int{2: 2, 3: 2}}, {ID: 1, CPUs: []int{4, 5}}},
+			PCI:  []driver.PCIDevice{{Address: "0000:81:00.0", VendorID: "10de", ProductID: "1eb8"}},
+		}})
 		require.NoError(t, err)
 		return loop[hypervisor.Driver](t, d)
 	}

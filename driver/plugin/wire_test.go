@@ -105,6 +105,7 @@ func TestEveryFieldOfEveryTypeSurvivesTheWire(t *testing.T) {
 
 	roundTrip[hypervisor.Host, hypervisorv1.Host](t, seen)
 	roundTrip[hypervisor.Spec, hypervisorv1.Spec](t, seen)
+	roundTrip[hypervisor.Placement, hypervisorv1.GuestPlacement](t, seen)
 	roundTrip[hypervisor.Guest, hypervisorv1.Guest](t, seen)
 	roundTrip[hypervisor.Event, hypervisorv1.EventsResponse](t, seen)
 	roundTrip[hypervisor.Statistics, hypervisorv1.Statistics](t, seen)

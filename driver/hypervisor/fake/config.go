@@ -19,7 +19,9 @@ type Config struct {
 	// Name is the host's name, for its boot text and diagnostics.
 	Name string
 	// Host is what Info tells; zero fields get small defaults. RunningVMs,
-	// FreeDiskGiB and BootID come from the state.
+	// FreeDiskGiB and BootID come from the state. Its NUMA cells and PCI devices
+	// are given to guests that ask for them: [Driver.Placement] and
+	// [Driver.Devices] show them.
 	Host hypervisor.Host
 	// State is the hypervisor's memory; nil makes a new one.
 	State *State
@@ -109,7 +111,7 @@ func (d *Driver) Abilities(context.Context) ([]string, error) {
 		hypervisor.CanSnapshot, hypervisor.CanConsoleLog, hypervisor.CanConsole, hypervisor.CanEvents,
 		hypervisor.CanDiagnose, hypervisor.CanResizeDisk, hypervisor.CanThrottleDisk, hypervisor.CanDecryptDisk,
 		hypervisor.CanExportDisk, hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanStatistics,
-		hypervisor.CanSetPassword, hypervisor.CanCacheImages,
+		hypervisor.CanSetPassword, hypervisor.CanCacheImages, hypervisor.CanPlace, hypervisor.CanPassDevices,
 	}
 	if d.cfg.Wires != nil {
 		all = append(all, hypervisor.CanLiveMigrate)

@@ -17,7 +17,13 @@ func TestSuite(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	state, wires, peer := fake.NewState(), fake.NewWires(), fake.NewState()
 	hypervisortest.Run(t, func(t drivertest.T) hypervisor.Driver {
-		d, err := fake.Open(fake.Config{CloudID: "cloud", Name: "host1", State: state, Wires: wires})
+		d, err := fake.Open(fake.Config{CloudID: "cloud", Name: "host1", State: state, Wires: wires, Host: hypervisor.Host{
+			NUMA: []driver.NUMACell{
+				{ID: 0, CPUs: []int{0, 1}, Dedicated: []int{2, 3}, MemoryMiB: 4096},
+				{ID: 3, CPUs: []int{4, 5}, MemoryMiB: 4096, Pages: map[int64]int64{2048: 64}},
+			},
+			PCI: []driver.PCIDevice{{Address: "0000:81:00.0", VendorID: "10de", ProductID: "1eb8"}},
+		}})
 		require.NoError(t, err)
 		return d
 	}, hypervisortest.Options{

@@ -53,6 +53,12 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 			return fail(fmt.Errorf("Disks[%d].Base.Format %q is none of this host's: %w", i, disk.Base.Format, nephos.ErrInvalid))
 		}
 	}
+	if err := d.cfg.Host.Holds(spec); err != nil {
+		return fail(err)
+	}
+	if len(spec.NUMA) > 0 && !d.can(hypervisor.CanPlace) || len(spec.PCI) > 0 && !d.can(hypervisor.CanPassDevices) {
+		return fail(fmt.Errorf("nothing of the host can be given to one guest: %w", errUnsupported))
+	}
 	s := d.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,9 +118,15 @@ func (d *Driver) power(g *guest, now time.Time) error {
 		return nil
 	case g.state == hypervisor.Paused:
 	case g.suspended:
+		if err := d.take(g); err != nil {
+			return err
+		}
 		g.suspended = false
 		g.started = now
 	default:
+		if err := d.take(g); err != nil {
+			return err
+		}
 		g.started = now
 		g.vcpus, g.memory = g.spec.VCPUs, g.spec.MemoryMiB
 		b := d.behaviour(g)

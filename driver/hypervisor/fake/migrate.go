@@ -52,6 +52,9 @@ func (d *Driver) CheckMigration(ctx context.Context, id string, dest hypervisor.
 		case dest.Type != d.cfg.Host.Type || dest.Arch != d.cfg.Host.Arch:
 			return nephos.Errorf(nephos.ErrConflict, "check the migration of guest %s: the destination is a %s for %s", id, dest.Type, dest.Arch)
 		}
+		if len(g.place.pci) > 0 {
+			return nephos.Errorf(nephos.ErrConflict, "check the migration of guest %s: it has devices of this host", id)
+		}
 		check.MemoryBytes = int64(g.memory) << 20
 		for _, disk := range g.spec.Disks {
 			if disk.Source.Type == "local" {
@@ -70,7 +73,7 @@ func (d *Driver) PrepareMigration(ctx context.Context, id string, spec hyperviso
 	if err != nil {
 		return none, err
 	}
-	if err := first(hypervisor.CheckID(id), spec.Validate()); err != nil {
+	if err := first(hypervisor.CheckID(id), spec.Validate(), d.cfg.Host.Holds(spec)); err != nil {
 		return none, fmt.Errorf("prepare the migration of guest %s: %w", id, err)
 	}
 	target := hypervisor.MigrationTarget{Type: d.cfg.Host.Type, Address: "fake:" + d.cfg.Name, Disks: make(map[string]string)}
@@ -88,6 +91,7 @@ func (d *Driver) PrepareMigration(ctx context.Context, id string, spec hyperviso
 	}
 	g := &guest{id: id, spec: clone(spec), state: hypervisor.Incoming, streams: make(map[*stream]struct{})}
 	g.held.migration = &migration{Migration: hypervisor.Migration{Phase: hypervisor.MigrationPrepared}, incoming: true}
+	g.place = place{cloneCells(spec.NUMA), spec.PCI}
 	s.guests[id] = g
 	return target, after
 }

@@ -44,6 +44,7 @@ type guest struct {
 	script    []act // what it does by itself, in the order of time
 	streams   map[*stream]struct{}
 	held      held
+	place     place // at power-on
 }
 
 func (g *guest) on() bool { return g.state == hypervisor.Running || g.state == hypervisor.Paused }
@@ -66,6 +67,7 @@ func (g *guest) view() hypervisor.Guest {
 // clone copies a spec, so that neither side's later writes reach the other.
 func clone(s hypervisor.Spec) hypervisor.Spec {
 	s.Disks, s.NICs, s.Labels = slices.Clone(s.Disks), slices.Clone(s.NICs), maps.Clone(s.Labels)
+	s.NUMA, s.EmulatorCPUs, s.PCI = cloneCells(s.NUMA), slices.Clone(s.EmulatorCPUs), slices.Clone(s.PCI)
 	for i := range s.Disks {
 		d := &s.Disks[i]
 		if d.Base != nil {

@@ -72,6 +72,9 @@ func Tests(open func(t drivertest.T) hypervisor.Driver, o Options) []drivertest.
 	run("SetPassword", hypervisor.CanSetPassword, (*suite).testSetPassword)
 	run("ImageCache", hypervisor.CanCacheImages, (*suite).testImages)
 	run("LiveMigrate", hypervisor.CanLiveMigrate, (*suite).testLiveMigrate)
+	run("Placement", hypervisor.CanPlace, (*suite).testPlacement)
+	run("Topology", "", (*suite).testTopology)
+	run("Devices", hypervisor.CanPassDevices, (*suite).testDevices)
 	run("AbortMigration", hypervisor.CanLiveMigrate, (*suite).testAbortMigration)
 	return tests
 }

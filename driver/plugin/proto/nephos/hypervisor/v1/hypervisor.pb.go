@@ -335,7 +335,10 @@ type NUMACell struct {
 	// Memory in pages of the usual size, in MiB.
 	MemoryMib int64 `protobuf:"varint,4,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
 	// The number of huge pages by their size in KiB.
-	Pages         map[int64]int64 `protobuf:"bytes,5,rep,name=pages,proto3" json:"pages,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Pages map[int64]int64 `protobuf:"bytes,5,rep,name=pages,proto3" json:"pages,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The core that a processor is a thread of, by processor; those that are absent
+	// are cores of their own.
+	Cores         map[int64]int64 `protobuf:"bytes,6,rep,name=cores,proto3" json:"cores,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -401,6 +404,13 @@ func (x *NUMACell) GetMemoryMib() int64 {
 func (x *NUMACell) GetPages() map[int64]int64 {
 	if x != nil {
 		return x.Pages
+	}
+	return nil
+}
+
+func (x *NUMACell) GetCores() map[int64]int64 {
+	if x != nil {
+		return x.Cores
 	}
 	return nil
 }
@@ -527,7 +537,19 @@ type Spec struct {
 	// The machine's type. Empty: the hypervisor's choice.
 	Machine string `protobuf:"bytes,9,opt,name=machine,proto3" json:"machine,omitempty"`
 	// Further labels, kept as they are.
-	Labels        map[string]string `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Labels map[string]string `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// How the processors look to the guest. Absent: the hypervisor's choice.
+	Topology *Topology `protobuf:"bytes,11,opt,name=topology,proto3" json:"topology,omitempty"`
+	// The guest's NUMA cells, in the guest's order, with all its processors and
+	// memory, and where on the host they are. Empty: one, nowhere in particular. For
+	// a Placer only.
+	Numa []*Cell `protobuf:"bytes,12,rep,name=numa,proto3" json:"numa,omitempty"`
+	// The host's processors that the hypervisor's own threads for the guest may use.
+	// Empty: those of the guest's processors.
+	EmulatorCpus []int64 `protobuf:"varint,13,rep,packed,name=emulator_cpus,json=emulatorCpus,proto3" json:"emulator_cpus,omitempty"`
+	// Addresses of the host's devices that the guest has for itself. For a
+	// DevicePasser only.
+	Pci           []string `protobuf:"bytes,14,rep,name=pci,proto3" json:"pci,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -632,6 +654,227 @@ func (x *Spec) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *Spec) GetTopology() *Topology {
+	if x != nil {
+		return x.Topology
+	}
+	return nil
+}
+
+func (x *Spec) GetNuma() []*Cell {
+	if x != nil {
+		return x.Numa
+	}
+	return nil
+}
+
+func (x *Spec) GetEmulatorCpus() []int64 {
+	if x != nil {
+		return x.EmulatorCpus
+	}
+	return nil
+}
+
+func (x *Spec) GetPci() []string {
+	if x != nil {
+		return x.Pci
+	}
+	return nil
+}
+
+// Topology is how a guest's processors look to it.
+type Topology struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sockets.
+	Sockets int64 `protobuf:"varint,1,opt,name=sockets,proto3" json:"sockets,omitempty"`
+	// Cores of each.
+	Cores int64 `protobuf:"varint,2,opt,name=cores,proto3" json:"cores,omitempty"`
+	// Threads of each.
+	Threads       int64 `protobuf:"varint,3,opt,name=threads,proto3" json:"threads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Topology) Reset() {
+	*x = Topology{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Topology) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Topology) ProtoMessage() {}
+
+func (x *Topology) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Topology.ProtoReflect.Descriptor instead.
+func (*Topology) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Topology) GetSockets() int64 {
+	if x != nil {
+		return x.Sockets
+	}
+	return 0
+}
+
+func (x *Topology) GetCores() int64 {
+	if x != nil {
+		return x.Cores
+	}
+	return 0
+}
+
+func (x *Topology) GetThreads() int64 {
+	if x != nil {
+		return x.Threads
+	}
+	return 0
+}
+
+// Cell is one NUMA cell of a guest, and where it is on the host.
+type Cell struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The host's cell that all its memory comes from.
+	Host int64 `protobuf:"varint,1,opt,name=host,proto3" json:"host,omitempty"`
+	// Its part of the guest's memory, in MiB.
+	MemoryMib int64 `protobuf:"varint,2,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
+	// The size of the huge pages that its memory is made of, in KiB; 0: pages of the
+	// usual size.
+	PageKib int64 `protobuf:"varint,3,opt,name=page_kib,json=pageKib,proto3" json:"page_kib,omitempty"`
+	// Its processors.
+	Pins          []*Pin `protobuf:"bytes,4,rep,name=pins,proto3" json:"pins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cell) Reset() {
+	*x = Cell{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cell) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cell) ProtoMessage() {}
+
+func (x *Cell) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cell.ProtoReflect.Descriptor instead.
+func (*Cell) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Cell) GetHost() int64 {
+	if x != nil {
+		return x.Host
+	}
+	return 0
+}
+
+func (x *Cell) GetMemoryMib() int64 {
+	if x != nil {
+		return x.MemoryMib
+	}
+	return 0
+}
+
+func (x *Cell) GetPageKib() int64 {
+	if x != nil {
+		return x.PageKib
+	}
+	return 0
+}
+
+func (x *Cell) GetPins() []*Pin {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+// Pin says on which of the host's processors one of the guest's runs.
+type Pin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The guest's, from 0.
+	Vcpu int64 `protobuf:"varint,1,opt,name=vcpu,proto3" json:"vcpu,omitempty"`
+	// The host's: one, if the guest has it for itself.
+	Cpus          []int64 `protobuf:"varint,2,rep,packed,name=cpus,proto3" json:"cpus,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Pin) GetVcpu() int64 {
+	if x != nil {
+		return x.Vcpu
+	}
+	return 0
+}
+
+func (x *Pin) GetCpus() []int64 {
+	if x != nil {
+		return x.Cpus
+	}
+	return nil
+}
+
 // EnsureRequest is what a guest should be.
 type EnsureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -645,7 +888,7 @@ type EnsureRequest struct {
 
 func (x *EnsureRequest) Reset() {
 	*x = EnsureRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[6]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +900,7 @@ func (x *EnsureRequest) String() string {
 func (*EnsureRequest) ProtoMessage() {}
 
 func (x *EnsureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[6]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +913,7 @@ func (x *EnsureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureRequest.ProtoReflect.Descriptor instead.
 func (*EnsureRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{6}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EnsureRequest) GetId() string {
@@ -696,7 +939,7 @@ type EnsureResponse struct {
 
 func (x *EnsureResponse) Reset() {
 	*x = EnsureResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[7]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +951,7 @@ func (x *EnsureResponse) String() string {
 func (*EnsureResponse) ProtoMessage() {}
 
 func (x *EnsureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[7]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +964,246 @@ func (x *EnsureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureResponse.ProtoReflect.Descriptor instead.
 func (*EnsureResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{7}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{10}
+}
+
+// PlacementRequest names a guest.
+type PlacementRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The guest's ID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlacementRequest) Reset() {
+	*x = PlacementRequest{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlacementRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlacementRequest) ProtoMessage() {}
+
+func (x *PlacementRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlacementRequest.ProtoReflect.Descriptor instead.
+func (*PlacementRequest) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PlacementRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// PlacementResponse answers Placement.
+type PlacementResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it is.
+	Placement     *GuestPlacement `protobuf:"bytes,1,opt,name=placement,proto3" json:"placement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlacementResponse) Reset() {
+	*x = PlacementResponse{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlacementResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlacementResponse) ProtoMessage() {}
+
+func (x *PlacementResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlacementResponse.ProtoReflect.Descriptor instead.
+func (*PlacementResponse) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PlacementResponse) GetPlacement() *GuestPlacement {
+	if x != nil {
+		return x.Placement
+	}
+	return nil
+}
+
+// GuestPlacement is where a running guest is, as the host tells.
+type GuestPlacement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By the guest's processors, rising.
+	Pins []*Pin `protobuf:"bytes,1,rep,name=pins,proto3" json:"pins,omitempty"`
+	// The host's cell of each of the guest's, in their order.
+	Cells         []int64 `protobuf:"varint,2,rep,packed,name=cells,proto3" json:"cells,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuestPlacement) Reset() {
+	*x = GuestPlacement{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuestPlacement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuestPlacement) ProtoMessage() {}
+
+func (x *GuestPlacement) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuestPlacement.ProtoReflect.Descriptor instead.
+func (*GuestPlacement) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GuestPlacement) GetPins() []*Pin {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+func (x *GuestPlacement) GetCells() []int64 {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
+// DevicesRequest names a guest.
+type DevicesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The guest's ID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DevicesRequest) Reset() {
+	*x = DevicesRequest{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DevicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DevicesRequest) ProtoMessage() {}
+
+func (x *DevicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DevicesRequest.ProtoReflect.Descriptor instead.
+func (*DevicesRequest) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DevicesRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// DevicesResponse answers Devices.
+type DevicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Addresses of the host's devices that the guest has, sorted.
+	Pci           []string `protobuf:"bytes,1,rep,name=pci,proto3" json:"pci,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DevicesResponse) Reset() {
+	*x = DevicesResponse{}
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DevicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DevicesResponse) ProtoMessage() {}
+
+func (x *DevicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DevicesResponse.ProtoReflect.Descriptor instead.
+func (*DevicesResponse) Descriptor() ([]byte, []int) {
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DevicesResponse) GetPci() []string {
+	if x != nil {
+		return x.Pci
+	}
+	return nil
 }
 
 // StartRequest names a guest to start.
@@ -735,7 +1217,7 @@ type StartRequest struct {
 
 func (x *StartRequest) Reset() {
 	*x = StartRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[8]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +1229,7 @@ func (x *StartRequest) String() string {
 func (*StartRequest) ProtoMessage() {}
 
 func (x *StartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[8]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +1242,7 @@ func (x *StartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRequest.ProtoReflect.Descriptor instead.
 func (*StartRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{8}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StartRequest) GetId() string {
@@ -779,7 +1261,7 @@ type StartResponse struct {
 
 func (x *StartResponse) Reset() {
 	*x = StartResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[9]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +1273,7 @@ func (x *StartResponse) String() string {
 func (*StartResponse) ProtoMessage() {}
 
 func (x *StartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[9]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +1286,7 @@ func (x *StartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartResponse.ProtoReflect.Descriptor instead.
 func (*StartResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{9}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{17}
 }
 
 // StopRequest names a guest to stop.
@@ -820,7 +1302,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[10]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +1314,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[10]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +1327,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{10}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StopRequest) GetId() string {
@@ -871,7 +1353,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[11]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +1365,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[11]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +1378,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{11}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{19}
 }
 
 // DestroyRequest names a guest to destroy.
@@ -910,7 +1392,7 @@ type DestroyRequest struct {
 
 func (x *DestroyRequest) Reset() {
 	*x = DestroyRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[12]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1404,7 @@ func (x *DestroyRequest) String() string {
 func (*DestroyRequest) ProtoMessage() {}
 
 func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[12]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1417,7 @@ func (x *DestroyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyRequest.ProtoReflect.Descriptor instead.
 func (*DestroyRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{12}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DestroyRequest) GetId() string {
@@ -954,7 +1436,7 @@ type DestroyResponse struct {
 
 func (x *DestroyResponse) Reset() {
 	*x = DestroyResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[13]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1448,7 @@ func (x *DestroyResponse) String() string {
 func (*DestroyResponse) ProtoMessage() {}
 
 func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[13]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1461,7 @@ func (x *DestroyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DestroyResponse.ProtoReflect.Descriptor instead.
 func (*DestroyResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{13}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{21}
 }
 
 // Guest is a guest as the hypervisor knows it.
@@ -1009,7 +1491,7 @@ type Guest struct {
 
 func (x *Guest) Reset() {
 	*x = Guest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[14]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1503,7 @@ func (x *Guest) String() string {
 func (*Guest) ProtoMessage() {}
 
 func (x *Guest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[14]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1516,7 @@ func (x *Guest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guest.ProtoReflect.Descriptor instead.
 func (*Guest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{14}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Guest) GetId() string {
@@ -1111,7 +1593,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[15]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1605,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[15]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1618,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{15}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetRequest) GetId() string {
@@ -1157,7 +1639,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[16]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1651,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[16]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1664,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{16}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetResponse) GetGuest() *Guest {
@@ -1201,7 +1683,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[17]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1695,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[17]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1708,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{17}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{25}
 }
 
 // ListResponse answers List.
@@ -1240,7 +1722,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[18]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1734,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[18]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1747,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{18}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListResponse) GetGuests() []*Guest {
@@ -1288,7 +1770,7 @@ type RebootRequest struct {
 
 func (x *RebootRequest) Reset() {
 	*x = RebootRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[19]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1300,7 +1782,7 @@ func (x *RebootRequest) String() string {
 func (*RebootRequest) ProtoMessage() {}
 
 func (x *RebootRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[19]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1795,7 @@ func (x *RebootRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootRequest.ProtoReflect.Descriptor instead.
 func (*RebootRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{19}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RebootRequest) GetId() string {
@@ -1339,7 +1821,7 @@ type RebootResponse struct {
 
 func (x *RebootResponse) Reset() {
 	*x = RebootResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[20]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1833,7 @@ func (x *RebootResponse) String() string {
 func (*RebootResponse) ProtoMessage() {}
 
 func (x *RebootResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[20]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1846,7 @@ func (x *RebootResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebootResponse.ProtoReflect.Descriptor instead.
 func (*RebootResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{20}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{28}
 }
 
 // PauseRequest names a guest to pause.
@@ -1378,7 +1860,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[21]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1872,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[21]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1885,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{21}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PauseRequest) GetId() string {
@@ -1422,7 +1904,7 @@ type PauseResponse struct {
 
 func (x *PauseResponse) Reset() {
 	*x = PauseResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[22]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1916,7 @@ func (x *PauseResponse) String() string {
 func (*PauseResponse) ProtoMessage() {}
 
 func (x *PauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[22]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1929,7 @@ func (x *PauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseResponse.ProtoReflect.Descriptor instead.
 func (*PauseResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{22}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{30}
 }
 
 // UnpauseRequest names a guest to unpause.
@@ -1461,7 +1943,7 @@ type UnpauseRequest struct {
 
 func (x *UnpauseRequest) Reset() {
 	*x = UnpauseRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[23]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1955,7 @@ func (x *UnpauseRequest) String() string {
 func (*UnpauseRequest) ProtoMessage() {}
 
 func (x *UnpauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[23]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1968,7 @@ func (x *UnpauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpauseRequest.ProtoReflect.Descriptor instead.
 func (*UnpauseRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{23}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *UnpauseRequest) GetId() string {
@@ -1505,7 +1987,7 @@ type UnpauseResponse struct {
 
 func (x *UnpauseResponse) Reset() {
 	*x = UnpauseResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[24]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1999,7 @@ func (x *UnpauseResponse) String() string {
 func (*UnpauseResponse) ProtoMessage() {}
 
 func (x *UnpauseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[24]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +2012,7 @@ func (x *UnpauseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpauseResponse.ProtoReflect.Descriptor instead.
 func (*UnpauseResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{24}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{32}
 }
 
 // SuspendRequest names a guest to suspend.
@@ -1544,7 +2026,7 @@ type SuspendRequest struct {
 
 func (x *SuspendRequest) Reset() {
 	*x = SuspendRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[25]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +2038,7 @@ func (x *SuspendRequest) String() string {
 func (*SuspendRequest) ProtoMessage() {}
 
 func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[25]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +2051,7 @@ func (x *SuspendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendRequest.ProtoReflect.Descriptor instead.
 func (*SuspendRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{25}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SuspendRequest) GetId() string {
@@ -1588,7 +2070,7 @@ type SuspendResponse struct {
 
 func (x *SuspendResponse) Reset() {
 	*x = SuspendResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[26]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +2082,7 @@ func (x *SuspendResponse) String() string {
 func (*SuspendResponse) ProtoMessage() {}
 
 func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[26]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +2095,7 @@ func (x *SuspendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendResponse.ProtoReflect.Descriptor instead.
 func (*SuspendResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{26}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{34}
 }
 
 // ResumeRequest names a guest to resume.
@@ -1627,7 +2109,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[27]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +2121,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[27]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +2134,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{27}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ResumeRequest) GetId() string {
@@ -1671,7 +2153,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[28]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +2165,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[28]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +2178,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{28}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{36}
 }
 
 // SnapshotRequest asks for a copy of a disk.
@@ -1714,7 +2196,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[29]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +2208,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[29]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +2221,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{29}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SnapshotRequest) GetId() string {
@@ -1772,7 +2254,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[30]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +2266,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[30]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +2279,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{30}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{38}
 }
 
 // ConsoleLogRequest asks for the end of a console's log.
@@ -1813,7 +2295,7 @@ type ConsoleLogRequest struct {
 
 func (x *ConsoleLogRequest) Reset() {
 	*x = ConsoleLogRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[31]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +2307,7 @@ func (x *ConsoleLogRequest) String() string {
 func (*ConsoleLogRequest) ProtoMessage() {}
 
 func (x *ConsoleLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[31]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +2320,7 @@ func (x *ConsoleLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleLogRequest.ProtoReflect.Descriptor instead.
 func (*ConsoleLogRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{31}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConsoleLogRequest) GetId() string {
@@ -1866,7 +2348,7 @@ type ConsoleLogResponse struct {
 
 func (x *ConsoleLogResponse) Reset() {
 	*x = ConsoleLogResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[32]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2360,7 @@ func (x *ConsoleLogResponse) String() string {
 func (*ConsoleLogResponse) ProtoMessage() {}
 
 func (x *ConsoleLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[32]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2373,7 @@ func (x *ConsoleLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleLogResponse.ProtoReflect.Descriptor instead.
 func (*ConsoleLogResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{32}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ConsoleLogResponse) GetLog() []byte {
@@ -1916,7 +2398,7 @@ type ConsoleRequest struct {
 
 func (x *ConsoleRequest) Reset() {
 	*x = ConsoleRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[33]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2410,7 @@ func (x *ConsoleRequest) String() string {
 func (*ConsoleRequest) ProtoMessage() {}
 
 func (x *ConsoleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[33]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2423,7 @@ func (x *ConsoleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleRequest.ProtoReflect.Descriptor instead.
 func (*ConsoleRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{33}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ConsoleRequest) GetId() string {
@@ -1974,7 +2456,7 @@ type ConsoleResponse struct {
 
 func (x *ConsoleResponse) Reset() {
 	*x = ConsoleResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[34]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1986,7 +2468,7 @@ func (x *ConsoleResponse) String() string {
 func (*ConsoleResponse) ProtoMessage() {}
 
 func (x *ConsoleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[34]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1999,7 +2481,7 @@ func (x *ConsoleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsoleResponse.ProtoReflect.Descriptor instead.
 func (*ConsoleResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{34}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{42}
 }
 
 // EventsRequest asks for events until the call ends.
@@ -2011,7 +2493,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[35]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2505,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[35]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2518,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{35}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{43}
 }
 
 // EventsResponse says that a guest changed its state.
@@ -2056,7 +2538,7 @@ type EventsResponse struct {
 
 func (x *EventsResponse) Reset() {
 	*x = EventsResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[36]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2550,7 @@ func (x *EventsResponse) String() string {
 func (*EventsResponse) ProtoMessage() {}
 
 func (x *EventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[36]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2563,7 @@ func (x *EventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsResponse.ProtoReflect.Descriptor instead.
 func (*EventsResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{36}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *EventsResponse) GetId() string {
@@ -2123,7 +2605,7 @@ type DiagnosticsRequest struct {
 
 func (x *DiagnosticsRequest) Reset() {
 	*x = DiagnosticsRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[37]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2617,7 @@ func (x *DiagnosticsRequest) String() string {
 func (*DiagnosticsRequest) ProtoMessage() {}
 
 func (x *DiagnosticsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[37]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2630,7 @@ func (x *DiagnosticsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnosticsRequest.ProtoReflect.Descriptor instead.
 func (*DiagnosticsRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{37}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DiagnosticsRequest) GetId() string {
@@ -2170,7 +2652,7 @@ type DiagnosticsResponse struct {
 
 func (x *DiagnosticsResponse) Reset() {
 	*x = DiagnosticsResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[38]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2664,7 @@ func (x *DiagnosticsResponse) String() string {
 func (*DiagnosticsResponse) ProtoMessage() {}
 
 func (x *DiagnosticsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[38]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2677,7 @@ func (x *DiagnosticsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnosticsResponse.ProtoReflect.Descriptor instead.
 func (*DiagnosticsResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{38}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DiagnosticsResponse) GetJson() []byte {
@@ -2216,7 +2698,7 @@ type StatisticsRequest struct {
 
 func (x *StatisticsRequest) Reset() {
 	*x = StatisticsRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[39]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2710,7 @@ func (x *StatisticsRequest) String() string {
 func (*StatisticsRequest) ProtoMessage() {}
 
 func (x *StatisticsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[39]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2723,7 @@ func (x *StatisticsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatisticsRequest.ProtoReflect.Descriptor instead.
 func (*StatisticsRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{39}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StatisticsRequest) GetId() string {
@@ -2262,7 +2744,7 @@ type StatisticsResponse struct {
 
 func (x *StatisticsResponse) Reset() {
 	*x = StatisticsResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[40]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2756,7 @@ func (x *StatisticsResponse) String() string {
 func (*StatisticsResponse) ProtoMessage() {}
 
 func (x *StatisticsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[40]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2769,7 @@ func (x *StatisticsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatisticsResponse.ProtoReflect.Descriptor instead.
 func (*StatisticsResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{40}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StatisticsResponse) GetStatistics() *Statistics {
@@ -2322,7 +2804,7 @@ type Statistics struct {
 
 func (x *Statistics) Reset() {
 	*x = Statistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[41]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2816,7 @@ func (x *Statistics) String() string {
 func (*Statistics) ProtoMessage() {}
 
 func (x *Statistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[41]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2829,7 @@ func (x *Statistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statistics.ProtoReflect.Descriptor instead.
 func (*Statistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{41}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Statistics) GetState() string {
@@ -2419,7 +2901,7 @@ type CPUStatistics struct {
 
 func (x *CPUStatistics) Reset() {
 	*x = CPUStatistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[42]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2913,7 @@ func (x *CPUStatistics) String() string {
 func (*CPUStatistics) ProtoMessage() {}
 
 func (x *CPUStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[42]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2926,7 @@ func (x *CPUStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CPUStatistics.ProtoReflect.Descriptor instead.
 func (*CPUStatistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{42}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CPUStatistics) GetId() int64 {
@@ -2482,7 +2964,7 @@ type MemoryStatistics struct {
 
 func (x *MemoryStatistics) Reset() {
 	*x = MemoryStatistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[43]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +2976,7 @@ func (x *MemoryStatistics) String() string {
 func (*MemoryStatistics) ProtoMessage() {}
 
 func (x *MemoryStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[43]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,7 +2989,7 @@ func (x *MemoryStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemoryStatistics.ProtoReflect.Descriptor instead.
 func (*MemoryStatistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{43}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *MemoryStatistics) GetTotal() int64 {
@@ -2583,7 +3065,7 @@ type DiskStatistics struct {
 
 func (x *DiskStatistics) Reset() {
 	*x = DiskStatistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[44]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +3077,7 @@ func (x *DiskStatistics) String() string {
 func (*DiskStatistics) ProtoMessage() {}
 
 func (x *DiskStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[44]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +3090,7 @@ func (x *DiskStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskStatistics.ProtoReflect.Descriptor instead.
 func (*DiskStatistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{44}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DiskStatistics) GetId() string {
@@ -2717,7 +3199,7 @@ type NICStatistics struct {
 
 func (x *NICStatistics) Reset() {
 	*x = NICStatistics{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[45]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2729,7 +3211,7 @@ func (x *NICStatistics) String() string {
 func (*NICStatistics) ProtoMessage() {}
 
 func (x *NICStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[45]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2742,7 +3224,7 @@ func (x *NICStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NICStatistics.ProtoReflect.Descriptor instead.
 func (*NICStatistics) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{45}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *NICStatistics) GetId() string {
@@ -2830,7 +3312,7 @@ type SetPasswordRequest struct {
 
 func (x *SetPasswordRequest) Reset() {
 	*x = SetPasswordRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[46]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +3324,7 @@ func (x *SetPasswordRequest) String() string {
 func (*SetPasswordRequest) ProtoMessage() {}
 
 func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[46]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +3337,7 @@ func (x *SetPasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordRequest.ProtoReflect.Descriptor instead.
 func (*SetPasswordRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{46}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SetPasswordRequest) GetId() string {
@@ -2888,7 +3370,7 @@ type SetPasswordResponse struct {
 
 func (x *SetPasswordResponse) Reset() {
 	*x = SetPasswordResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[47]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3382,7 @@ func (x *SetPasswordResponse) String() string {
 func (*SetPasswordResponse) ProtoMessage() {}
 
 func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[47]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3395,7 @@ func (x *SetPasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPasswordResponse.ProtoReflect.Descriptor instead.
 func (*SetPasswordResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{47}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{55}
 }
 
 // RescueRequest names a guest to boot from another disk.
@@ -2929,7 +3411,7 @@ type RescueRequest struct {
 
 func (x *RescueRequest) Reset() {
 	*x = RescueRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[48]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2941,7 +3423,7 @@ func (x *RescueRequest) String() string {
 func (*RescueRequest) ProtoMessage() {}
 
 func (x *RescueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[48]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +3436,7 @@ func (x *RescueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RescueRequest.ProtoReflect.Descriptor instead.
 func (*RescueRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{48}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RescueRequest) GetId() string {
@@ -2980,7 +3462,7 @@ type RescueResponse struct {
 
 func (x *RescueResponse) Reset() {
 	*x = RescueResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[49]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3474,7 @@ func (x *RescueResponse) String() string {
 func (*RescueResponse) ProtoMessage() {}
 
 func (x *RescueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[49]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,7 +3487,7 @@ func (x *RescueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RescueResponse.ProtoReflect.Descriptor instead.
 func (*RescueResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{49}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{57}
 }
 
 // UnrescueRequest names a guest to end the rescue of.
@@ -3019,7 +3501,7 @@ type UnrescueRequest struct {
 
 func (x *UnrescueRequest) Reset() {
 	*x = UnrescueRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[50]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3031,7 +3513,7 @@ func (x *UnrescueRequest) String() string {
 func (*UnrescueRequest) ProtoMessage() {}
 
 func (x *UnrescueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[50]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3044,7 +3526,7 @@ func (x *UnrescueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnrescueRequest.ProtoReflect.Descriptor instead.
 func (*UnrescueRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{50}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *UnrescueRequest) GetId() string {
@@ -3063,7 +3545,7 @@ type UnrescueResponse struct {
 
 func (x *UnrescueResponse) Reset() {
 	*x = UnrescueResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[51]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3075,7 +3557,7 @@ func (x *UnrescueResponse) String() string {
 func (*UnrescueResponse) ProtoMessage() {}
 
 func (x *UnrescueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[51]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3088,7 +3570,7 @@ func (x *UnrescueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnrescueResponse.ProtoReflect.Descriptor instead.
 func (*UnrescueResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{51}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{59}
 }
 
 // ResizeDiskRequest asks for a larger disk.
@@ -3106,7 +3588,7 @@ type ResizeDiskRequest struct {
 
 func (x *ResizeDiskRequest) Reset() {
 	*x = ResizeDiskRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[52]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3118,7 +3600,7 @@ func (x *ResizeDiskRequest) String() string {
 func (*ResizeDiskRequest) ProtoMessage() {}
 
 func (x *ResizeDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[52]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3131,7 +3613,7 @@ func (x *ResizeDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeDiskRequest.ProtoReflect.Descriptor instead.
 func (*ResizeDiskRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{52}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ResizeDiskRequest) GetId() string {
@@ -3164,7 +3646,7 @@ type ResizeDiskResponse struct {
 
 func (x *ResizeDiskResponse) Reset() {
 	*x = ResizeDiskResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[53]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3176,7 +3658,7 @@ func (x *ResizeDiskResponse) String() string {
 func (*ResizeDiskResponse) ProtoMessage() {}
 
 func (x *ResizeDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[53]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3189,7 +3671,7 @@ func (x *ResizeDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeDiskResponse.ProtoReflect.Descriptor instead.
 func (*ResizeDiskResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{53}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{61}
 }
 
 // ThrottleDiskRequest replaces a disk's limits.
@@ -3207,7 +3689,7 @@ type ThrottleDiskRequest struct {
 
 func (x *ThrottleDiskRequest) Reset() {
 	*x = ThrottleDiskRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[54]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3701,7 @@ func (x *ThrottleDiskRequest) String() string {
 func (*ThrottleDiskRequest) ProtoMessage() {}
 
 func (x *ThrottleDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[54]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3714,7 @@ func (x *ThrottleDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThrottleDiskRequest.ProtoReflect.Descriptor instead.
 func (*ThrottleDiskRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{54}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ThrottleDiskRequest) GetId() string {
@@ -3265,7 +3747,7 @@ type ThrottleDiskResponse struct {
 
 func (x *ThrottleDiskResponse) Reset() {
 	*x = ThrottleDiskResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[55]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +3759,7 @@ func (x *ThrottleDiskResponse) String() string {
 func (*ThrottleDiskResponse) ProtoMessage() {}
 
 func (x *ThrottleDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[55]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3290,7 +3772,7 @@ func (x *ThrottleDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThrottleDiskResponse.ProtoReflect.Descriptor instead.
 func (*ThrottleDiskResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{55}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{63}
 }
 
 // DiskImage describes the stream of a disk's content.
@@ -3308,7 +3790,7 @@ type DiskImage struct {
 
 func (x *DiskImage) Reset() {
 	*x = DiskImage{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[56]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3802,7 @@ func (x *DiskImage) String() string {
 func (*DiskImage) ProtoMessage() {}
 
 func (x *DiskImage) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[56]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3815,7 @@ func (x *DiskImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskImage.ProtoReflect.Descriptor instead.
 func (*DiskImage) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{56}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DiskImage) GetFormat() string {
@@ -3372,7 +3854,7 @@ type ExportDiskRequest struct {
 
 func (x *ExportDiskRequest) Reset() {
 	*x = ExportDiskRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[57]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3866,7 @@ func (x *ExportDiskRequest) String() string {
 func (*ExportDiskRequest) ProtoMessage() {}
 
 func (x *ExportDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[57]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3879,7 @@ func (x *ExportDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportDiskRequest.ProtoReflect.Descriptor instead.
 func (*ExportDiskRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{57}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ExportDiskRequest) GetId() string {
@@ -3432,7 +3914,7 @@ type ExportDiskResponse struct {
 
 func (x *ExportDiskResponse) Reset() {
 	*x = ExportDiskResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[58]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3444,7 +3926,7 @@ func (x *ExportDiskResponse) String() string {
 func (*ExportDiskResponse) ProtoMessage() {}
 
 func (x *ExportDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[58]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3457,7 +3939,7 @@ func (x *ExportDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportDiskResponse.ProtoReflect.Descriptor instead.
 func (*ExportDiskResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{58}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ExportDiskResponse) GetImage() *DiskImage {
@@ -3484,7 +3966,7 @@ type ImportDiskRequest struct {
 
 func (x *ImportDiskRequest) Reset() {
 	*x = ImportDiskRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[59]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3978,7 @@ func (x *ImportDiskRequest) String() string {
 func (*ImportDiskRequest) ProtoMessage() {}
 
 func (x *ImportDiskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[59]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3991,7 @@ func (x *ImportDiskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDiskRequest.ProtoReflect.Descriptor instead.
 func (*ImportDiskRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{59}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ImportDiskRequest) GetId() string {
@@ -3549,7 +4031,7 @@ type ImportDiskResponse struct {
 
 func (x *ImportDiskResponse) Reset() {
 	*x = ImportDiskResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[60]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +4043,7 @@ func (x *ImportDiskResponse) String() string {
 func (*ImportDiskResponse) ProtoMessage() {}
 
 func (x *ImportDiskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[60]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +4056,7 @@ func (x *ImportDiskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportDiskResponse.ProtoReflect.Descriptor instead.
 func (*ImportDiskResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{60}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{68}
 }
 
 // ImageSpec describes a base image to be kept.
@@ -3592,7 +4074,7 @@ type ImageSpec struct {
 
 func (x *ImageSpec) Reset() {
 	*x = ImageSpec{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[61]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3604,7 +4086,7 @@ func (x *ImageSpec) String() string {
 func (*ImageSpec) ProtoMessage() {}
 
 func (x *ImageSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[61]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3617,7 +4099,7 @@ func (x *ImageSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageSpec.ProtoReflect.Descriptor instead.
 func (*ImageSpec) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{61}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ImageSpec) GetDigest() string {
@@ -3654,7 +4136,7 @@ type EnsureImageRequest struct {
 
 func (x *EnsureImageRequest) Reset() {
 	*x = EnsureImageRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[62]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3666,7 +4148,7 @@ func (x *EnsureImageRequest) String() string {
 func (*EnsureImageRequest) ProtoMessage() {}
 
 func (x *EnsureImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[62]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3679,7 +4161,7 @@ func (x *EnsureImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureImageRequest.ProtoReflect.Descriptor instead.
 func (*EnsureImageRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{62}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *EnsureImageRequest) GetImage() *ImageSpec {
@@ -3707,7 +4189,7 @@ type EnsureImageResponse struct {
 
 func (x *EnsureImageResponse) Reset() {
 	*x = EnsureImageResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[63]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3719,7 +4201,7 @@ func (x *EnsureImageResponse) String() string {
 func (*EnsureImageResponse) ProtoMessage() {}
 
 func (x *EnsureImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[63]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3732,7 +4214,7 @@ func (x *EnsureImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnsureImageResponse.ProtoReflect.Descriptor instead.
 func (*EnsureImageResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{63}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *EnsureImageResponse) GetImage() *v1.Image {
@@ -3759,7 +4241,7 @@ type CachedImage struct {
 
 func (x *CachedImage) Reset() {
 	*x = CachedImage{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[64]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3771,7 +4253,7 @@ func (x *CachedImage) String() string {
 func (*CachedImage) ProtoMessage() {}
 
 func (x *CachedImage) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[64]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3784,7 +4266,7 @@ func (x *CachedImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CachedImage.ProtoReflect.Descriptor instead.
 func (*CachedImage) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{64}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CachedImage) GetImage() *v1.Image {
@@ -3824,7 +4306,7 @@ type ListImagesRequest struct {
 
 func (x *ListImagesRequest) Reset() {
 	*x = ListImagesRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[65]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3836,7 +4318,7 @@ func (x *ListImagesRequest) String() string {
 func (*ListImagesRequest) ProtoMessage() {}
 
 func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[65]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3849,7 +4331,7 @@ func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesRequest.ProtoReflect.Descriptor instead.
 func (*ListImagesRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{65}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{73}
 }
 
 // ListImagesResponse answers ListImages.
@@ -3863,7 +4345,7 @@ type ListImagesResponse struct {
 
 func (x *ListImagesResponse) Reset() {
 	*x = ListImagesResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[66]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3875,7 +4357,7 @@ func (x *ListImagesResponse) String() string {
 func (*ListImagesResponse) ProtoMessage() {}
 
 func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[66]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3888,7 +4370,7 @@ func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImagesResponse.ProtoReflect.Descriptor instead.
 func (*ListImagesResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{66}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListImagesResponse) GetImages() []*CachedImage {
@@ -3909,7 +4391,7 @@ type EvictImageRequest struct {
 
 func (x *EvictImageRequest) Reset() {
 	*x = EvictImageRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[67]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3921,7 +4403,7 @@ func (x *EvictImageRequest) String() string {
 func (*EvictImageRequest) ProtoMessage() {}
 
 func (x *EvictImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[67]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3934,7 +4416,7 @@ func (x *EvictImageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictImageRequest.ProtoReflect.Descriptor instead.
 func (*EvictImageRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{67}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *EvictImageRequest) GetDigest() string {
@@ -3953,7 +4435,7 @@ type EvictImageResponse struct {
 
 func (x *EvictImageResponse) Reset() {
 	*x = EvictImageResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[68]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3965,7 +4447,7 @@ func (x *EvictImageResponse) String() string {
 func (*EvictImageResponse) ProtoMessage() {}
 
 func (x *EvictImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[68]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3978,7 +4460,7 @@ func (x *EvictImageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictImageResponse.ProtoReflect.Descriptor instead.
 func (*EvictImageResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{68}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{76}
 }
 
 // CheckMigrationRequest asks about a migration.
@@ -3994,7 +4476,7 @@ type CheckMigrationRequest struct {
 
 func (x *CheckMigrationRequest) Reset() {
 	*x = CheckMigrationRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[69]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4006,7 +4488,7 @@ func (x *CheckMigrationRequest) String() string {
 func (*CheckMigrationRequest) ProtoMessage() {}
 
 func (x *CheckMigrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[69]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4019,7 +4501,7 @@ func (x *CheckMigrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckMigrationRequest.ProtoReflect.Descriptor instead.
 func (*CheckMigrationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{69}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *CheckMigrationRequest) GetId() string {
@@ -4047,7 +4529,7 @@ type CheckMigrationResponse struct {
 
 func (x *CheckMigrationResponse) Reset() {
 	*x = CheckMigrationResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[70]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4059,7 +4541,7 @@ func (x *CheckMigrationResponse) String() string {
 func (*CheckMigrationResponse) ProtoMessage() {}
 
 func (x *CheckMigrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[70]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4072,7 +4554,7 @@ func (x *CheckMigrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckMigrationResponse.ProtoReflect.Descriptor instead.
 func (*CheckMigrationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{70}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *CheckMigrationResponse) GetCheck() *MigrationCheck {
@@ -4095,7 +4577,7 @@ type MigrationCheck struct {
 
 func (x *MigrationCheck) Reset() {
 	*x = MigrationCheck{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[71]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4107,7 +4589,7 @@ func (x *MigrationCheck) String() string {
 func (*MigrationCheck) ProtoMessage() {}
 
 func (x *MigrationCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[71]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4120,7 +4602,7 @@ func (x *MigrationCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationCheck.ProtoReflect.Descriptor instead.
 func (*MigrationCheck) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{71}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *MigrationCheck) GetCopyDisks() []string {
@@ -4154,7 +4636,7 @@ type PrepareOptions struct {
 
 func (x *PrepareOptions) Reset() {
 	*x = PrepareOptions{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[72]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4166,7 +4648,7 @@ func (x *PrepareOptions) String() string {
 func (*PrepareOptions) ProtoMessage() {}
 
 func (x *PrepareOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[72]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4179,7 +4661,7 @@ func (x *PrepareOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareOptions.ProtoReflect.Descriptor instead.
 func (*PrepareOptions) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{72}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *PrepareOptions) GetSource() string {
@@ -4225,7 +4707,7 @@ type PrepareMigrationRequest struct {
 
 func (x *PrepareMigrationRequest) Reset() {
 	*x = PrepareMigrationRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[73]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4237,7 +4719,7 @@ func (x *PrepareMigrationRequest) String() string {
 func (*PrepareMigrationRequest) ProtoMessage() {}
 
 func (x *PrepareMigrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[73]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4250,7 +4732,7 @@ func (x *PrepareMigrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareMigrationRequest.ProtoReflect.Descriptor instead.
 func (*PrepareMigrationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{73}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *PrepareMigrationRequest) GetId() string {
@@ -4285,7 +4767,7 @@ type PrepareMigrationResponse struct {
 
 func (x *PrepareMigrationResponse) Reset() {
 	*x = PrepareMigrationResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[74]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4297,7 +4779,7 @@ func (x *PrepareMigrationResponse) String() string {
 func (*PrepareMigrationResponse) ProtoMessage() {}
 
 func (x *PrepareMigrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[74]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4310,7 +4792,7 @@ func (x *PrepareMigrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareMigrationResponse.ProtoReflect.Descriptor instead.
 func (*PrepareMigrationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{74}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *PrepareMigrationResponse) GetTarget() *MigrationTarget {
@@ -4340,7 +4822,7 @@ type MigrationTarget struct {
 
 func (x *MigrationTarget) Reset() {
 	*x = MigrationTarget{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[75]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4352,7 +4834,7 @@ func (x *MigrationTarget) String() string {
 func (*MigrationTarget) ProtoMessage() {}
 
 func (x *MigrationTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[75]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4365,7 +4847,7 @@ func (x *MigrationTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationTarget.ProtoReflect.Descriptor instead.
 func (*MigrationTarget) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{75}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *MigrationTarget) GetType() string {
@@ -4420,7 +4902,7 @@ type MigrateOptions struct {
 
 func (x *MigrateOptions) Reset() {
 	*x = MigrateOptions{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[76]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4432,7 +4914,7 @@ func (x *MigrateOptions) String() string {
 func (*MigrateOptions) ProtoMessage() {}
 
 func (x *MigrateOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[76]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +4927,7 @@ func (x *MigrateOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateOptions.ProtoReflect.Descriptor instead.
 func (*MigrateOptions) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{76}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *MigrateOptions) GetMaxDowntime() int64 {
@@ -4491,7 +4973,7 @@ type MigrateRequest struct {
 
 func (x *MigrateRequest) Reset() {
 	*x = MigrateRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[77]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4503,7 +4985,7 @@ func (x *MigrateRequest) String() string {
 func (*MigrateRequest) ProtoMessage() {}
 
 func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[77]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4516,7 +4998,7 @@ func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateRequest.ProtoReflect.Descriptor instead.
 func (*MigrateRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{77}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *MigrateRequest) GetId() string {
@@ -4549,7 +5031,7 @@ type MigrateResponse struct {
 
 func (x *MigrateResponse) Reset() {
 	*x = MigrateResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[78]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4561,7 +5043,7 @@ func (x *MigrateResponse) String() string {
 func (*MigrateResponse) ProtoMessage() {}
 
 func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[78]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4574,7 +5056,7 @@ func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateResponse.ProtoReflect.Descriptor instead.
 func (*MigrateResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{78}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{86}
 }
 
 // MigrationRequest asks how far a migration is.
@@ -4588,7 +5070,7 @@ type MigrationRequest struct {
 
 func (x *MigrationRequest) Reset() {
 	*x = MigrationRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[79]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4600,7 +5082,7 @@ func (x *MigrationRequest) String() string {
 func (*MigrationRequest) ProtoMessage() {}
 
 func (x *MigrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[79]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4613,7 +5095,7 @@ func (x *MigrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationRequest.ProtoReflect.Descriptor instead.
 func (*MigrationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{79}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *MigrationRequest) GetId() string {
@@ -4634,7 +5116,7 @@ type MigrationResponse struct {
 
 func (x *MigrationResponse) Reset() {
 	*x = MigrationResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[80]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4646,7 +5128,7 @@ func (x *MigrationResponse) String() string {
 func (*MigrationResponse) ProtoMessage() {}
 
 func (x *MigrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[80]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4659,7 +5141,7 @@ func (x *MigrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationResponse.ProtoReflect.Descriptor instead.
 func (*MigrationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{80}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *MigrationResponse) GetMigration() *MigrationStatus {
@@ -4698,7 +5180,7 @@ type MigrationStatus struct {
 
 func (x *MigrationStatus) Reset() {
 	*x = MigrationStatus{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[81]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4710,7 +5192,7 @@ func (x *MigrationStatus) String() string {
 func (*MigrationStatus) ProtoMessage() {}
 
 func (x *MigrationStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[81]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4723,7 +5205,7 @@ func (x *MigrationStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrationStatus.ProtoReflect.Descriptor instead.
 func (*MigrationStatus) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{81}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *MigrationStatus) GetPhase() string {
@@ -4807,7 +5289,7 @@ type AbortMigrationRequest struct {
 
 func (x *AbortMigrationRequest) Reset() {
 	*x = AbortMigrationRequest{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[82]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4819,7 +5301,7 @@ func (x *AbortMigrationRequest) String() string {
 func (*AbortMigrationRequest) ProtoMessage() {}
 
 func (x *AbortMigrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[82]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4832,7 +5314,7 @@ func (x *AbortMigrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortMigrationRequest.ProtoReflect.Descriptor instead.
 func (*AbortMigrationRequest) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{82}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *AbortMigrationRequest) GetId() string {
@@ -4851,7 +5333,7 @@ type AbortMigrationResponse struct {
 
 func (x *AbortMigrationResponse) Reset() {
 	*x = AbortMigrationResponse{}
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[83]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4863,7 +5345,7 @@ func (x *AbortMigrationResponse) String() string {
 func (*AbortMigrationResponse) ProtoMessage() {}
 
 func (x *AbortMigrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[83]
+	mi := &file_nephos_hypervisor_v1_hypervisor_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4876,7 +5358,7 @@ func (x *AbortMigrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AbortMigrationResponse.ProtoReflect.Descriptor instead.
 func (*AbortMigrationResponse) Descriptor() ([]byte, []int) {
-	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{83}
+	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP(), []int{91}
 }
 
 var File_nephos_hypervisor_v1_hypervisor_proto protoreflect.FileDescriptor
@@ -4913,16 +5395,21 @@ const file_nephos_hypervisor_v1_hypervisor_proto_rawDesc = "" +
 	"\ametrics\x18\x13 \x03(\v2'.nephos.hypervisor.v1.Host.MetricsEntryR\ametrics\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xe6\x01\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xe1\x02\n" +
 	"\bNUMACell\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x12\n" +
 	"\x04cpus\x18\x02 \x03(\x03R\x04cpus\x12\x1c\n" +
 	"\tdedicated\x18\x03 \x03(\x03R\tdedicated\x12\x1d\n" +
 	"\n" +
 	"memory_mib\x18\x04 \x01(\x03R\tmemoryMib\x12?\n" +
-	"\x05pages\x18\x05 \x03(\v2).nephos.hypervisor.v1.NUMACell.PagesEntryR\x05pages\x1a8\n" +
+	"\x05pages\x18\x05 \x03(\v2).nephos.hypervisor.v1.NUMACell.PagesEntryR\x05pages\x12?\n" +
+	"\x05cores\x18\x06 \x03(\v2).nephos.hypervisor.v1.NUMACell.CoresEntryR\x05cores\x1a8\n" +
 	"\n" +
 	"PagesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x03R\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1a8\n" +
+	"\n" +
+	"CoresEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x03R\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xc4\x02\n" +
 	"\tPCIDevice\x12\x18\n" +
@@ -4938,7 +5425,7 @@ const file_nephos_hypervisor_v1_hypervisor_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\f\n" +
 	"\n" +
-	"_numa_node\"\x90\x03\n" +
+	"_numa_node\"\xb3\x04\n" +
 	"\x04Spec\x12\x19\n" +
 	"\bcloud_id\x18\x01 \x01(\tR\acloudId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
@@ -4951,14 +5438,42 @@ const file_nephos_hypervisor_v1_hypervisor_proto_rawDesc = "" +
 	"\bfirmware\x18\b \x01(\tR\bfirmware\x12\x18\n" +
 	"\amachine\x18\t \x01(\tR\amachine\x12>\n" +
 	"\x06labels\x18\n" +
-	" \x03(\v2&.nephos.hypervisor.v1.Spec.LabelsEntryR\x06labels\x1a9\n" +
+	" \x03(\v2&.nephos.hypervisor.v1.Spec.LabelsEntryR\x06labels\x12:\n" +
+	"\btopology\x18\v \x01(\v2\x1e.nephos.hypervisor.v1.TopologyR\btopology\x12.\n" +
+	"\x04numa\x18\f \x03(\v2\x1a.nephos.hypervisor.v1.CellR\x04numa\x12#\n" +
+	"\remulator_cpus\x18\r \x03(\x03R\femulatorCpus\x12\x10\n" +
+	"\x03pci\x18\x0e \x03(\tR\x03pci\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"O\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
+	"\bTopology\x12\x18\n" +
+	"\asockets\x18\x01 \x01(\x03R\asockets\x12\x14\n" +
+	"\x05cores\x18\x02 \x01(\x03R\x05cores\x12\x18\n" +
+	"\athreads\x18\x03 \x01(\x03R\athreads\"\x83\x01\n" +
+	"\x04Cell\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\x03R\x04host\x12\x1d\n" +
+	"\n" +
+	"memory_mib\x18\x02 \x01(\x03R\tmemoryMib\x12\x19\n" +
+	"\bpage_kib\x18\x03 \x01(\x03R\apageKib\x12-\n" +
+	"\x04pins\x18\x04 \x03(\v2\x19.nephos.hypervisor.v1.PinR\x04pins\"-\n" +
+	"\x03Pin\x12\x12\n" +
+	"\x04vcpu\x18\x01 \x01(\x03R\x04vcpu\x12\x12\n" +
+	"\x04cpus\x18\x02 \x03(\x03R\x04cpus\"O\n" +
 	"\rEnsureRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04spec\x18\x02 \x01(\v2\x1a.nephos.hypervisor.v1.SpecR\x04spec\"\x10\n" +
-	"\x0eEnsureResponse\"\x1e\n" +
+	"\x0eEnsureResponse\"\"\n" +
+	"\x10PlacementRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"W\n" +
+	"\x11PlacementResponse\x12B\n" +
+	"\tplacement\x18\x01 \x01(\v2$.nephos.hypervisor.v1.GuestPlacementR\tplacement\"U\n" +
+	"\x0eGuestPlacement\x12-\n" +
+	"\x04pins\x18\x01 \x03(\v2\x19.nephos.hypervisor.v1.PinR\x04pins\x12\x14\n" +
+	"\x05cells\x18\x02 \x03(\x03R\x05cells\" \n" +
+	"\x0eDevicesRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
+	"\x0fDevicesResponse\x12\x10\n" +
+	"\x03pci\x18\x01 \x03(\tR\x03pci\"\x1e\n" +
 	"\fStartRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x0f\n" +
 	"\rStartResponse\"3\n" +
@@ -5214,7 +5729,7 @@ const file_nephos_hypervisor_v1_hypervisor_proto_rawDesc = "" +
 	" \x01(\x03R\bdowntime\"'\n" +
 	"\x15AbortMigrationRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
-	"\x16AbortMigrationResponse2\xe7\x17\n" +
+	"\x16AbortMigrationResponse2\x9d\x19\n" +
 	"\n" +
 	"Hypervisor\x12M\n" +
 	"\x04Info\x12!.nephos.hypervisor.v1.InfoRequest\x1a\".nephos.hypervisor.v1.InfoResponse\x12S\n" +
@@ -5256,7 +5771,9 @@ const file_nephos_hypervisor_v1_hypervisor_proto_rawDesc = "" +
 	"\x10PrepareMigration\x12-.nephos.hypervisor.v1.PrepareMigrationRequest\x1a..nephos.hypervisor.v1.PrepareMigrationResponse\x12V\n" +
 	"\aMigrate\x12$.nephos.hypervisor.v1.MigrateRequest\x1a%.nephos.hypervisor.v1.MigrateResponse\x12\\\n" +
 	"\tMigration\x12&.nephos.hypervisor.v1.MigrationRequest\x1a'.nephos.hypervisor.v1.MigrationResponse\x12k\n" +
-	"\x0eAbortMigration\x12+.nephos.hypervisor.v1.AbortMigrationRequest\x1a,.nephos.hypervisor.v1.AbortMigrationResponseBVZTgithub.com/nephos-cloud/nephos/driver/plugin/proto/nephos/hypervisor/v1;hypervisorv1b\x06proto3"
+	"\x0eAbortMigration\x12+.nephos.hypervisor.v1.AbortMigrationRequest\x1a,.nephos.hypervisor.v1.AbortMigrationResponse\x12\\\n" +
+	"\tPlacement\x12&.nephos.hypervisor.v1.PlacementRequest\x1a'.nephos.hypervisor.v1.PlacementResponse\x12V\n" +
+	"\aDevices\x12$.nephos.hypervisor.v1.DevicesRequest\x1a%.nephos.hypervisor.v1.DevicesResponseBVZTgithub.com/nephos-cloud/nephos/driver/plugin/proto/nephos/hypervisor/v1;hypervisorv1b\x06proto3"
 
 var (
 	file_nephos_hypervisor_v1_hypervisor_proto_rawDescOnce sync.Once
@@ -5270,7 +5787,7 @@ func file_nephos_hypervisor_v1_hypervisor_proto_rawDescGZIP() []byte {
 	return file_nephos_hypervisor_v1_hypervisor_proto_rawDescData
 }
 
-var file_nephos_hypervisor_v1_hypervisor_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
+var file_nephos_hypervisor_v1_hypervisor_proto_msgTypes = make([]protoimpl.MessageInfo, 101)
 var file_nephos_hypervisor_v1_hypervisor_proto_goTypes = []any{
 	(*InfoRequest)(nil),              // 0: nephos.hypervisor.v1.InfoRequest
 	(*InfoResponse)(nil),             // 1: nephos.hypervisor.v1.InfoResponse
@@ -5278,206 +5795,225 @@ var file_nephos_hypervisor_v1_hypervisor_proto_goTypes = []any{
 	(*NUMACell)(nil),                 // 3: nephos.hypervisor.v1.NUMACell
 	(*PCIDevice)(nil),                // 4: nephos.hypervisor.v1.PCIDevice
 	(*Spec)(nil),                     // 5: nephos.hypervisor.v1.Spec
-	(*EnsureRequest)(nil),            // 6: nephos.hypervisor.v1.EnsureRequest
-	(*EnsureResponse)(nil),           // 7: nephos.hypervisor.v1.EnsureResponse
-	(*StartRequest)(nil),             // 8: nephos.hypervisor.v1.StartRequest
-	(*StartResponse)(nil),            // 9: nephos.hypervisor.v1.StartResponse
-	(*StopRequest)(nil),              // 10: nephos.hypervisor.v1.StopRequest
-	(*StopResponse)(nil),             // 11: nephos.hypervisor.v1.StopResponse
-	(*DestroyRequest)(nil),           // 12: nephos.hypervisor.v1.DestroyRequest
-	(*DestroyResponse)(nil),          // 13: nephos.hypervisor.v1.DestroyResponse
-	(*Guest)(nil),                    // 14: nephos.hypervisor.v1.Guest
-	(*GetRequest)(nil),               // 15: nephos.hypervisor.v1.GetRequest
-	(*GetResponse)(nil),              // 16: nephos.hypervisor.v1.GetResponse
-	(*ListRequest)(nil),              // 17: nephos.hypervisor.v1.ListRequest
-	(*ListResponse)(nil),             // 18: nephos.hypervisor.v1.ListResponse
-	(*RebootRequest)(nil),            // 19: nephos.hypervisor.v1.RebootRequest
-	(*RebootResponse)(nil),           // 20: nephos.hypervisor.v1.RebootResponse
-	(*PauseRequest)(nil),             // 21: nephos.hypervisor.v1.PauseRequest
-	(*PauseResponse)(nil),            // 22: nephos.hypervisor.v1.PauseResponse
-	(*UnpauseRequest)(nil),           // 23: nephos.hypervisor.v1.UnpauseRequest
-	(*UnpauseResponse)(nil),          // 24: nephos.hypervisor.v1.UnpauseResponse
-	(*SuspendRequest)(nil),           // 25: nephos.hypervisor.v1.SuspendRequest
-	(*SuspendResponse)(nil),          // 26: nephos.hypervisor.v1.SuspendResponse
-	(*ResumeRequest)(nil),            // 27: nephos.hypervisor.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 28: nephos.hypervisor.v1.ResumeResponse
-	(*SnapshotRequest)(nil),          // 29: nephos.hypervisor.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),         // 30: nephos.hypervisor.v1.SnapshotResponse
-	(*ConsoleLogRequest)(nil),        // 31: nephos.hypervisor.v1.ConsoleLogRequest
-	(*ConsoleLogResponse)(nil),       // 32: nephos.hypervisor.v1.ConsoleLogResponse
-	(*ConsoleRequest)(nil),           // 33: nephos.hypervisor.v1.ConsoleRequest
-	(*ConsoleResponse)(nil),          // 34: nephos.hypervisor.v1.ConsoleResponse
-	(*EventsRequest)(nil),            // 35: nephos.hypervisor.v1.EventsRequest
-	(*EventsResponse)(nil),           // 36: nephos.hypervisor.v1.EventsResponse
-	(*DiagnosticsRequest)(nil),       // 37: nephos.hypervisor.v1.DiagnosticsRequest
-	(*DiagnosticsResponse)(nil),      // 38: nephos.hypervisor.v1.DiagnosticsResponse
-	(*StatisticsRequest)(nil),        // 39: nephos.hypervisor.v1.StatisticsRequest
-	(*StatisticsResponse)(nil),       // 40: nephos.hypervisor.v1.StatisticsResponse
-	(*Statistics)(nil),               // 41: nephos.hypervisor.v1.Statistics
-	(*CPUStatistics)(nil),            // 42: nephos.hypervisor.v1.CPUStatistics
-	(*MemoryStatistics)(nil),         // 43: nephos.hypervisor.v1.MemoryStatistics
-	(*DiskStatistics)(nil),           // 44: nephos.hypervisor.v1.DiskStatistics
-	(*NICStatistics)(nil),            // 45: nephos.hypervisor.v1.NICStatistics
-	(*SetPasswordRequest)(nil),       // 46: nephos.hypervisor.v1.SetPasswordRequest
-	(*SetPasswordResponse)(nil),      // 47: nephos.hypervisor.v1.SetPasswordResponse
-	(*RescueRequest)(nil),            // 48: nephos.hypervisor.v1.RescueRequest
-	(*RescueResponse)(nil),           // 49: nephos.hypervisor.v1.RescueResponse
-	(*UnrescueRequest)(nil),          // 50: nephos.hypervisor.v1.UnrescueRequest
-	(*UnrescueResponse)(nil),         // 51: nephos.hypervisor.v1.UnrescueResponse
-	(*ResizeDiskRequest)(nil),        // 52: nephos.hypervisor.v1.ResizeDiskRequest
-	(*ResizeDiskResponse)(nil),       // 53: nephos.hypervisor.v1.ResizeDiskResponse
-	(*ThrottleDiskRequest)(nil),      // 54: nephos.hypervisor.v1.ThrottleDiskRequest
-	(*ThrottleDiskResponse)(nil),     // 55: nephos.hypervisor.v1.ThrottleDiskResponse
-	(*DiskImage)(nil),                // 56: nephos.hypervisor.v1.DiskImage
-	(*ExportDiskRequest)(nil),        // 57: nephos.hypervisor.v1.ExportDiskRequest
-	(*ExportDiskResponse)(nil),       // 58: nephos.hypervisor.v1.ExportDiskResponse
-	(*ImportDiskRequest)(nil),        // 59: nephos.hypervisor.v1.ImportDiskRequest
-	(*ImportDiskResponse)(nil),       // 60: nephos.hypervisor.v1.ImportDiskResponse
-	(*ImageSpec)(nil),                // 61: nephos.hypervisor.v1.ImageSpec
-	(*EnsureImageRequest)(nil),       // 62: nephos.hypervisor.v1.EnsureImageRequest
-	(*EnsureImageResponse)(nil),      // 63: nephos.hypervisor.v1.EnsureImageResponse
-	(*CachedImage)(nil),              // 64: nephos.hypervisor.v1.CachedImage
-	(*ListImagesRequest)(nil),        // 65: nephos.hypervisor.v1.ListImagesRequest
-	(*ListImagesResponse)(nil),       // 66: nephos.hypervisor.v1.ListImagesResponse
-	(*EvictImageRequest)(nil),        // 67: nephos.hypervisor.v1.EvictImageRequest
-	(*EvictImageResponse)(nil),       // 68: nephos.hypervisor.v1.EvictImageResponse
-	(*CheckMigrationRequest)(nil),    // 69: nephos.hypervisor.v1.CheckMigrationRequest
-	(*CheckMigrationResponse)(nil),   // 70: nephos.hypervisor.v1.CheckMigrationResponse
-	(*MigrationCheck)(nil),           // 71: nephos.hypervisor.v1.MigrationCheck
-	(*PrepareOptions)(nil),           // 72: nephos.hypervisor.v1.PrepareOptions
-	(*PrepareMigrationRequest)(nil),  // 73: nephos.hypervisor.v1.PrepareMigrationRequest
-	(*PrepareMigrationResponse)(nil), // 74: nephos.hypervisor.v1.PrepareMigrationResponse
-	(*MigrationTarget)(nil),          // 75: nephos.hypervisor.v1.MigrationTarget
-	(*MigrateOptions)(nil),           // 76: nephos.hypervisor.v1.MigrateOptions
-	(*MigrateRequest)(nil),           // 77: nephos.hypervisor.v1.MigrateRequest
-	(*MigrateResponse)(nil),          // 78: nephos.hypervisor.v1.MigrateResponse
-	(*MigrationRequest)(nil),         // 79: nephos.hypervisor.v1.MigrationRequest
-	(*MigrationResponse)(nil),        // 80: nephos.hypervisor.v1.MigrationResponse
-	(*MigrationStatus)(nil),          // 81: nephos.hypervisor.v1.MigrationStatus
-	(*AbortMigrationRequest)(nil),    // 82: nephos.hypervisor.v1.AbortMigrationRequest
-	(*AbortMigrationResponse)(nil),   // 83: nephos.hypervisor.v1.AbortMigrationResponse
-	nil,                              // 84: nephos.hypervisor.v1.Host.MetricsEntry
-	nil,                              // 85: nephos.hypervisor.v1.NUMACell.PagesEntry
-	nil,                              // 86: nephos.hypervisor.v1.PCIDevice.TagsEntry
-	nil,                              // 87: nephos.hypervisor.v1.Spec.LabelsEntry
-	nil,                              // 88: nephos.hypervisor.v1.Guest.LabelsEntry
-	nil,                              // 89: nephos.hypervisor.v1.MigrationTarget.DisksEntry
-	nil,                              // 90: nephos.hypervisor.v1.MigrationTarget.OptionsEntry
-	nil,                              // 91: nephos.hypervisor.v1.MigrationTarget.SecretsEntry
-	(*v1.Disk)(nil),                  // 92: nephos.driver.v1.Disk
-	(*v1.NIC)(nil),                   // 93: nephos.driver.v1.NIC
-	(*v1.Limits)(nil),                // 94: nephos.driver.v1.Limits
-	(*v1.Image)(nil),                 // 95: nephos.driver.v1.Image
+	(*Topology)(nil),                 // 6: nephos.hypervisor.v1.Topology
+	(*Cell)(nil),                     // 7: nephos.hypervisor.v1.Cell
+	(*Pin)(nil),                      // 8: nephos.hypervisor.v1.Pin
+	(*EnsureRequest)(nil),            // 9: nephos.hypervisor.v1.EnsureRequest
+	(*EnsureResponse)(nil),           // 10: nephos.hypervisor.v1.EnsureResponse
+	(*PlacementRequest)(nil),         // 11: nephos.hypervisor.v1.PlacementRequest
+	(*PlacementResponse)(nil),        // 12: nephos.hypervisor.v1.PlacementResponse
+	(*GuestPlacement)(nil),           // 13: nephos.hypervisor.v1.GuestPlacement
+	(*DevicesRequest)(nil),           // 14: nephos.hypervisor.v1.DevicesRequest
+	(*DevicesResponse)(nil),          // 15: nephos.hypervisor.v1.DevicesResponse
+	(*StartRequest)(nil),             // 16: nephos.hypervisor.v1.StartRequest
+	(*StartResponse)(nil),            // 17: nephos.hypervisor.v1.StartResponse
+	(*StopRequest)(nil),              // 18: nephos.hypervisor.v1.StopRequest
+	(*StopResponse)(nil),             // 19: nephos.hypervisor.v1.StopResponse
+	(*DestroyRequest)(nil),           // 20: nephos.hypervisor.v1.DestroyRequest
+	(*DestroyResponse)(nil),          // 21: nephos.hypervisor.v1.DestroyResponse
+	(*Guest)(nil),                    // 22: nephos.hypervisor.v1.Guest
+	(*GetRequest)(nil),               // 23: nephos.hypervisor.v1.GetRequest
+	(*GetResponse)(nil),              // 24: nephos.hypervisor.v1.GetResponse
+	(*ListRequest)(nil),              // 25: nephos.hypervisor.v1.ListRequest
+	(*ListResponse)(nil),             // 26: nephos.hypervisor.v1.ListResponse
+	(*RebootRequest)(nil),            // 27: nephos.hypervisor.v1.RebootRequest
+	(*RebootResponse)(nil),           // 28: nephos.hypervisor.v1.RebootResponse
+	(*PauseRequest)(nil),             // 29: nephos.hypervisor.v1.PauseRequest
+	(*PauseResponse)(nil),            // 30: nephos.hypervisor.v1.PauseResponse
+	(*UnpauseRequest)(nil),           // 31: nephos.hypervisor.v1.UnpauseRequest
+	(*UnpauseResponse)(nil),          // 32: nephos.hypervisor.v1.UnpauseResponse
+	(*SuspendRequest)(nil),           // 33: nephos.hypervisor.v1.SuspendRequest
+	(*SuspendResponse)(nil),          // 34: nephos.hypervisor.v1.SuspendResponse
+	(*ResumeRequest)(nil),            // 35: nephos.hypervisor.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 36: nephos.hypervisor.v1.ResumeResponse
+	(*SnapshotRequest)(nil),          // 37: nephos.hypervisor.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),         // 38: nephos.hypervisor.v1.SnapshotResponse
+	(*ConsoleLogRequest)(nil),        // 39: nephos.hypervisor.v1.ConsoleLogRequest
+	(*ConsoleLogResponse)(nil),       // 40: nephos.hypervisor.v1.ConsoleLogResponse
+	(*ConsoleRequest)(nil),           // 41: nephos.hypervisor.v1.ConsoleRequest
+	(*ConsoleResponse)(nil),          // 42: nephos.hypervisor.v1.ConsoleResponse
+	(*EventsRequest)(nil),            // 43: nephos.hypervisor.v1.EventsRequest
+	(*EventsResponse)(nil),           // 44: nephos.hypervisor.v1.EventsResponse
+	(*DiagnosticsRequest)(nil),       // 45: nephos.hypervisor.v1.DiagnosticsRequest
+	(*DiagnosticsResponse)(nil),      // 46: nephos.hypervisor.v1.DiagnosticsResponse
+	(*StatisticsRequest)(nil),        // 47: nephos.hypervisor.v1.StatisticsRequest
+	(*StatisticsResponse)(nil),       // 48: nephos.hypervisor.v1.StatisticsResponse
+	(*Statistics)(nil),               // 49: nephos.hypervisor.v1.Statistics
+	(*CPUStatistics)(nil),            // 50: nephos.hypervisor.v1.CPUStatistics
+	(*MemoryStatistics)(nil),         // 51: nephos.hypervisor.v1.MemoryStatistics
+	(*DiskStatistics)(nil),           // 52: nephos.hypervisor.v1.DiskStatistics
+	(*NICStatistics)(nil),            // 53: nephos.hypervisor.v1.NICStatistics
+	(*SetPasswordRequest)(nil),       // 54: nephos.hypervisor.v1.SetPasswordRequest
+	(*SetPasswordResponse)(nil),      // 55: nephos.hypervisor.v1.SetPasswordResponse
+	(*RescueRequest)(nil),            // 56: nephos.hypervisor.v1.RescueRequest
+	(*RescueResponse)(nil),           // 57: nephos.hypervisor.v1.RescueResponse
+	(*UnrescueRequest)(nil),          // 58: nephos.hypervisor.v1.UnrescueRequest
+	(*UnrescueResponse)(nil),         // 59: nephos.hypervisor.v1.UnrescueResponse
+	(*ResizeDiskRequest)(nil),        // 60: nephos.hypervisor.v1.ResizeDiskRequest
+	(*ResizeDiskResponse)(nil),       // 61: nephos.hypervisor.v1.ResizeDiskResponse
+	(*ThrottleDiskRequest)(nil),      // 62: nephos.hypervisor.v1.ThrottleDiskRequest
+	(*ThrottleDiskResponse)(nil),     // 63: nephos.hypervisor.v1.ThrottleDiskResponse
+	(*DiskImage)(nil),                // 64: nephos.hypervisor.v1.DiskImage
+	(*ExportDiskRequest)(nil),        // 65: nephos.hypervisor.v1.ExportDiskRequest
+	(*ExportDiskResponse)(nil),       // 66: nephos.hypervisor.v1.ExportDiskResponse
+	(*ImportDiskRequest)(nil),        // 67: nephos.hypervisor.v1.ImportDiskRequest
+	(*ImportDiskResponse)(nil),       // 68: nephos.hypervisor.v1.ImportDiskResponse
+	(*ImageSpec)(nil),                // 69: nephos.hypervisor.v1.ImageSpec
+	(*EnsureImageRequest)(nil),       // 70: nephos.hypervisor.v1.EnsureImageRequest
+	(*EnsureImageResponse)(nil),      // 71: nephos.hypervisor.v1.EnsureImageResponse
+	(*CachedImage)(nil),              // 72: nephos.hypervisor.v1.CachedImage
+	(*ListImagesRequest)(nil),        // 73: nephos.hypervisor.v1.ListImagesRequest
+	(*ListImagesResponse)(nil),       // 74: nephos.hypervisor.v1.ListImagesResponse
+	(*EvictImageRequest)(nil),        // 75: nephos.hypervisor.v1.EvictImageRequest
+	(*EvictImageResponse)(nil),       // 76: nephos.hypervisor.v1.EvictImageResponse
+	(*CheckMigrationRequest)(nil),    // 77: nephos.hypervisor.v1.CheckMigrationRequest
+	(*CheckMigrationResponse)(nil),   // 78: nephos.hypervisor.v1.CheckMigrationResponse
+	(*MigrationCheck)(nil),           // 79: nephos.hypervisor.v1.MigrationCheck
+	(*PrepareOptions)(nil),           // 80: nephos.hypervisor.v1.PrepareOptions
+	(*PrepareMigrationRequest)(nil),  // 81: nephos.hypervisor.v1.PrepareMigrationRequest
+	(*PrepareMigrationResponse)(nil), // 82: nephos.hypervisor.v1.PrepareMigrationResponse
+	(*MigrationTarget)(nil),          // 83: nephos.hypervisor.v1.MigrationTarget
+	(*MigrateOptions)(nil),           // 84: nephos.hypervisor.v1.MigrateOptions
+	(*MigrateRequest)(nil),           // 85: nephos.hypervisor.v1.MigrateRequest
+	(*MigrateResponse)(nil),          // 86: nephos.hypervisor.v1.MigrateResponse
+	(*MigrationRequest)(nil),         // 87: nephos.hypervisor.v1.MigrationRequest
+	(*MigrationResponse)(nil),        // 88: nephos.hypervisor.v1.MigrationResponse
+	(*MigrationStatus)(nil),          // 89: nephos.hypervisor.v1.MigrationStatus
+	(*AbortMigrationRequest)(nil),    // 90: nephos.hypervisor.v1.AbortMigrationRequest
+	(*AbortMigrationResponse)(nil),   // 91: nephos.hypervisor.v1.AbortMigrationResponse
+	nil,                              // 92: nephos.hypervisor.v1.Host.MetricsEntry
+	nil,                              // 93: nephos.hypervisor.v1.NUMACell.PagesEntry
+	nil,                              // 94: nephos.hypervisor.v1.NUMACell.CoresEntry
+	nil,                              // 95: nephos.hypervisor.v1.PCIDevice.TagsEntry
+	nil,                              // 96: nephos.hypervisor.v1.Spec.LabelsEntry
+	nil,                              // 97: nephos.hypervisor.v1.Guest.LabelsEntry
+	nil,                              // 98: nephos.hypervisor.v1.MigrationTarget.DisksEntry
+	nil,                              // 99: nephos.hypervisor.v1.MigrationTarget.OptionsEntry
+	nil,                              // 100: nephos.hypervisor.v1.MigrationTarget.SecretsEntry
+	(*v1.Disk)(nil),                  // 101: nephos.driver.v1.Disk
+	(*v1.NIC)(nil),                   // 102: nephos.driver.v1.NIC
+	(*v1.Limits)(nil),                // 103: nephos.driver.v1.Limits
+	(*v1.Image)(nil),                 // 104: nephos.driver.v1.Image
 }
 var file_nephos_hypervisor_v1_hypervisor_proto_depIdxs = []int32{
-	2,  // 0: nephos.hypervisor.v1.InfoResponse.host:type_name -> nephos.hypervisor.v1.Host
-	3,  // 1: nephos.hypervisor.v1.Host.numa:type_name -> nephos.hypervisor.v1.NUMACell
-	4,  // 2: nephos.hypervisor.v1.Host.pci:type_name -> nephos.hypervisor.v1.PCIDevice
-	84, // 3: nephos.hypervisor.v1.Host.metrics:type_name -> nephos.hypervisor.v1.Host.MetricsEntry
-	85, // 4: nephos.hypervisor.v1.NUMACell.pages:type_name -> nephos.hypervisor.v1.NUMACell.PagesEntry
-	86, // 5: nephos.hypervisor.v1.PCIDevice.tags:type_name -> nephos.hypervisor.v1.PCIDevice.TagsEntry
-	92, // 6: nephos.hypervisor.v1.Spec.disks:type_name -> nephos.driver.v1.Disk
-	93, // 7: nephos.hypervisor.v1.Spec.nics:type_name -> nephos.driver.v1.NIC
-	87, // 8: nephos.hypervisor.v1.Spec.labels:type_name -> nephos.hypervisor.v1.Spec.LabelsEntry
-	5,  // 9: nephos.hypervisor.v1.EnsureRequest.spec:type_name -> nephos.hypervisor.v1.Spec
-	88, // 10: nephos.hypervisor.v1.Guest.labels:type_name -> nephos.hypervisor.v1.Guest.LabelsEntry
-	14, // 11: nephos.hypervisor.v1.GetResponse.guest:type_name -> nephos.hypervisor.v1.Guest
-	14, // 12: nephos.hypervisor.v1.ListResponse.guests:type_name -> nephos.hypervisor.v1.Guest
-	41, // 13: nephos.hypervisor.v1.StatisticsResponse.statistics:type_name -> nephos.hypervisor.v1.Statistics
-	42, // 14: nephos.hypervisor.v1.Statistics.cpus:type_name -> nephos.hypervisor.v1.CPUStatistics
-	43, // 15: nephos.hypervisor.v1.Statistics.memory:type_name -> nephos.hypervisor.v1.MemoryStatistics
-	44, // 16: nephos.hypervisor.v1.Statistics.disks:type_name -> nephos.hypervisor.v1.DiskStatistics
-	45, // 17: nephos.hypervisor.v1.Statistics.nics:type_name -> nephos.hypervisor.v1.NICStatistics
-	92, // 18: nephos.hypervisor.v1.RescueRequest.disk:type_name -> nephos.driver.v1.Disk
-	94, // 19: nephos.hypervisor.v1.ThrottleDiskRequest.limits:type_name -> nephos.driver.v1.Limits
-	56, // 20: nephos.hypervisor.v1.ExportDiskResponse.image:type_name -> nephos.hypervisor.v1.DiskImage
-	56, // 21: nephos.hypervisor.v1.ImportDiskRequest.image:type_name -> nephos.hypervisor.v1.DiskImage
-	61, // 22: nephos.hypervisor.v1.EnsureImageRequest.image:type_name -> nephos.hypervisor.v1.ImageSpec
-	95, // 23: nephos.hypervisor.v1.EnsureImageResponse.image:type_name -> nephos.driver.v1.Image
-	95, // 24: nephos.hypervisor.v1.CachedImage.image:type_name -> nephos.driver.v1.Image
-	64, // 25: nephos.hypervisor.v1.ListImagesResponse.images:type_name -> nephos.hypervisor.v1.CachedImage
-	2,  // 26: nephos.hypervisor.v1.CheckMigrationRequest.dest:type_name -> nephos.hypervisor.v1.Host
-	71, // 27: nephos.hypervisor.v1.CheckMigrationResponse.check:type_name -> nephos.hypervisor.v1.MigrationCheck
-	5,  // 28: nephos.hypervisor.v1.PrepareMigrationRequest.spec:type_name -> nephos.hypervisor.v1.Spec
-	72, // 29: nephos.hypervisor.v1.PrepareMigrationRequest.opts:type_name -> nephos.hypervisor.v1.PrepareOptions
-	75, // 30: nephos.hypervisor.v1.PrepareMigrationResponse.target:type_name -> nephos.hypervisor.v1.MigrationTarget
-	89, // 31: nephos.hypervisor.v1.MigrationTarget.disks:type_name -> nephos.hypervisor.v1.MigrationTarget.DisksEntry
-	90, // 32: nephos.hypervisor.v1.MigrationTarget.options:type_name -> nephos.hypervisor.v1.MigrationTarget.OptionsEntry
-	91, // 33: nephos.hypervisor.v1.MigrationTarget.secrets:type_name -> nephos.hypervisor.v1.MigrationTarget.SecretsEntry
-	75, // 34: nephos.hypervisor.v1.MigrateRequest.target:type_name -> nephos.hypervisor.v1.MigrationTarget
-	76, // 35: nephos.hypervisor.v1.MigrateRequest.opts:type_name -> nephos.hypervisor.v1.MigrateOptions
-	81, // 36: nephos.hypervisor.v1.MigrationResponse.migration:type_name -> nephos.hypervisor.v1.MigrationStatus
-	0,  // 37: nephos.hypervisor.v1.Hypervisor.Info:input_type -> nephos.hypervisor.v1.InfoRequest
-	6,  // 38: nephos.hypervisor.v1.Hypervisor.Ensure:input_type -> nephos.hypervisor.v1.EnsureRequest
-	8,  // 39: nephos.hypervisor.v1.Hypervisor.Start:input_type -> nephos.hypervisor.v1.StartRequest
-	10, // 40: nephos.hypervisor.v1.Hypervisor.Stop:input_type -> nephos.hypervisor.v1.StopRequest
-	12, // 41: nephos.hypervisor.v1.Hypervisor.Destroy:input_type -> nephos.hypervisor.v1.DestroyRequest
-	15, // 42: nephos.hypervisor.v1.Hypervisor.Get:input_type -> nephos.hypervisor.v1.GetRequest
-	17, // 43: nephos.hypervisor.v1.Hypervisor.List:input_type -> nephos.hypervisor.v1.ListRequest
-	19, // 44: nephos.hypervisor.v1.Hypervisor.Reboot:input_type -> nephos.hypervisor.v1.RebootRequest
-	21, // 45: nephos.hypervisor.v1.Hypervisor.Pause:input_type -> nephos.hypervisor.v1.PauseRequest
-	23, // 46: nephos.hypervisor.v1.Hypervisor.Unpause:input_type -> nephos.hypervisor.v1.UnpauseRequest
-	25, // 47: nephos.hypervisor.v1.Hypervisor.Suspend:input_type -> nephos.hypervisor.v1.SuspendRequest
-	27, // 48: nephos.hypervisor.v1.Hypervisor.Resume:input_type -> nephos.hypervisor.v1.ResumeRequest
-	29, // 49: nephos.hypervisor.v1.Hypervisor.Snapshot:input_type -> nephos.hypervisor.v1.SnapshotRequest
-	31, // 50: nephos.hypervisor.v1.Hypervisor.ConsoleLog:input_type -> nephos.hypervisor.v1.ConsoleLogRequest
-	33, // 51: nephos.hypervisor.v1.Hypervisor.Console:input_type -> nephos.hypervisor.v1.ConsoleRequest
-	35, // 52: nephos.hypervisor.v1.Hypervisor.Events:input_type -> nephos.hypervisor.v1.EventsRequest
-	37, // 53: nephos.hypervisor.v1.Hypervisor.Diagnostics:input_type -> nephos.hypervisor.v1.DiagnosticsRequest
-	39, // 54: nephos.hypervisor.v1.Hypervisor.Statistics:input_type -> nephos.hypervisor.v1.StatisticsRequest
-	46, // 55: nephos.hypervisor.v1.Hypervisor.SetPassword:input_type -> nephos.hypervisor.v1.SetPasswordRequest
-	48, // 56: nephos.hypervisor.v1.Hypervisor.Rescue:input_type -> nephos.hypervisor.v1.RescueRequest
-	50, // 57: nephos.hypervisor.v1.Hypervisor.Unrescue:input_type -> nephos.hypervisor.v1.UnrescueRequest
-	52, // 58: nephos.hypervisor.v1.Hypervisor.ResizeDisk:input_type -> nephos.hypervisor.v1.ResizeDiskRequest
-	54, // 59: nephos.hypervisor.v1.Hypervisor.ThrottleDisk:input_type -> nephos.hypervisor.v1.ThrottleDiskRequest
-	57, // 60: nephos.hypervisor.v1.Hypervisor.ExportDisk:input_type -> nephos.hypervisor.v1.ExportDiskRequest
-	59, // 61: nephos.hypervisor.v1.Hypervisor.ImportDisk:input_type -> nephos.hypervisor.v1.ImportDiskRequest
-	62, // 62: nephos.hypervisor.v1.Hypervisor.EnsureImage:input_type -> nephos.hypervisor.v1.EnsureImageRequest
-	65, // 63: nephos.hypervisor.v1.Hypervisor.ListImages:input_type -> nephos.hypervisor.v1.ListImagesRequest
-	67, // 64: nephos.hypervisor.v1.Hypervisor.EvictImage:input_type -> nephos.hypervisor.v1.EvictImageRequest
-	69, // 65: nephos.hypervisor.v1.Hypervisor.CheckMigration:input_type -> nephos.hypervisor.v1.CheckMigrationRequest
-	73, // 66: nephos.hypervisor.v1.Hypervisor.PrepareMigration:input_type -> nephos.hypervisor.v1.PrepareMigrationRequest
-	77, // 67: nephos.hypervisor.v1.Hypervisor.Migrate:input_type -> nephos.hypervisor.v1.MigrateRequest
-	79, // 68: nephos.hypervisor.v1.Hypervisor.Migration:input_type -> nephos.hypervisor.v1.MigrationRequest
-	82, // 69: nephos.hypervisor.v1.Hypervisor.AbortMigration:input_type -> nephos.hypervisor.v1.AbortMigrationRequest
-	1,  // 70: nephos.hypervisor.v1.Hypervisor.Info:output_type -> nephos.hypervisor.v1.InfoResponse
-	7,  // 71: nephos.hypervisor.v1.Hypervisor.Ensure:output_type -> nephos.hypervisor.v1.EnsureResponse
-	9,  // 72: nephos.hypervisor.v1.Hypervisor.Start:output_type -> nephos.hypervisor.v1.StartResponse
-	11, // 73: nephos.hypervisor.v1.Hypervisor.Stop:output_type -> nephos.hypervisor.v1.StopResponse
-	13, // 74: nephos.hypervisor.v1.Hypervisor.Destroy:output_type -> nephos.hypervisor.v1.DestroyResponse
-	16, // 75: nephos.hypervisor.v1.Hypervisor.Get:output_type -> nephos.hypervisor.v1.GetResponse
-	18, // 76: nephos.hypervisor.v1.Hypervisor.List:output_type -> nephos.hypervisor.v1.ListResponse
-	20, // 77: nephos.hypervisor.v1.Hypervisor.Reboot:output_type -> nephos.hypervisor.v1.RebootResponse
-	22, // 78: nephos.hypervisor.v1.Hypervisor.Pause:output_type -> nephos.hypervisor.v1.PauseResponse
-	24, // 79: nephos.hypervisor.v1.Hypervisor.Unpause:output_type -> nephos.hypervisor.v1.UnpauseResponse
-	26, // 80: nephos.hypervisor.v1.Hypervisor.Suspend:output_type -> nephos.hypervisor.v1.SuspendResponse
-	28, // 81: nephos.hypervisor.v1.Hypervisor.Resume:output_type -> nephos.hypervisor.v1.ResumeResponse
-	30, // 82: nephos.hypervisor.v1.Hypervisor.Snapshot:output_type -> nephos.hypervisor.v1.SnapshotResponse
-	32, // 83: nephos.hypervisor.v1.Hypervisor.ConsoleLog:output_type -> nephos.hypervisor.v1.ConsoleLogResponse
-	34, // 84: nephos.hypervisor.v1.Hypervisor.Console:output_type -> nephos.hypervisor.v1.ConsoleResponse
-	36, // 85: nephos.hypervisor.v1.Hypervisor.Events:output_type -> nephos.hypervisor.v1.EventsResponse
-	38, // 86: nephos.hypervisor.v1.Hypervisor.Diagnostics:output_type -> nephos.hypervisor.v1.DiagnosticsResponse
-	40, // 87: nephos.hypervisor.v1.Hypervisor.Statistics:output_type -> nephos.hypervisor.v1.StatisticsResponse
-	47, // 88: nephos.hypervisor.v1.Hypervisor.SetPassword:output_type -> nephos.hypervisor.v1.SetPasswordResponse
-	49, // 89: nephos.hypervisor.v1.Hypervisor.Rescue:output_type -> nephos.hypervisor.v1.RescueResponse
-	51, // 90: nephos.hypervisor.v1.Hypervisor.Unrescue:output_type -> nephos.hypervisor.v1.UnrescueResponse
-	53, // 91: nephos.hypervisor.v1.Hypervisor.ResizeDisk:output_type -> nephos.hypervisor.v1.ResizeDiskResponse
-	55, // 92: nephos.hypervisor.v1.Hypervisor.ThrottleDisk:output_type -> nephos.hypervisor.v1.ThrottleDiskResponse
-	58, // 93: nephos.hypervisor.v1.Hypervisor.ExportDisk:output_type -> nephos.hypervisor.v1.ExportDiskResponse
-	60, // 94: nephos.hypervisor.v1.Hypervisor.ImportDisk:output_type -> nephos.hypervisor.v1.ImportDiskResponse
-	63, // 95: nephos.hypervisor.v1.Hypervisor.EnsureImage:output_type -> nephos.hypervisor.v1.EnsureImageResponse
-	66, // 96: nephos.hypervisor.v1.Hypervisor.ListImages:output_type -> nephos.hypervisor.v1.ListImagesResponse
-	68, // 97: nephos.hypervisor.v1.Hypervisor.EvictImage:output_type -> nephos.hypervisor.v1.EvictImageResponse
-	70, // 98: nephos.hypervisor.v1.Hypervisor.CheckMigration:output_type -> nephos.hypervisor.v1.CheckMigrationResponse
-	74, // 99: nephos.hypervisor.v1.Hypervisor.PrepareMigration:output_type -> nephos.hypervisor.v1.PrepareMigrationResponse
-	78, // 100: nephos.hypervisor.v1.Hypervisor.Migrate:output_type -> nephos.hypervisor.v1.MigrateResponse
-	80, // 101: nephos.hypervisor.v1.Hypervisor.Migration:output_type -> nephos.hypervisor.v1.MigrationResponse
-	83, // 102: nephos.hypervisor.v1.Hypervisor.AbortMigration:output_type -> nephos.hypervisor.v1.AbortMigrationResponse
-	70, // [70:103] is the sub-list for method output_type
-	37, // [37:70] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	2,   // 0: nephos.hypervisor.v1.InfoResponse.host:type_name -> nephos.hypervisor.v1.Host
+	3,   // 1: nephos.hypervisor.v1.Host.numa:type_name -> nephos.hypervisor.v1.NUMACell
+	4,   // 2: nephos.hypervisor.v1.Host.pci:type_name -> nephos.hypervisor.v1.PCIDevice
+	92,  // 3: nephos.hypervisor.v1.Host.metrics:type_name -> nephos.hypervisor.v1.Host.MetricsEntry
+	93,  // 4: nephos.hypervisor.v1.NUMACell.pages:type_name -> nephos.hypervisor.v1.NUMACell.PagesEntry
+	94,  // 5: nephos.hypervisor.v1.NUMACell.cores:type_name -> nephos.hypervisor.v1.NUMACell.CoresEntry
+	95,  // 6: nephos.hypervisor.v1.PCIDevice.tags:type_name -> nephos.hypervisor.v1.PCIDevice.TagsEntry
+	101, // 7: nephos.hypervisor.v1.Spec.disks:type_name -> nephos.driver.v1.Disk
+	102, // 8: nephos.hypervisor.v1.Spec.nics:type_name -> nephos.driver.v1.NIC
+	96,  // 9: nephos.hypervisor.v1.Spec.labels:type_name -> nephos.hypervisor.v1.Spec.LabelsEntry
+	6,   // 10: nephos.hypervisor.v1.Spec.topology:type_name -> nephos.hypervisor.v1.Topology
+	7,   // 11: nephos.hypervisor.v1.Spec.numa:type_name -> nephos.hypervisor.v1.Cell
+	8,   // 12: nephos.hypervisor.v1.Cell.pins:type_name -> nephos.hypervisor.v1.Pin
+	5,   // 13: nephos.hypervisor.v1.EnsureRequest.spec:type_name -> nephos.hypervisor.v1.Spec
+	13,  // 14: nephos.hypervisor.v1.PlacementResponse.placement:type_name -> nephos.hypervisor.v1.GuestPlacement
+	8,   // 15: nephos.hypervisor.v1.GuestPlacement.pins:type_name -> nephos.hypervisor.v1.Pin
+	97,  // 16: nephos.hypervisor.v1.Guest.labels:type_name -> nephos.hypervisor.v1.Guest.LabelsEntry
+	22,  // 17: nephos.hypervisor.v1.GetResponse.guest:type_name -> nephos.hypervisor.v1.Guest
+	22,  // 18: nephos.hypervisor.v1.ListResponse.guests:type_name -> nephos.hypervisor.v1.Guest
+	49,  // 19: nephos.hypervisor.v1.StatisticsResponse.statistics:type_name -> nephos.hypervisor.v1.Statistics
+	50,  // 20: nephos.hypervisor.v1.Statistics.cpus:type_name -> nephos.hypervisor.v1.CPUStatistics
+	51,  // 21: nephos.hypervisor.v1.Statistics.memory:type_name -> nephos.hypervisor.v1.MemoryStatistics
+	52,  // 22: nephos.hypervisor.v1.Statistics.disks:type_name -> nephos.hypervisor.v1.DiskStatistics
+	53,  // 23: nephos.hypervisor.v1.Statistics.nics:type_name -> nephos.hypervisor.v1.NICStatistics
+	101, // 24: nephos.hypervisor.v1.RescueRequest.disk:type_name -> nephos.driver.v1.Disk
+	103, // 25: nephos.hypervisor.v1.ThrottleDiskRequest.limits:type_name -> nephos.driver.v1.Limits
+	64,  // 26: nephos.hypervisor.v1.ExportDiskResponse.image:type_name -> nephos.hypervisor.v1.DiskImage
+	64,  // 27: nephos.hypervisor.v1.ImportDiskRequest.image:type_name -> nephos.hypervisor.v1.DiskImage
+	69,  // 28: nephos.hypervisor.v1.EnsureImageRequest.image:type_name -> nephos.hypervisor.v1.ImageSpec
+	104, // 29: nephos.hypervisor.v1.EnsureImageResponse.image:type_name -> nephos.driver.v1.Image
+	104, // 30: nephos.hypervisor.v1.CachedImage.image:type_name -> nephos.driver.v1.Image
+	72,  // 31: nephos.hypervisor.v1.ListImagesResponse.images:type_name -> nephos.hypervisor.v1.CachedImage
+	2,   // 32: nephos.hypervisor.v1.CheckMigrationRequest.dest:type_name -> nephos.hypervisor.v1.Host
+	79,  // 33: nephos.hypervisor.v1.CheckMigrationResponse.check:type_name -> nephos.hypervisor.v1.MigrationCheck
+	5,   // 34: nephos.hypervisor.v1.PrepareMigrationRequest.spec:type_name -> nephos.hypervisor.v1.Spec
+	80,  // 35: nephos.hypervisor.v1.PrepareMigrationRequest.opts:type_name -> nephos.hypervisor.v1.PrepareOptions
+	83,  // 36: nephos.hypervisor.v1.PrepareMigrationResponse.target:type_name -> nephos.hypervisor.v1.MigrationTarget
+	98,  // 37: nephos.hypervisor.v1.MigrationTarget.disks:type_name -> nephos.hypervisor.v1.MigrationTarget.DisksEntry
+	99,  // 38: nephos.hypervisor.v1.MigrationTarget.options:type_name -> nephos.hypervisor.v1.MigrationTarget.OptionsEntry
+	100, // 39: nephos.hypervisor.v1.MigrationTarget.secrets:type_name -> nephos.hypervisor.v1.MigrationTarget.SecretsEntry
+	83,  // 40: nephos.hypervisor.v1.MigrateRequest.target:type_name -> nephos.hypervisor.v1.MigrationTarget
+	84,  // 41: nephos.hypervisor.v1.MigrateRequest.opts:type_name -> nephos.hypervisor.v1.MigrateOptions
+	89,  // 42: nephos.hypervisor.v1.MigrationResponse.migration:type_name -> nephos.hypervisor.v1.MigrationStatus
+	0,   // 43: nephos.hypervisor.v1.Hypervisor.Info:input_type -> nephos.hypervisor.v1.InfoRequest
+	9,   // 44: nephos.hypervisor.v1.Hypervisor.Ensure:input_type -> nephos.hypervisor.v1.EnsureRequest
+	16,  // 45: nephos.hypervisor.v1.Hypervisor.Start:input_type -> nephos.hypervisor.v1.StartRequest
+	18,  // 46: nephos.hypervisor.v1.Hypervisor.Stop:input_type -> nephos.hypervisor.v1.StopRequest
+	20,  // 47: nephos.hypervisor.v1.Hypervisor.Destroy:input_type -> nephos.hypervisor.v1.DestroyRequest
+	23,  // 48: nephos.hypervisor.v1.Hypervisor.Get:input_type -> nephos.hypervisor.v1.GetRequest
+	25,  // 49: nephos.hypervisor.v1.Hypervisor.List:input_type -> nephos.hypervisor.v1.ListRequest
+	27,  // 50: nephos.hypervisor.v1.Hypervisor.Reboot:input_type -> nephos.hypervisor.v1.RebootRequest
+	29,  // 51: nephos.hypervisor.v1.Hypervisor.Pause:input_type -> nephos.hypervisor.v1.PauseRequest
+	31,  // 52: nephos.hypervisor.v1.Hypervisor.Unpause:input_type -> nephos.hypervisor.v1.UnpauseRequest
+	33,  // 53: nephos.hypervisor.v1.Hypervisor.Suspend:input_type -> nephos.hypervisor.v1.SuspendRequest
+	35,  // 54: nephos.hypervisor.v1.Hypervisor.Resume:input_type -> nephos.hypervisor.v1.ResumeRequest
+	37,  // 55: nephos.hypervisor.v1.Hypervisor.Snapshot:input_type -> nephos.hypervisor.v1.SnapshotRequest
+	39,  // 56: nephos.hypervisor.v1.Hypervisor.ConsoleLog:input_type -> nephos.hypervisor.v1.ConsoleLogRequest
+	41,  // 57: nephos.hypervisor.v1.Hypervisor.Console:input_type -> nephos.hypervisor.v1.ConsoleRequest
+	43,  // 58: nephos.hypervisor.v1.Hypervisor.Events:input_type -> nephos.hypervisor.v1.EventsRequest
+	45,  // 59: nephos.hypervisor.v1.Hypervisor.Diagnostics:input_type -> nephos.hypervisor.v1.DiagnosticsRequest
+	47,  // 60: nephos.hypervisor.v1.Hypervisor.Statistics:input_type -> nephos.hypervisor.v1.StatisticsRequest
+	54,  // 61: nephos.hypervisor.v1.Hypervisor.SetPassword:input_type -> nephos.hypervisor.v1.SetPasswordRequest
+	56,  // 62: nephos.hypervisor.v1.Hypervisor.Rescue:input_type -> nephos.hypervisor.v1.RescueRequest
+	58,  // 63: nephos.hypervisor.v1.Hypervisor.Unrescue:input_type -> nephos.hypervisor.v1.UnrescueRequest
+	60,  // 64: nephos.hypervisor.v1.Hypervisor.ResizeDisk:input_type -> nephos.hypervisor.v1.ResizeDiskRequest
+	62,  // 65: nephos.hypervisor.v1.Hypervisor.ThrottleDisk:input_type -> nephos.hypervisor.v1.ThrottleDiskRequest
+	65,  // 66: nephos.hypervisor.v1.Hypervisor.ExportDisk:input_type -> nephos.hypervisor.v1.ExportDiskRequest
+	67,  // 67: nephos.hypervisor.v1.Hypervisor.ImportDisk:input_type -> nephos.hypervisor.v1.ImportDiskRequest
+	70,  // 68: nephos.hypervisor.v1.Hypervisor.EnsureImage:input_type -> nephos.hypervisor.v1.EnsureImageRequest
+	73,  // 69: nephos.hypervisor.v1.Hypervisor.ListImages:input_type -> nephos.hypervisor.v1.ListImagesRequest
+	75,  // 70: nephos.hypervisor.v1.Hypervisor.EvictImage:input_type -> nephos.hypervisor.v1.EvictImageRequest
+	77,  // 71: nephos.hypervisor.v1.Hypervisor.CheckMigration:input_type -> nephos.hypervisor.v1.CheckMigrationRequest
+	81,  // 72: nephos.hypervisor.v1.Hypervisor.PrepareMigration:input_type -> nephos.hypervisor.v1.PrepareMigrationRequest
+	85,  // 73: nephos.hypervisor.v1.Hypervisor.Migrate:input_type -> nephos.hypervisor.v1.MigrateRequest
+	87,  // 74: nephos.hypervisor.v1.Hypervisor.Migration:input_type -> nephos.hypervisor.v1.MigrationRequest
+	90,  // 75: nephos.hypervisor.v1.Hypervisor.AbortMigration:input_type -> nephos.hypervisor.v1.AbortMigrationRequest
+	11,  // 76: nephos.hypervisor.v1.Hypervisor.Placement:input_type -> nephos.hypervisor.v1.PlacementRequest
+	14,  // 77: nephos.hypervisor.v1.Hypervisor.Devices:input_type -> nephos.hypervisor.v1.DevicesRequest
+	1,   // 78: nephos.hypervisor.v1.Hypervisor.Info:output_type -> nephos.hypervisor.v1.InfoResponse
+	10,  // 79: nephos.hypervisor.v1.Hypervisor.Ensure:output_type -> nephos.hypervisor.v1.EnsureResponse
+	17,  // 80: nephos.hypervisor.v1.Hypervisor.Start:output_type -> nephos.hypervisor.v1.StartResponse
+	19,  // 81: nephos.hypervisor.v1.Hypervisor.Stop:output_type -> nephos.hypervisor.v1.StopResponse
+	21,  // 82: nephos.hypervisor.v1.Hypervisor.Destroy:output_type -> nephos.hypervisor.v1.DestroyResponse
+	24,  // 83: nephos.hypervisor.v1.Hypervisor.Get:output_type -> nephos.hypervisor.v1.GetResponse
+	26,  // 84: nephos.hypervisor.v1.Hypervisor.List:output_type -> nephos.hypervisor.v1.ListResponse
+	28,  // 85: nephos.hypervisor.v1.Hypervisor.Reboot:output_type -> nephos.hypervisor.v1.RebootResponse
+	30,  // 86: nephos.hypervisor.v1.Hypervisor.Pause:output_type -> nephos.hypervisor.v1.PauseResponse
+	32,  // 87: nephos.hypervisor.v1.Hypervisor.Unpause:output_type -> nephos.hypervisor.v1.UnpauseResponse
+	34,  // 88: nephos.hypervisor.v1.Hypervisor.Suspend:output_type -> nephos.hypervisor.v1.SuspendResponse
+	36,  // 89: nephos.hypervisor.v1.Hypervisor.Resume:output_type -> nephos.hypervisor.v1.ResumeResponse
+	38,  // 90: nephos.hypervisor.v1.Hypervisor.Snapshot:output_type -> nephos.hypervisor.v1.SnapshotResponse
+	40,  // 91: nephos.hypervisor.v1.Hypervisor.ConsoleLog:output_type -> nephos.hypervisor.v1.ConsoleLogResponse
+	42,  // 92: nephos.hypervisor.v1.Hypervisor.Console:output_type -> nephos.hypervisor.v1.ConsoleResponse
+	44,  // 93: nephos.hypervisor.v1.Hypervisor.Events:output_type -> nephos.hypervisor.v1.EventsResponse
+	46,  // 94: nephos.hypervisor.v1.Hypervisor.Diagnostics:output_type -> nephos.hypervisor.v1.DiagnosticsResponse
+	48,  // 95: nephos.hypervisor.v1.Hypervisor.Statistics:output_type -> nephos.hypervisor.v1.StatisticsResponse
+	55,  // 96: nephos.hypervisor.v1.Hypervisor.SetPassword:output_type -> nephos.hypervisor.v1.SetPasswordResponse
+	57,  // 97: nephos.hypervisor.v1.Hypervisor.Rescue:output_type -> nephos.hypervisor.v1.RescueResponse
+	59,  // 98: nephos.hypervisor.v1.Hypervisor.Unrescue:output_type -> nephos.hypervisor.v1.UnrescueResponse
+	61,  // 99: nephos.hypervisor.v1.Hypervisor.ResizeDisk:output_type -> nephos.hypervisor.v1.ResizeDiskResponse
+	63,  // 100: nephos.hypervisor.v1.Hypervisor.ThrottleDisk:output_type -> nephos.hypervisor.v1.ThrottleDiskResponse
+	66,  // 101: nephos.hypervisor.v1.Hypervisor.ExportDisk:output_type -> nephos.hypervisor.v1.ExportDiskResponse
+	68,  // 102: nephos.hypervisor.v1.Hypervisor.ImportDisk:output_type -> nephos.hypervisor.v1.ImportDiskResponse
+	71,  // 103: nephos.hypervisor.v1.Hypervisor.EnsureImage:output_type -> nephos.hypervisor.v1.EnsureImageResponse
+	74,  // 104: nephos.hypervisor.v1.Hypervisor.ListImages:output_type -> nephos.hypervisor.v1.ListImagesResponse
+	76,  // 105: nephos.hypervisor.v1.Hypervisor.EvictImage:output_type -> nephos.hypervisor.v1.EvictImageResponse
+	78,  // 106: nephos.hypervisor.v1.Hypervisor.CheckMigration:output_type -> nephos.hypervisor.v1.CheckMigrationResponse
+	82,  // 107: nephos.hypervisor.v1.Hypervisor.PrepareMigration:output_type -> nephos.hypervisor.v1.PrepareMigrationResponse
+	86,  // 108: nephos.hypervisor.v1.Hypervisor.Migrate:output_type -> nephos.hypervisor.v1.MigrateResponse
+	88,  // 109: nephos.hypervisor.v1.Hypervisor.Migration:output_type -> nephos.hypervisor.v1.MigrationResponse
+	91,  // 110: nephos.hypervisor.v1.Hypervisor.AbortMigration:output_type -> nephos.hypervisor.v1.AbortMigrationResponse
+	12,  // 111: nephos.hypervisor.v1.Hypervisor.Placement:output_type -> nephos.hypervisor.v1.PlacementResponse
+	15,  // 112: nephos.hypervisor.v1.Hypervisor.Devices:output_type -> nephos.hypervisor.v1.DevicesResponse
+	78,  // [78:113] is the sub-list for method output_type
+	43,  // [43:78] is the sub-list for method input_type
+	43,  // [43:43] is the sub-list for extension type_name
+	43,  // [43:43] is the sub-list for extension extendee
+	0,   // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_nephos_hypervisor_v1_hypervisor_proto_init() }
@@ -5492,7 +6028,7 @@ func file_nephos_hypervisor_v1_hypervisor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nephos_hypervisor_v1_hypervisor_proto_rawDesc), len(file_nephos_hypervisor_v1_hypervisor_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   92,
+			NumMessages:   101,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

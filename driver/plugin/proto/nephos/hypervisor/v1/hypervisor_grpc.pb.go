@@ -58,6 +58,8 @@ const (
 	Hypervisor_Migrate_FullMethodName          = "/nephos.hypervisor.v1.Hypervisor/Migrate"
 	Hypervisor_Migration_FullMethodName        = "/nephos.hypervisor.v1.Hypervisor/Migration"
 	Hypervisor_AbortMigration_FullMethodName   = "/nephos.hypervisor.v1.Hypervisor/AbortMigration"
+	Hypervisor_Placement_FullMethodName        = "/nephos.hypervisor.v1.Hypervisor/Placement"
+	Hypervisor_Devices_FullMethodName          = "/nephos.hypervisor.v1.Hypervisor/Devices"
 )
 
 // HypervisorClient is the client API for Hypervisor service.
@@ -140,6 +142,12 @@ type HypervisorClient interface {
 	Migration(ctx context.Context, in *MigrationRequest, opts ...grpc.CallOption) (*MigrationResponse, error)
 	// AbortMigration ends a transfer, or removes a guest that waits.
 	AbortMigration(ctx context.Context, in *AbortMigrationRequest, opts ...grpc.CallOption) (*AbortMigrationResponse, error)
+	// Placement tells where on the host a running guest is. Ability Placer, without
+	// which a spec has no NUMA cells.
+	Placement(ctx context.Context, in *PlacementRequest, opts ...grpc.CallOption) (*PlacementResponse, error)
+	// Devices lists the host's devices that a running guest has. Ability
+	// DevicePasser, without which a spec has no PCI devices.
+	Devices(ctx context.Context, in *DevicesRequest, opts ...grpc.CallOption) (*DevicesResponse, error)
 }
 
 type hypervisorClient struct {
@@ -489,6 +497,26 @@ func (c *hypervisorClient) AbortMigration(ctx context.Context, in *AbortMigratio
 	return out, nil
 }
 
+func (c *hypervisorClient) Placement(ctx context.Context, in *PlacementRequest, opts ...grpc.CallOption) (*PlacementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlacementResponse)
+	err := c.cc.Invoke(ctx, Hypervisor_Placement_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hypervisorClient) Devices(ctx context.Context, in *DevicesRequest, opts ...grpc.CallOption) (*DevicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DevicesResponse)
+	err := c.cc.Invoke(ctx, Hypervisor_Devices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HypervisorServer is the server API for Hypervisor service.
 // All implementations must embed UnimplementedHypervisorServer
 // for forward compatibility.
@@ -569,6 +597,12 @@ type HypervisorServer interface {
 	Migration(context.Context, *MigrationRequest) (*MigrationResponse, error)
 	// AbortMigration ends a transfer, or removes a guest that waits.
 	AbortMigration(context.Context, *AbortMigrationRequest) (*AbortMigrationResponse, error)
+	// Placement tells where on the host a running guest is. Ability Placer, without
+	// which a spec has no NUMA cells.
+	Placement(context.Context, *PlacementRequest) (*PlacementResponse, error)
+	// Devices lists the host's devices that a running guest has. Ability
+	// DevicePasser, without which a spec has no PCI devices.
+	Devices(context.Context, *DevicesRequest) (*DevicesResponse, error)
 	mustEmbedUnimplementedHypervisorServer()
 }
 
@@ -677,6 +711,12 @@ func (UnimplementedHypervisorServer) Migration(context.Context, *MigrationReques
 }
 func (UnimplementedHypervisorServer) AbortMigration(context.Context, *AbortMigrationRequest) (*AbortMigrationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AbortMigration not implemented")
+}
+func (UnimplementedHypervisorServer) Placement(context.Context, *PlacementRequest) (*PlacementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Placement not implemented")
+}
+func (UnimplementedHypervisorServer) Devices(context.Context, *DevicesRequest) (*DevicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Devices not implemented")
 }
 func (UnimplementedHypervisorServer) mustEmbedUnimplementedHypervisorServer() {}
 func (UnimplementedHypervisorServer) testEmbeddedByValue()                    {}
@@ -1286,6 +1326,42 @@ func _Hypervisor_AbortMigration_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Hypervisor_Placement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlacementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HypervisorServer).Placement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Hypervisor_Placement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HypervisorServer).Placement(ctx, req.(*PlacementRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Hypervisor_Devices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DevicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HypervisorServer).Devices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Hypervisor_Devices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HypervisorServer).Devices(ctx, req.(*DevicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Hypervisor_ServiceDesc is the grpc.ServiceDesc for Hypervisor service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1420,6 +1496,14 @@ var Hypervisor_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AbortMigration",
 			Handler:    _Hypervisor_AbortMigration_Handler,
+		},
+		{
+			MethodName: "Placement",
+			Handler:    _Hypervisor_Placement_Handler,
+		},
+		{
+			MethodName: "Devices",
+			Handler:    _Hypervisor_Devices_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
