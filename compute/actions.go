@@ -92,39 +92,67 @@ func (row *serverRow) done(ctx context.Context, tx *store.Tx, name string, event
 }
 
 // finish ends the action under way: it failed if there is a cause. Moments are
-// added to the server's create.
+// added to the server's create. The column action of the row is to be saved.
 func (row *serverRow) finish(ctx context.Context, tx *store.Tx, cause, internal string, moments []ActionEvent) error {
-	if row.Action == "" {
+	return finish(ctx, tx, []*serverRow{row}, cause, internal, moments)
+}
+
+// finish is [serverRow.finish] for several servers.
+func finish(ctx context.Context, tx *store.Tx, rows []*serverRow, cause, internal string, moments []ActionEvent) error {
+	ids, under := make([]string, len(rows)), make([]string, len(rows))
+	hosts := map[[2]string]string{} // of servers and their actions
+	for i, row := range rows {
+		ids[i], under[i] = row.ID, row.Action
+		if row.Action != "" {
+			hosts[[2]string{row.ID, row.Action}] = row.Host
+		}
+		row.Action = ""
+	}
+	if len(hosts) == 0 {
 		return nil
 	}
-	id := row.Action
-	row.Action = ""
-	var actions []actionRow
-	err := tx.NewSelect().Model(&actions).Where("action.server_id = ? AND action.request_id = ?", row.ID, id).Scan(ctx)
-	if err != nil || len(actions) == 0 {
+	var found []actionRow
+	err := tx.NewSelect().Model(&found).Where("action.server_id IN (?) AND action.request_id IN (?)", bun.List(ids), bun.List(under)).Scan(ctx)
+	if err != nil {
 		return err
 	}
-	a := &actions[0]
 	now := tx.Now()
 	result := "Success"
 	if cause != "" {
 		result = "Error"
-		a.Message = &result
 	}
-	a.FinishedAt, a.UpdatedAt = &now, now
-	a.Events = append(a.Events, moments...)
-	a.Events = append(a.Events, ActionEvent{
-		Name: "compute_" + workerOf(a.Action.Action), Start: a.StartedAt, Finish: &now, Result: result, Host: row.Host,
-		Details: cause, Internal: internal,
-	})
-	return a.save(ctx, tx)
+	var ended []actionRow
+	for _, a := range found {
+		host, ok := hosts[[2]string{a.ServerID, a.RequestID}]
+		if !ok {
+			continue
+		}
+		if cause != "" {
+			a.Message = &result
+		}
+		a.FinishedAt, a.UpdatedAt = &now, now
+		a.Events = append(a.Events, moments...)
+		a.Events = append(a.Events, ActionEvent{
+			Name: "compute_" + workerOf(a.Action.Action), Start: a.StartedAt, Finish: &now, Result: result, Host: host,
+			Details: cause, Internal: internal,
+		})
+		ended = append(ended, a)
+	}
+	return saveActions(ctx, tx, ended...)
 }
 
-func (a *actionRow) save(ctx context.Context, tx *store.Tx) error {
-	if n := len(a.Events); n > maxActionEvents {
-		a.Events = a.Events[n-maxActionEvents:]
+// saveActions writes what becomes of actions.
+func saveActions(ctx context.Context, tx *store.Tx, actions ...actionRow) error {
+	if len(actions) == 0 {
+		return nil
 	}
-	_, err := tx.NewUpdate().Model(a).Column("finished_at", "updated_at", "message", "events").WherePK().Returning("NULL").Exec(ctx)
+	for i := range actions {
+		a := &actions[i]
+		a.Events = a.Events[max(0, len(a.Events)-maxActionEvents):]
+	}
+	_, err := tx.NewInsert().Model(&actions).On("CONFLICT (server_id, request_id) DO UPDATE").
+		Set("finished_at = excluded.finished_at").Set("updated_at = excluded.updated_at").
+		Set("message = excluded.message").Set("events = excluded.events").Returning("NULL").Exec(ctx)
 	return err
 }
 
@@ -158,7 +186,7 @@ func (row *serverRow) note(ctx context.Context, tx *store.Tx, moments []ActionEv
 	}
 	actions[0].Events = append(actions[0].Events, moments...)
 	actions[0].UpdatedAt = tx.Now()
-	return actions[0].save(ctx, tx)
+	return saveActions(ctx, tx, actions[0])
 }
 
 // ListActions implements [Actions].

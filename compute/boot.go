@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/network"
@@ -127,13 +128,11 @@ func (b *boot) insert(ctx context.Context) ([]Server, error) {
 			if err := rows[i].emit(ctx, tx, "create"); err != nil {
 				return err
 			}
-			due := tx.Now()
-			if rows[i].Wanted.Together = n > 1; i > 0 { // the first finds hosts for all, and wakes them
-				due = due.Add(togetherPoll)
-			}
-			if err := reconcile.Enqueue(ctx, tx, kindServer, ids[i], due); err != nil {
-				return err
-			}
+			rows[i].Wanted.Together = n > 1
+		}
+		// The first finds hosts for all, and wakes them.
+		if err := reconcile.Enqueue(ctx, tx, kindServer, ids[0], time.Time{}); err != nil {
+			return err
 		}
 		if _, err := tx.NewInsert().Model(&rows).Returning("NULL").Exec(ctx); err != nil {
 			return err

@@ -45,8 +45,8 @@ func (s *Service) stepServer(ctx context.Context, it *reconcile.Item) (reconcile
 		switch phase {
 		case phaseSchedule:
 			var waits bool
-			if next, waits, err = s.choose(sctx, it, &row); waits {
-				return s.superseded(next, err)
+			if waits, err = s.choose(sctx, it, &row); waits {
+				return reconcile.Done(), nil // whoever is before it will wake it
 			}
 		case phaseConnect:
 			return s.superseded(s.connect(sctx, it, &row))
@@ -83,6 +83,9 @@ func (s *Service) giveUpServer(ctx context.Context, it *reconcile.Item, cause er
 	row, err := loadServer(ctx, s.cfg.Store.Reader(), it.ID)
 	if err != nil {
 		return reconcile.Done(), nil
+	}
+	if row.queued() {
+		return s.superseded(s.giveUpQueued(ctx, it, &row, cause))
 	}
 	switch row.Phase {
 	case phaseSchedule, phaseConnect, phaseWait:
@@ -158,6 +161,9 @@ func (s *Service) abort(ctx context.Context, it *reconcile.Item, row *serverRow,
 // release puts the server into error and into the phase that gives everything
 // back.
 func (s *Service) release(ctx context.Context, tx *store.Tx, row *serverRow, message, details string) error {
+	if err := row.leave(ctx, tx); err != nil {
+		return err
+	}
 	row.fail(tx.Now(), message, details)
 	row.Phase, row.CheckAt = phaseRelease, nil
 	if err := s.bury(ctx, tx, row); err != nil {

@@ -19,7 +19,7 @@ func (s *Service) connect(ctx context.Context, it *reconcile.Item, row *serverRo
 	ready := true
 	for i := range row.NICs {
 		if err := s.connectNIC(ctx, row, &row.NICs[i]); err != nil {
-			return s.connectFailed(ctx, it, row, err)
+			return s.bootFailed(ctx, it, row, err)
 		}
 	}
 	if err := s.describe(ctx, row); err != nil {
@@ -32,7 +32,7 @@ func (s *Service) connect(ctx context.Context, it *reconcile.Item, row *serverRo
 	for i := range disks {
 		ok, err := s.connectDisk(ctx, row, &disks[i])
 		if err != nil {
-			return s.connectFailed(ctx, it, row, err)
+			return s.bootFailed(ctx, it, row, err)
 		}
 		ready = ready && ok
 	}
@@ -85,8 +85,8 @@ func (s *Service) connect(ctx context.Context, it *reconcile.Item, row *serverRo
 // volumePoll is how often volumes that are being made are looked at.
 const volumePoll = 500 * time.Millisecond
 
-// connectFailed ends the boot if the error is final.
-func (s *Service) connectFailed(ctx context.Context, it *reconcile.Item, row *serverRow, err error) (reconcile.Next, error) {
+// bootFailed ends the boot if the error is final.
+func (s *Service) bootFailed(ctx context.Context, it *reconcile.Item, row *serverRow, err error) (reconcile.Next, error) {
 	if !final(err) {
 		return reconcile.Next{}, err
 	}
@@ -102,7 +102,7 @@ func (s *Service) wait(ctx context.Context, it *reconcile.Item, row *serverRow) 
 	}
 	if row.SeenRevision >= row.Revision {
 		if err := s.completeDisks(ctx, disks); err != nil {
-			return s.connectFailed(ctx, it, row, err)
+			return s.bootFailed(ctx, it, row, err)
 		}
 		s.cfg.Crash.Here("compute completed volumes")
 		return reconcile.Done(), it.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {

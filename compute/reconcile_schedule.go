@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -37,12 +38,20 @@ func (s *Service) schedule(ctx context.Context, it *reconcile.Item, row *serverR
 		if err := checkGroup(ctx, tx, row, req.Group, host); err != nil {
 			return err
 		}
+		if err := row.leave(ctx, tx); err != nil {
+			return err
+		}
 		return s.chosen(ctx, tx, row, host)
 	})
 	if err != nil {
 		*row = before
 	}
-	if errors.Is(err, nephos.ErrNoCapacity) {
+	switch {
+	case errors.Is(err, nephos.ErrConflict): // it uses something that is on no host
+		if _, err = s.bootFailed(ctx, it, row, err); err == nil {
+			err = errSuperseded
+		}
+	case errors.Is(err, nephos.ErrNoCapacity):
 		message := noValidHost(err)
 		if len(row.Tried) > 0 {
 			message = fmt.Sprintf("Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance %s.", row.ID)
@@ -74,14 +83,18 @@ func (s *Service) chosen(ctx context.Context, tx *store.Tx, row *serverRow, host
 			return err
 		}
 	}
+	s.assign(row, host, tx.Now())
+	return row.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "scheduled_at", "deadline")
+}
+
+// assign gives a host to a server.
+func (s *Service) assign(row *serverRow, host scheduler.HostRef, now time.Time) {
 	row.Host, row.Node, row.Phase, row.TaskState = host.ID, host.Name, phaseConnect, TaskNetworking
 	if row.Zone = host.Zone; row.Zone == "" {
 		row.Zone = s.cfg.Zone
 	}
-	now := tx.Now()
 	deadline := now.Add(s.cfg.BootDeadline)
-	row.ScheduledAt, row.Deadline = &now, &deadline
-	return row.save(ctx, tx, "host", "node", "zone", "phase", "task_state", "scheduled_at", "deadline")
+	row.ScheduledAt, row.Deadline, row.UpdatedAt = &now, &deadline, now
 }
 
 // request describes the server to the scheduler.

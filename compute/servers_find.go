@@ -174,6 +174,9 @@ func (s *Service) DeleteServer(ctx context.Context, id string, force bool) error
 		if row.Phase == phaseDeleting {
 			return nil
 		}
+		if err := row.leave(ctx, tx); err != nil {
+			return err
+		}
 		// A host that was to forget the server already keeps its tombstone.
 		row.Phase, row.TaskState, row.CheckAt = phaseDeleting, TaskDeleting, nil
 		if err := s.bury(ctx, tx, row); err != nil {

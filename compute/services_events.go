@@ -64,6 +64,7 @@ func (s *Service) ExternalEvents(ctx context.Context, events []ExternalEvent) ([
 		for _, r := range rows {
 			hosts[r.ID], projects[r.ID] = r.Host, r.ProjectID
 		}
+		var woken []string
 		for i, e := range events {
 			host, known := hosts[e.ServerID]
 			switch {
@@ -75,16 +76,14 @@ func (s *Service) ExternalEvents(ctx context.Context, events []ExternalEvent) ([
 				codes[i] = 422
 			default:
 				codes[i] = 200
-				if err := reconcile.Enqueue(ctx, tx, kindServer, e.ServerID, time.Time{}); err != nil {
-					return err
-				}
+				woken = append(woken, e.ServerID)
 				ev := store.Event{Service: "compute", Type: "server.external_event", ResourceID: e.ServerID, ProjectID: projects[e.ServerID]}
 				if err := tx.Emit(ctx, ev, map[string]any{"name": e.Name, "status": e.Status, "tag": e.Tag}); err != nil {
 					return err
 				}
 			}
 		}
-		return nil
+		return reconcile.EnqueueAll(ctx, tx, kindServer, woken, time.Time{})
 	})
 	return codes, err
 }

@@ -68,12 +68,7 @@ func (s *Service) wakeOverdue(ctx context.Context, tx *store.Tx, now time.Time) 
 	if _, err := tx.NewRaw("UPDATE compute_servers SET check_at = ? WHERE id IN (?)", now.Add(s.cfg.Resend), bun.List(ids)).Exec(ctx); err != nil {
 		return err
 	}
-	for _, id := range ids {
-		if err := reconcile.Enqueue(ctx, tx, kindServer, id, time.Time{}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return reconcile.EnqueueAll(ctx, tx, kindServer, ids, time.Time{})
 }
 
 // forget removes the records of servers deleted long ago, and old console

@@ -194,10 +194,5 @@ func (s *Service) enqueueIfPlaced(ctx context.Context, tx *store.Tx, work string
 	if err != nil {
 		return err
 	}
-	for _, id := range placed {
-		if err := reconcile.Enqueue(ctx, tx, work, id, time.Time{}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return reconcile.EnqueueAll(ctx, tx, work, placed, time.Time{})
 }

@@ -78,12 +78,7 @@ func (s *Service) enqueue(ctx context.Context, tx *store.Tx, work string, ids ..
 	if s.cfg.Fleet == nil {
 		return nil
 	}
-	for _, id := range ids {
-		if err := reconcile.Enqueue(ctx, tx, work, id, time.Time{}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return reconcile.EnqueueAll(ctx, tx, work, ids, time.Time{})
 }
 
 // sync computes what every host should know of an object, writes it down, and

@@ -125,6 +125,15 @@ type workRow struct {
 // or earlier if it was due earlier already. The context's caller is recorded as
 // the one on whose behalf the work runs.
 func Enqueue(ctx context.Context, tx *store.Tx, kind, id string, due time.Time) error {
+	return EnqueueAll(ctx, tx, kind, []string{id}, due)
+}
+
+// EnqueueAll is [Enqueue] for several items of a kind, in one statement. Naming
+// one twice, or none, is no error.
+func EnqueueAll(ctx context.Context, tx *store.Tx, kind string, ids []string, due time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	now := tx.Now()
 	if due.IsZero() {
 		due = now
@@ -132,11 +141,14 @@ func Enqueue(ctx context.Context, tx *store.Tx, kind, id string, due time.Time) 
 	c, _ := nephos.CallerFrom(ctx)
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
-	row := workRow{
-		Kind: kind, ID: id, Due: due.UnixMicro(), Since: now.UnixMicro(),
-		UserID: c.UserID, ProjectID: c.ProjectID, RequestID: c.RequestID, Trace: carrier["traceparent"],
+	rows := make([]workRow, 0, len(ids))
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		rows = append(rows, workRow{
+			Kind: kind, ID: id, Due: due.UnixMicro(), Since: now.UnixMicro(),
+			UserID: c.UserID, ProjectID: c.ProjectID, RequestID: c.RequestID, Trace: carrier["traceparent"],
+		})
 	}
-	q := tx.NewInsert().Model(&row).On("CONFLICT (kind, id) DO UPDATE").
+	q := tx.NewInsert().Model(&rows).On("CONFLICT (kind, id) DO UPDATE").
 		Set("due = CASE WHEN work.due < excluded.due THEN work.due ELSE excluded.due END").
 		Set("wakes = work.wakes + 1")
 	if c.Service == "" {
@@ -145,7 +157,7 @@ func Enqueue(ctx context.Context, tx *store.Tx, kind, id string, due time.Time) 
 			Set("project_id = excluded.project_id").Set("request_id = excluded.request_id").Set("trace = excluded.trace")
 	}
 	if _, err := q.Returning("NULL").Exec(ctx); err != nil {
-		return fmt.Errorf("enqueuing %s %s: %w", kind, id, err)
+		return fmt.Errorf("enqueuing %s %s and %d more: %w", kind, rows[0].ID, len(rows)-1, err)
 	}
 	tx.Wake(Topic)
 	return nil

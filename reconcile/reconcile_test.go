@@ -227,6 +227,34 @@ func TestSettleIsPartOfTheHandlersOwnCommit(t *testing.T) {
 	})
 }
 
+func TestSeveralItemsAreEnqueuedInOneStatement(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, c *clock) {
+		q := reconcile.New(reconcile.Config{Store: db, Clock: c})
+		runs := map[string]int{}
+		q.Add(reconcile.Kind{Name: "test.thing", Handle: func(_ context.Context, it *reconcile.Item) (reconcile.Next, error) {
+			runs[it.ID]++
+			return reconcile.Done(), nil
+		}})
+		enqueueAll := func(due time.Time, ids ...string) int64 {
+			ctx, n := store.CountQueries(t.Context())
+			require.NoError(t, db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+				return reconcile.EnqueueAll(ctx, tx, "test.thing", ids, due)
+			}))
+			return n.Load()
+		}
+		enqueueAll(time.Time{})
+		one := enqueueAll(c.Now().Add(time.Hour), "a")
+		require.Equal(t, one, enqueueAll(c.Now().Add(time.Hour), "c", "a", "b", "a"))
+		require.False(t, step(t, q), "none is due")
+		require.Equal(t, one, enqueueAll(time.Time{}, "b", "d"))
+		require.NoError(t, q.Settle(t.Context()))
+		require.Equal(t, map[string]int{"b": 1, "d": 1}, runs)
+		c.Advance(time.Hour)
+		require.NoError(t, q.Settle(t.Context()))
+		require.Equal(t, map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}, runs)
+	})
+}
+
 func TestRunDoesEverythingWithSeveralWorkersAndQueues(t *testing.T) {
 	storetest.Each(t, nil, nil, func(t *testing.T, db *store.DB) {
 		const n = 60
