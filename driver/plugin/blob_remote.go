@@ -36,7 +36,8 @@ func (d *remoteBlob) Stat(ctx context.Context, id string) (out blob.Object, err 
 	if err != nil {
 		return out, err
 	}
-	return wire.From[blob.Object](r.GetObject()), nil
+	o := wire.From[blob.Object](r.GetObject())
+	return o, saneObject(o)
 }
 
 func (d *remoteBlob) Delete(ctx context.Context, id string) error {
@@ -162,7 +163,7 @@ func (d *remoteBlob) List(ctx context.Context, yield func(blob.Object) bool) err
 	defer cancel()
 	stream, err := newBlob(i.conn).List(ctx, &pb.ListRequest{})
 	if err != nil {
-		return d.failed(ctx, err)
+		return d.failed(ctx, i, err)
 	}
 	for {
 		r, err := stream.Recv()
@@ -170,13 +171,17 @@ func (d *remoteBlob) List(ctx context.Context, yield func(blob.Object) bool) err
 			return nil
 		}
 		if err != nil {
-			return d.failed(ctx, err)
+			return d.failed(ctx, i, err)
 		}
 		for _, o := range r.GetObjects() {
 			if err := blob.CheckID(o.GetId()); err != nil {
 				return fmt.Errorf("listing objects: the plugin answered with a bad ID: %v", err) //nolint:errorlint // the plugin's fault, not the caller's
 			}
-			if !yield(wire.From[blob.Object](o)) {
+			object := wire.From[blob.Object](o)
+			if err := saneObject(object); err != nil {
+				return err
+			}
+			if !yield(object) {
 				return nil
 			}
 		}

@@ -39,12 +39,16 @@ func (p *Plugin) traits() *driverv1.Traits {
 }
 
 // failed gives an error of a call its meaning.
-func (p *Plugin) failed(ctx context.Context, err error) error {
+func (p *Plugin) failed(ctx context.Context, i *instance, err error) error {
 	if err == nil {
 		return nil
 	}
 	if ctx.Err() == nil && brokenOff(err) {
-		return nephos.Errorf(nephos.ErrUnavailable, "calling the plugin %s: %s", p.path, status.Convert(err).Message())
+		why := "it broke off the connection: " + status.Convert(err).Message()
+		if end := i.ended(ctx); end != nil {
+			why = end.Error() + " before it had answered; it is started again"
+		}
+		return nephos.Errorf(nephos.ErrUnavailable, "calling the plugin %s: %s", p.path, why)
 	}
 	err = wire.FromStatus(err)
 	if ctx.Err() != nil && errors.Is(err, nephos.ErrUnavailable) {
@@ -65,7 +69,7 @@ func call[C, Q, R any](ctx context.Context, p *Plugin, client func(grpc.ClientCo
 	}
 	r, err := f(client(i.conn), ctx, q)
 	if err != nil {
-		return none, p.failed(ctx, err)
+		return none, p.failed(ctx, i, err)
 	}
 	return r, nil
 }
@@ -217,6 +221,24 @@ func (p *Plugin) recover(ctx context.Context, ended *instance) {
 	}
 }
 
+// ended returns how the process ended whose connection broke, or nil if it lives.
+func (i *instance) ended(ctx context.Context) error {
+	if i.proc == nil {
+		return nil
+	}
+	select {
+	case <-i.proc.Exited():
+		return i.proc.Err()
+	case <-time.After(reapWithin): // a connection ends a moment before its process
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// reapWithin is how long the end of a process may come after its connection's, for
+// errors to tell of it.
+const reapWithin = 100 * time.Millisecond
+
 // endWithin is how long a process may be seen to live after its connection.
 const endWithin = time.Second
 
@@ -240,14 +262,14 @@ func follow[M, E any](ctx context.Context, p *Plugin, open func(ctx context.Cont
 	}
 	stream, err := open(ctx, i.conn)
 	if err != nil {
-		return nil, p.failed(ctx, err)
+		return nil, p.failed(ctx, i, err)
 	}
 	md, err := stream.Header()
 	if err == nil && md == nil { // it ended without a header
 		_, err = stream.Recv()
 	}
 	if err != nil {
-		return nil, p.failed(ctx, err)
+		return nil, p.failed(ctx, i, err)
 	}
 	events := make(chan E)
 	go func() {

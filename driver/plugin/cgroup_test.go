@@ -221,7 +221,7 @@ func testGroupNotDelegated(t *testing.T, parent string) {
 
 // greedy is what the driver odd does in the limits' tests.
 func greedy(ctx context.Context, what string) (volume.Volume, error) {
-	v := volume.Volume{ID: what}
+	v := volume.Volume{ID: what, Format: "raw"}
 	switch what {
 	case "memory":
 		var all [][]byte

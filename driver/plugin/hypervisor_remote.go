@@ -90,7 +90,8 @@ func (d *remoteHypervisor) Get(ctx context.Context, id string) (hypervisor.Guest
 	if err != nil {
 		return hypervisor.Guest{}, err
 	}
-	return wire.From[hypervisor.Guest](r.GetGuest()), nil
+	g := wire.From[hypervisor.Guest](r.GetGuest())
+	return g, saneGuest(g)
 }
 
 func (d *remoteHypervisor) List(ctx context.Context) ([]hypervisor.Guest, error) {
@@ -101,7 +102,7 @@ func (d *remoteHypervisor) List(ctx context.Context) ([]hypervisor.Guest, error)
 	if err != nil {
 		return nil, err
 	}
-	return wire.FromAll[hypervisor.Guest](r.GetGuests()), nil
+	return each(wire.FromAll[hypervisor.Guest](r.GetGuests()), saneGuest)
 }
 
 func (d *remoteHypervisor) Reboot(ctx context.Context, id string, hard bool) error {

@@ -127,7 +127,8 @@ func TestUnfitProgramsAreRefusedInOneLine(t *testing.T) {
 		kind             error
 	}{
 		{name: "absent", path: filepath.Join(dir, "absent"), says: "check the path", kind: nephos.ErrInvalid},
-		{name: "a directory", path: dir, says: "permission denied", kind: nephos.ErrInvalid},
+		{name: "a directory", path: dir, says: "it is a directory: name the plugin's executable file", kind: nephos.ErrInvalid},
+		{name: "a device", path: "/dev/zero", says: "it is no regular file", kind: nephos.ErrInvalid},
 		{name: "not executable", path: write("data", "#!/bin/sh\n", 0o600), says: "chmod +x", kind: nephos.ErrInvalid},
 		{name: "no program", path: write("text", "hello", 0o700), says: "neither a program for this machine nor a script", kind: nephos.ErrInvalid},
 		{name: "no interpreter", path: write("script", "#!/nowhere/python\n", 0o700), says: "the interpreter in its #! line", kind: nephos.ErrInvalid},
@@ -170,6 +171,20 @@ func TestUnfitProgramsAreRefusedInOneLine(t *testing.T) {
 			require.Empty(t, left, "nothing is left behind")
 		})
 	}
+}
+
+func TestNothingIsLeftOfAProgramThatIsNoPlugin(t *testing.T) {
+	dir := t.TempDir()
+	path, number := filepath.Join(dir, "driver"), filepath.Join(dir, "child")
+	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\nsleep 1000 & echo $! >"+number+"\nwait\n"), 0o700))
+	_, err := Launch[volume.Driver](t.Context(), path, LaunchOptions{StartTimeout: 300 * time.Millisecond})
+	require.ErrorIs(t, err, nephos.ErrUnavailable)
+	child, err := os.ReadFile(number)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		line, err := os.ReadFile("/proc/" + strings.TrimSpace(string(child)) + "/stat")
+		return err != nil || strings.Contains(string(line), ") Z ")
+	}, 10*time.Second, time.Millisecond, "its child ends too")
 }
 
 func TestALaunchEndsWithItsContext(t *testing.T) {

@@ -151,14 +151,14 @@ func (*odd) Get(ctx context.Context, id string) (volume.Volume, error) {
 		fmt.Fprintln(os.Stderr, "[DEBUG] plain words")
 		fmt.Println("on standard output")
 	case "huge":
-		return volume.Volume{ID: id, Snapshots: []string{strings.Repeat("x", 20<<20)}}, nil
+		return volume.Volume{ID: id, Format: "raw", Snapshots: []string{strings.Repeat("x", 20<<20)}}, nil
 	case "memory", "cpu", "processes":
 		return greedy(ctx, id)
 	case "env":
-		return volume.Volume{ID: id, Snapshots: os.Environ()}, nil
+		return volume.Volume{ID: id, Format: "raw", Snapshots: os.Environ()}, nil
 	}
 	deadline, _ := ctx.Deadline()
-	return volume.Volume{ID: id, SizeGiB: int(time.Until(deadline).Seconds())}, nil
+	return volume.Volume{ID: id, Format: "raw", SizeGiB: int(time.Until(deadline).Seconds())}, nil
 }
 
 func (*odd) CreateFromImage(_ context.Context, _ string, _ volume.Spec, image volume.Image) error {

@@ -83,7 +83,7 @@ func (r *runner) start() error {
 		r.socket, err = parseHandshake(line, r.dir)
 	}
 	if err != nil {
-		proc.Kill()
+		proc.KillGroup()
 		_ = proc.Wait()
 	}
 	return err

@@ -199,6 +199,7 @@ func TestACallThatKillsThePluginHarmsItself(t *testing.T) {
 		}()
 		_, err := d.Get(t.Context(), id)
 		require.ErrorIs(t, err, nephos.ErrUnavailable)
+		require.ErrorContains(t, err, "before it had answered; it is started again")
 		require.ErrorIs(t, <-other, nephos.ErrUnavailable)
 		require.NoError(t, p.Await(t.Context()))
 		require.Eventually(t, func() bool { _, err = d.Get(t.Context(), "v"); return err == nil }, 10*time.Second, time.Millisecond)

@@ -168,6 +168,26 @@ func TestAnswersAboutSomethingElseAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "bad ID")
 }
 
+func TestThingsThatCannotBeAreRefused(t *testing.T) {
+	l := &liar{}
+	d := looped[volume.Driver](t, &volumeLiar{l: l}, LoopOptions{})
+	for says, v := range map[string]volume.Volume{
+		"a size of -5 GiB":      {SizeGiB: -5, Format: "raw"},
+		"a size of 1048577 GiB": {SizeGiB: volume.MaxSizeGiB + 1, Format: "raw"},
+		`the format "raw\x00"`:  {SizeGiB: 1, Format: "raw\x00"},
+	} {
+		v.ID = "v"
+		l.volumes = []volume.Volume{v}
+		_, err := d.Get(t.Context(), "v")
+		require.ErrorContains(t, err, says)
+		require.NotErrorIs(t, err, nephos.ErrInvalid, "the caller did nothing wrong")
+		_, err = d.List(t.Context())
+		require.ErrorContains(t, err, says)
+	}
+	require.ErrorContains(t, saneGuest(hypervisor.Guest{ID: "g", State: "flying"}), `the state "flying"`)
+	require.ErrorContains(t, saneObject(blob.Object{ID: "o", Size: -1}), "a size of -1 bytes")
+}
+
 func TestUnknownAbilitiesAreIgnoredAndTold(t *testing.T) {
 	d := looped[volume.Driver](t, &volumeLiar{l: &liar{}}, LoopOptions{})
 	names, err := volume.AbilitiesOf(t.Context(), d)
@@ -355,7 +375,7 @@ func TestAStreamEndsWithItsContext(t *testing.T) {
 }
 
 func TestTracesGoOn(t *testing.T) {
-	l := &liar{volumes: []volume.Volume{{ID: "v"}}}
+	l := &liar{volumes: []volume.Volume{{ID: "v", Format: "raw"}}}
 	d := looped[volume.Driver](t, &volumeLiar{l: l}, LoopOptions{})
 	provider := sdktrace.NewTracerProvider()
 	ctx, span := provider.Tracer("test").Start(t.Context(), "request")

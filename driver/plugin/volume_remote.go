@@ -66,7 +66,8 @@ func (d *remoteVolume) Get(ctx context.Context, id string) (out volume.Volume, e
 	if err != nil {
 		return out, err
 	}
-	return wire.From[volume.Volume](r.GetVolume()), nil
+	v := wire.From[volume.Volume](r.GetVolume())
+	return v, saneVolume(v)
 }
 
 func (d *remoteVolume) List(ctx context.Context) (out []volume.Volume, err error) {
@@ -77,7 +78,7 @@ func (d *remoteVolume) List(ctx context.Context) (out []volume.Volume, err error
 	if err != nil {
 		return out, err
 	}
-	return wire.FromAll[volume.Volume](r.GetVolumes()), nil
+	return each(wire.FromAll[volume.Volume](r.GetVolumes()), saneVolume)
 }
 
 func (d *remoteVolume) Connect(ctx context.Context, id string, c volume.Connector) (driver.Connection, error) {

@@ -180,6 +180,14 @@ func (p *Process) Err() error {
 // Kill ends the process at once. It does not wait.
 func (p *Process) Kill() { _ = p.proc.Kill() }
 
+// KillGroup ends the process, and those of its children that began no process
+// group of their own: for a program that turns out to be no plugin. One that was a
+// plugin may have children that are to outlive it, such as guests.
+func (p *Process) KillGroup() {
+	_ = syscall.Kill(-p.PID(), syscall.SIGKILL) // it leads its group
+	p.Kill()
+}
+
 // Wait returns once the process has ended and its last words were read.
 func (p *Process) Wait() error {
 	<-p.exited

@@ -28,6 +28,14 @@ type Program struct {
 // The pin of a script covers the script, not its interpreter or the modules
 // that it loads.
 func Open(path, checksum string) (*Program, error) {
+	// A file of another type is no program, and reading one might not end.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		what := "no regular file"
+		if info.IsDir() {
+			what = "a directory"
+		}
+		return nil, nephos.Errorf(nephos.ErrInvalid, "starting %s: it is %s: name the plugin's executable file", path, what)
+	}
 	if checksum == "" {
 		return &Program{Path: path, exec: path}, nil
 	}

@@ -6,8 +6,10 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
@@ -85,11 +87,11 @@ func Err(f *driverv1.Fault) error {
 			}
 		}
 	}
-	message := clip(f.GetMessage())
+	message := said(f.GetMessage())
 	if len(kinds) == 0 {
 		return errors.New(message)
 	}
-	e := &nephos.Error{Kind: kinds[0], Message: message, Reason: clip(f.GetReason()), Field: clip(f.GetField())}
+	e := &nephos.Error{Kind: kinds[0], Message: message, Reason: oneLine(f.GetReason()), Field: oneLine(f.GetField())}
 	if len(kinds) > 1 {
 		e.Cause = errors.Join(kinds[1:]...)
 	}
@@ -130,14 +132,33 @@ func FromStatus(err error) error {
 		}
 	}
 	if s.Code() == codes.ResourceExhausted && strings.HasPrefix(s.Message(), "grpc: ") {
-		return errors.New("the message is too large: " + clip(s.Message()))
+		return fmt.Errorf("the message is too large: %s: a plugin gives large content by its socket, not in messages", oneLine(strings.TrimPrefix(s.Message(), "grpc: ")))
 	}
 	for _, m := range meanings {
 		if s.Code() == m.code {
-			return &nephos.Error{Kind: m.kind, Message: clip(s.Message())}
+			return &nephos.Error{Kind: m.kind, Message: said(s.Message())}
 		}
 	}
-	return errors.New(clip(s.Message()))
+	return errors.New(said(s.Message()))
+}
+
+// said is the text of an error that came from the other side.
+func said(message string) string {
+	if message = oneLine(message); message == "" {
+		return "the plugin failed and did not say why"
+	}
+	return message
+}
+
+// oneLine bounds a text and makes it one line that logs and terminals can carry.
+func oneLine(s string) string {
+	s = strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")
+	return clip(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s))
 }
 
 // meant tells whether the fault and the code say the same.

@@ -65,6 +65,14 @@ func TestStatusesAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, FromStatus(lie.Err()), nephos.ErrNotFound)
 	require.NotErrorIs(t, FromStatus(lie.Err()), context.Canceled)
+	for text, want := range map[string]string{
+		"":                                "the plugin failed and did not say why",
+		"disk failed\n\x1b[31mslot 7\x00": "disk failed;  [31mslot 7 ",
+	} {
+		require.EqualError(t, FromStatus(status.Error(codes.Unknown, text)), want)
+		require.EqualError(t, FromStatus(status.Error(codes.NotFound, text)), want, "with a meaning")
+		require.EqualError(t, FromStatus(ToStatus(errors.New(text))), want, "with a Fault")
+	}
 	long := FromStatus(status.Error(codes.NotFound, strings.Repeat("ü", 10_000)))
 	require.Less(t, len(long.Error()), 5000)
 }
