@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,4 +53,18 @@ func TestRunner(t *testing.T) {
 	r.Add(more)
 	require.Equal(t, 5, r.Failed)
 	require.Len(t, r.Outcomes, 7)
+}
+
+func TestATestThatDoesNotEndIsGivenUp(t *testing.T) {
+	drivertest.SetLateness(t, 10*time.Millisecond)
+	r := drivertest.Runner{Timeout: time.Millisecond}.Run(t.Context(), []drivertest.Test{
+		{Name: "Obeys", Run: func(t drivertest.T) { <-t.Context().Done(); t.Fatal("late") }},
+		{Name: "Hangs", Run: func(drivertest.T) { select {} }},
+		{Name: "HangsAtTheEnd", Run: func(t drivertest.T) { t.Cleanup(func() { select {} }) }},
+		{Name: "Ends", Run: func(drivertest.T) {}},
+	})
+	require.Equal(t, []int{1, 3}, []int{r.Passed, r.Failed})
+	require.Contains(t, r.Outcomes[0].Log, "the test took longer than 1ms")
+	require.Contains(t, r.Outcomes[1].Log, "was given up")
+	require.Contains(t, r.Outcomes[2].Log, "was given up")
 }

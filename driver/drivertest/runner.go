@@ -23,6 +23,8 @@ type Runner struct {
 	Verbose bool
 	// Dir is where directories of tests are made; empty is the system's.
 	Dir string
+	// Timeout bounds each test: its Context ends then. Zero is without bound.
+	Timeout time.Duration
 	// Prefix stands before the tests' names, as in "Volume/"; may be empty.
 	Prefix string
 }
@@ -49,8 +51,13 @@ func (r *Result) Add(other Result) {
 	r.Outcomes = append(r.Outcomes, other.Outcomes...)
 }
 
+// lateness is how long a test, or what clears up after it, may go on after its
+// Context has ended. Then it has failed, and is left to itself.
+var lateness = time.Minute
+
 // Run runs the tests. When ctx ends, the test under way has its Context
-// cancelled, and those after it fail without being run.
+// cancelled, and those after it fail without being run. A test that goes on for a
+// minute after its Context has ended is given up.
 func (r Runner) Run(ctx context.Context, tests []Test) Result {
 	var all Result
 	for _, test := range tests {
@@ -88,10 +95,18 @@ func (r Runner) run(ctx context.Context, test Test) Outcome {
 	} else {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
+		if r.Timeout > 0 {
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("the test took longer than %v", r.Timeout))
+			defer stop()
+		}
 		t.ctx = ctx
 		t.protect(func() { test.Run(t) })
 		cancel()
 		t.clean()
+	}
+	if t.ctx != nil && errors.Is(t.ctx.Err(), context.DeadlineExceeded) && t.Failed() {
+		t.Log(context.Cause(t.ctx))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -127,7 +142,16 @@ func (t *run) protect(f func()) {
 		f()
 		ended = true
 	}()
-	<-done
+	select {
+	case <-done:
+		return
+	case <-t.ctx.Done():
+	}
+	select {
+	case <-done:
+	case <-time.After(lateness):
+		t.Errorf("the test went on for %v after its time (%v), and was given up", lateness, context.Cause(t.ctx))
+	}
 }
 
 func (t *run) clean() {

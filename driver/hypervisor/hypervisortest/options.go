@@ -60,7 +60,11 @@ type suite struct {
 
 // ctx is a context for one step.
 func (s *suite) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), s.o.Wait)
+	parent := s.t.Context()
+	if parent.Err() != nil { // the test is over, and clears up
+		parent = context.WithoutCancel(parent)
+	}
+	ctx, cancel := context.WithTimeout(parent, s.o.Wait)
 	s.t.Cleanup(cancel)
 	return ctx
 }

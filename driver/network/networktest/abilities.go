@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	nephos "github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/network"
 )
 
@@ -77,10 +78,23 @@ func events(s *suite) {
 	two, err := s.node.Events(s.ctx)
 	require.NoError(s, err)
 	cancel()
-	for range one { // ends, or the test's time does
-	}
+	ends(s, s.ctx, one)
 	require.NoError(s, s.node.Close())
-	for range two {
-	}
+	ends(s, s.ctx, two)
 	s.node = nil
+}
+
+// ends reads events until there are no more.
+func ends(t drivertest.T, ctx context.Context, events <-chan network.Event) {
+	t.Helper()
+	for {
+		select {
+		case _, ok := <-events:
+			if !ok {
+				return
+			}
+		case <-ctx.Done():
+			require.FailNow(t, "the channel of events does not close")
+		}
+	}
 }

@@ -250,9 +250,7 @@ func (c *control) events() {
 	two, err := c.ctl.Events(c.ctx)
 	require.NoError(c, err)
 	cancel()
-	for range one {
-	}
+	ends(c, c.ctx, one)
 	require.NoError(c, c.ctl.Close())
-	for range two {
-	}
+	ends(c, c.ctx, two)
 }

@@ -30,6 +30,7 @@ type config struct {
 	limits  plugin.Limits
 	run     *regexp.Regexp
 	timeout time.Duration
+	each    time.Duration // bound of each test
 	verbose bool
 	log     *slog.Logger
 
@@ -72,6 +73,7 @@ func parse(args []string, errs io.Writer) (*config, error) {
 	f.Uint64Var(&c.limits.Files, "files", 0, "limit the plugin's open files")
 	f.StringVar(&run, "run", "", "run only tests whose name, such as Volume/Reopen, matches the `pattern`")
 	f.DurationVar(&c.timeout, "timeout", 15*time.Minute, "bound of it all")
+	f.DurationVar(&c.each, "test-timeout", 5*time.Minute, "bound of each test")
 	f.BoolVar(&c.verbose, "v", false, "show what all tests say")
 	f.BoolVar(&logs, "log", false, "show what the plugin logs")
 	f.StringVar(&c.cloud, "cloud", "certify", "the cloud's `ID`, which the plugin sees as NEPHOS_CLOUD_ID")
@@ -90,7 +92,7 @@ func parse(args []string, errs io.Writer) (*config, error) {
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	if f.NArg() == 0 {
+	if f.Arg(0) == "" {
 		f.Usage()
 		return nil, errors.New("name the plugin to certify")
 	}

@@ -18,6 +18,8 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -26,13 +28,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/nephos-cloud/nephos/driver/drivertest"
 	"github.com/nephos-cloud/nephos/driver/plugin"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -40,6 +43,9 @@ func main() {
 // run is main without the process.
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	c, err := parse(args, errs)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
 	if err != nil {
 		fmt.Fprintln(errs, "certify:", err)
 		return 2
@@ -86,7 +92,7 @@ func (c *config) certify(ctx context.Context, out io.Writer) (result drivertest.
 		name  string
 		tests []drivertest.Test
 	}{{"Plugin", c.pluginTests(about)}, {title(about.Kind), c.suite(about.Kind)}} {
-		runner := drivertest.Runner{Out: out, Verbose: c.verbose, Dir: c.dir, Prefix: group.name + "/"}
+		runner := drivertest.Runner{Out: out, Verbose: c.verbose, Dir: c.dir, Prefix: group.name + "/", Timeout: c.each}
 		result.Add(runner.Run(ctx, c.wanted(group.name, group.tests)))
 	}
 	return result, nil

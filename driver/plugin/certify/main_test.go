@@ -98,11 +98,14 @@ func TestWhatIsNoPluginFails(t *testing.T) {
 
 func TestFlagsAreChecked(t *testing.T) {
 	for _, args := range [][]string{
-		{}, {"-nonsense", "x"}, {"-user", "root", "x"}, {"-segment", "vlan:x", "x"}, {"-base", "x", "x"}, {"-run", "(", "x"},
+		{}, {""}, {"-nonsense", "x"}, {"-user", "root", "x"}, {"-segment", "vlan:x", "x"}, {"-base", "x", "x"}, {"-run", "(", "x"},
 	} {
 		status, _ := certify(t, args...)
 		require.Equal(t, 2, status, args)
 	}
+	status, out := certify(t, "-h")
+	require.Zero(t, status)
+	require.Contains(t, out[0], "usage: certify [flags] PLUGIN")
 }
 
 func TestAnExtensionOfTheSchedulerIsCertified(t *testing.T) {

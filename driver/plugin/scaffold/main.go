@@ -6,7 +6,8 @@
 // writes the directory acme with main.go, driver.go, records.go and
 // driver_test.go. What it keeps it keeps in files; an author puts the real thing
 // in place of them, call by call, and the tests tell when something was lost on
-// the way. The kinds are hypervisor, network, volume and blob.
+// the way. The kinds are hypervisor, network, volume, blob, and scheduler for an
+// extension of that.
 package main
 
 import (
@@ -32,10 +33,14 @@ var templates embed.FS
 // nephos is this module.
 const nephos = "github.com/nephos-cloud/nephos"
 
-var kinds = []string{"hypervisor", "network", "volume", "blob"}
+var kinds = []string{"hypervisor", "network", "volume", "blob", "scheduler"}
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	err := run(os.Args[1:], os.Stdout, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "scaffold:", err)
 		os.Exit(1)
 	}
@@ -86,10 +91,15 @@ func run(args []string, out, errs io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "wrote %s: read driver.go, then try\n", *dir)
-	if n.Module != "" {
-		fmt.Fprintf(out, "  cd %s && go get %s && go mod tidy\n", *dir, nephos)
+	where := *dir
+	if !filepath.IsAbs(where) {
+		where = "./" + filepath.Clean(where)
 	}
-	fmt.Fprintf(out, "  go test ./%[1]s\n  go build -o /tmp/%[2]s ./%[1]s && go run %[3]s/driver/plugin/certify /tmp/%[2]s\n", filepath.Base(*dir), n.Name, nephos)
+	if n.Module != "" {
+		fmt.Fprintf(out, "  cd %s && go get %s && go mod tidy\n", where, nephos)
+		where = "."
+	}
+	fmt.Fprintf(out, "  go test %[1]s\n  go build -o /tmp/%[2]s %[1]s && go run %[3]s/driver/plugin/certify /tmp/%[2]s\n", where, n.Name, nephos)
 	return nil
 }
 
@@ -122,8 +132,8 @@ func render(n names) (map[string][]byte, error) {
 	from := map[string]string{
 		"main.go": "main.go.tmpl", "driver.go": n.Kind + ".go.tmpl", "driver_test.go": n.Kind + "_test.go.tmpl", "records.go": "records.go.tmpl",
 	}
-	if n.Kind == "blob" {
-		delete(from, "records.go") // its files are the objects
+	if n.Kind == "blob" || n.Kind == "scheduler" {
+		delete(from, "records.go") // a blob's files are the objects, and an extension keeps nothing
 	}
 	if n.Module != "" {
 		from["go.mod"] = "go.mod.tmpl"
