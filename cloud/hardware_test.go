@@ -199,7 +199,7 @@ func flavorsAskForNUMACells(t *testing.T, h *hardware) {
 	_, fault := h.boot(two)
 	require.Equal(t, "No valid host was found. There are not enough hosts available. "+
 		"No valid host: 3 hosts, 2 without NUMA cells, 1 lack memory in a NUMA cell (nearest short of 1024 MiB).", fault)
-	_, fault = h.boot(h.flavor(map[string]string{"hw:numa_nodes": "1", "hw:numa_cpus.0": "0-1", "hw:numa_mem.0": "2048", "hw:cpu_thread_policy": "require"}))
+	_, fault = h.boot(h.flavor(map[string]string{"hw:numa_nodes": "1", "hw:numa_cpus.0": "0-1", "hw:numa_mem.0": "2048", "hw:cpu_policy": "dedicated", "hw:cpu_thread_policy": "require"}))
 	require.Contains(t, fault, "1 without CPU threads")
 
 	host, fault := h.boot(h.flavor(map[string]string{"hw:mem_page_size": "2MB"}))

@@ -109,7 +109,7 @@ func DefaultFilters() []Filter {
 		TraitFilter{},
 		ComputeCapabilitiesFilter{},
 		PciPassthroughFilter{},
-		NUMATopologyFilter{Optional: true},
+		NUMATopologyFilter{},
 		SameHostFilter{},
 		DifferentHostFilter{},
 		ServerGroupAntiAffinityFilter{},

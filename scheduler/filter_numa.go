@@ -13,18 +13,15 @@ import (
 // everywhere, one that asks passes only hosts with cells, and takes what the
 // cells have. What cannot be read turns every host away.
 //
-// Among the defaults it is Optional: as in Nova, where what runs on a host has the
-// last word on its cells, and none where it knows of no cells.
-type NUMATopologyFilter struct {
-	// Optional lets hosts pass that do not tell of their cells.
-	Optional bool
-}
+// It always runs, also where an operator forces the host: what a server asks for
+// it gets, or it does not boot.
+type NUMATopologyFilter struct{}
 
 // Name implements [Filter].
 func (NUMATopologyFilter) Name() string { return "NUMATopologyFilter" }
 
 // Prepare implements [Filter].
-func (opt NUMATopologyFilter) Prepare(req *Request) Check {
+func (NUMATopologyFilter) Prepare(req *Request) Check {
 	numa, err := numaOf(req)
 	if err != nil {
 		return turnAll("without an answer to a NUMA topology that cannot be read", err.Error())
@@ -36,10 +33,11 @@ func (opt NUMATopologyFilter) Prepare(req *Request) Check {
 	return Check{
 		Host: func(h HostView) Verdict {
 			switch threads := h.HasTrait("HW_CPU_HYPERTHREADING"); {
-			case len(h.NUMA()) == 0 && opt.Optional:
-				return Verdict{}
 			case len(h.NUMA()) == 0:
-				return Verdict{Reason: "without NUMA cells", Fix: "use a flavor without a NUMA topology"}
+				return Verdict{
+					Reason: "without NUMA cells", Want: "cells, and a hypervisor driver that is a Placer",
+					Fix: "use a flavor without a NUMA topology, or a hypervisor driver that places guests",
+				}
 			case numa.Threads == "require" && !threads:
 				return Verdict{Reason: "without CPU threads", Want: "HW_CPU_HYPERTHREADING"}
 			case numa.Threads == "isolate" && threads:
@@ -69,7 +67,17 @@ func numaOf(req *Request) (*NUMARequest, error) {
 	if len(req.ExtraSpecs) == 0 && len(req.ImageProperties) == 0 {
 		return nil, nil
 	}
-	return ParseNUMA(req.ExtraSpecs, req.ImageProperties, req.Resources[VCPU]+req.Resources[PCPU], req.Resources[MemoryMB])
+	vcpus, memory := req.VCPUs, req.MemoryMB
+	if vcpus == 0 {
+		vcpus = req.Resources[VCPU] + req.Resources[PCPU]
+		if req.Resources[PCPU] > 0 && req.ExtraSpecs["hw:emulator_threads_policy"] == "isolate" {
+			vcpus--
+		}
+	}
+	if memory == 0 {
+		memory = req.Resources[MemoryMB]
+	}
+	return ParseNUMA(req.ExtraSpecs, req.ImageProperties, vcpus, memory)
 }
 
 // cellClasses are the resource classes of a cell, made once for each host.

@@ -13,8 +13,9 @@ type PCIRequest struct {
 	Count int64
 	Specs []PCISpec
 	// NUMA is the policy for the server's NUMA cells: "required", "legacy",
-	// "preferred", or empty for the flavor's, or else legacy: a device whose cell
-	// is known must be near.
+	// "preferred", "socket", or empty for the flavor's, or else legacy: a device
+	// whose cell is known must be near. Which cells share a socket is not known, so
+	// that socket is as strict as required.
 	NUMA string
 }
 
@@ -52,6 +53,9 @@ type PCIAlias struct {
 // for; a server that is placed takes them. Where the host has NUMA cells and the
 // server asks for some, the devices must be near, by the policy. An alias that
 // nobody defined turns every host away.
+//
+// It always runs, as [NUMATopologyFilter] does: without aliases if none are
+// given.
 type PciPassthroughFilter struct{ Aliases []PCIAlias }
 
 // Bounds on what one server asks for.
@@ -186,7 +190,7 @@ func (f *fitter) near(h HostView, r *PCIRequest, p *PCIPool, at []int) bool {
 		return true
 	}
 	if p.NUMANode == nil {
-		return r.NUMA != "required"
+		return r.NUMA != "required" && r.NUMA != "socket"
 	}
 	return slices.ContainsFunc(at, func(c int) bool { return h.NUMA()[c].ID == *p.NUMANode })
 }

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/nephos-cloud/nephos"
 )
@@ -23,6 +24,12 @@ type NUMACell struct {
 	MemoryMB int64
 	// Pages counts the huge pages by size in KiB. They are never overcommitted.
 	Pages map[int64]int64
+
+	// CPUs and Dedicated are the processors that VCPUs and PCPUs count, by the
+	// host's numbers, and Cores tells of them which core they are a thread of;
+	// see [Assign]. Hosts that only count leave them out.
+	CPUs, Dedicated []int       `json:",omitempty"`
+	Cores           map[int]int `json:",omitempty"`
 }
 
 // maxCells bounds the NUMA cells of a host and of a server.
@@ -32,7 +39,8 @@ const maxCells = 64
 const SmallPage = 4
 
 func (c NUMACell) clone() NUMACell {
-	c.Pages = maps.Clone(c.Pages)
+	c.Pages, c.Cores = maps.Clone(c.Pages), maps.Clone(c.Cores)
+	c.CPUs, c.Dedicated = slices.Clone(c.CPUs), slices.Clone(c.Dedicated)
 	return c
 }
 
@@ -69,7 +77,7 @@ func checkNUMA(cells []NUMACell) error {
 	if len(cells) > maxCells {
 		return bad("number")
 	}
-	seen := map[int]bool{}
+	seen, cpus := map[int]bool{}, map[int]bool{}
 	for _, c := range cells {
 		switch {
 		case c.ID < 0 || c.ID > 1<<20 || seen[c.ID]:
@@ -80,6 +88,17 @@ func checkNUMA(cells []NUMACell) error {
 			return bad("amount of memory")
 		case len(c.Pages) > 16:
 			return bad("number of page sizes")
+		case len(c.CPUs) > 0 && int64(len(c.CPUs)) != c.VCPUs || len(c.Dedicated) > 0 && int64(len(c.Dedicated)) != c.PCPUs ||
+			len(c.CPUs) > 1<<16 || len(c.Dedicated) > 1<<16 || len(c.Cores) > len(c.CPUs)+len(c.Dedicated):
+			return bad("list of CPUs")
+		}
+		for _, list := range [][]int{c.CPUs, c.Dedicated} {
+			for _, cpu := range list {
+				if cpu < 0 || cpu > 1<<20 || cpus[cpu] {
+					return bad("list of CPUs")
+				}
+				cpus[cpu] = true
+			}
 		}
 		for size, n := range c.Pages {
 			if size <= 0 || size > 1<<30 || n < 0 || n > maxAmount {

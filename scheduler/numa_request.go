@@ -20,28 +20,39 @@ type NUMARequest struct {
 	// PCI is the policy for devices near the cells: "required", "legacy",
 	// "preferred" or empty, which is legacy.
 	PCI string
+	// Emulator is the policy for the hypervisor's own threads: "isolate" takes one
+	// more CPU for them in the first cell, "share" has them on the CPUs that
+	// servers share, empty on the server's own.
+	Emulator string
 }
 
 // NUMACellRequest is one cell of a server: CPUs shared with others, CPUs for
-// itself, and memory in MiB.
-type NUMACellRequest struct{ VCPUs, PCPUs, MemoryMB int64 }
+// itself, one of which may be the emulator's, and memory in MiB.
+type NUMACellRequest struct {
+	VCPUs, PCPUs, MemoryMB int64
+	// Shared and Dedicated are the server's own numbers of these CPUs.
+	Shared, Dedicated []int
+}
 
 // ParseNUMA reads the topology from a flavor's extra specs (hw:numa_nodes,
 // hw:numa_cpus.N, hw:numa_mem.N, hw:cpu_policy, hw:cpu_dedicated_mask,
-// hw:cpu_thread_policy, hw:mem_page_size, hw:pci_numa_affinity_policy) and an
-// image's properties of the same names with underscores for a server with so
-// many CPUs and MiB. It returns nil if they ask for none. Dedicated CPUs or a
-// size of pages make a topology of one cell.
+// hw:cpu_thread_policy, hw:emulator_threads_policy, hw:mem_page_size,
+// hw:pci_numa_affinity_policy) and an image's properties of the same names with
+// underscores for a server with so many CPUs and MiB. It returns nil if they ask
+// for none. Dedicated CPUs or a size of pages make a topology of one cell;
+// resources:PCPU for all CPUs makes them dedicated.
 //
 // It fails with nephos.ErrInvalid, naming the field, if a value is none, the
 // CPUs or the memory cannot be divided, or image and flavor disagree.
 func ParseNUMA(specs, image map[string]string, vcpus, memoryMB int64) (*NUMARequest, error) {
 	p := numaParser{specs: specs, image: image}
-	policy := p.cpuPolicy()
 	r := &NUMARequest{
 		PageSize: p.pageSize(), Threads: p.either("cpu_thread_policy", "", "prefer", "isolate", "require"),
-		PCI: p.either("pci_numa_affinity_policy", "", "required", "legacy", "preferred", "socket"),
+		PCI:      p.either("pci_numa_affinity_policy", "", "required", "legacy", "preferred", "socket"),
+		Emulator: p.emulator(),
 	}
+	policy := p.placementPolicy(p.cpuPolicy(), vcpus, r.Emulator)
+	p.needDedicated(policy, r)
 	nodes := p.nodes()
 	if p.err != nil {
 		return nil, p.err
@@ -61,12 +72,16 @@ func ParseNUMA(specs, image map[string]string, vcpus, memoryMB int64) (*NUMARequ
 		cell := NUMACellRequest{MemoryMB: c.memory}
 		for _, cpu := range c.cpus {
 			if policy == "dedicated" || dedicated[cpu] {
-				cell.PCPUs++
+				cell.Dedicated = append(cell.Dedicated, cpu)
 			} else {
-				cell.VCPUs++
+				cell.Shared = append(cell.Shared, cpu)
 			}
 		}
+		cell.PCPUs, cell.VCPUs = int64(len(cell.Dedicated)), int64(len(cell.Shared))
 		r.Cells = append(r.Cells, cell)
+	}
+	if r.Emulator == "isolate" {
+		r.Cells[0].PCPUs++
 	}
 	return r, nil
 }

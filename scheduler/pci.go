@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,9 @@ type PCIPool struct {
 	// Tags are further properties that an alias may ask for, such as
 	// physical_network or trusted.
 	Tags map[string]string
+	// Addresses are the devices that Count counts, such as 0000:81:00.0; see
+	// [Assign]. Hosts that only count leave them out.
+	Addresses []string `json:",omitempty"`
 }
 
 // The kinds of PCI device.
@@ -54,7 +58,7 @@ func (p PCIPool) Class() string {
 }
 
 func (p PCIPool) clone() PCIPool {
-	p.Tags = maps.Clone(p.Tags)
+	p.Tags, p.Addresses = maps.Clone(p.Tags), slices.Clone(p.Addresses)
 	if p.NUMANode != nil {
 		node := *p.NUMANode
 		p.NUMANode = &node
@@ -86,6 +90,8 @@ func checkPCI(pools []PCIPool) error {
 			return bad("number of devices")
 		case len(p.Tags) > 64:
 			return bad("number of tags")
+		case len(p.Addresses) > 0 && int64(len(p.Addresses)) != p.Count || slices.ContainsFunc(p.Addresses, func(a string) bool { return a == "" || len(a) > 64 }):
+			return bad("list of addresses")
 		}
 		class := p.Class()
 		if err := checkClass(class); err != nil {

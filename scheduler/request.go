@@ -15,6 +15,9 @@ type Request struct {
 
 	// Resources is what one server takes.
 	Resources Resources
+	// VCPUs and MemoryMB are the processors and the memory that the guest has,
+	// which a NUMA topology divides; 0: as Resources say, VCPU and PCPU together.
+	VCPUs, MemoryMB int64
 	// Count is how many servers are placed in one decision; 0 means 1. They are
 	// placed all or none.
 	Count int
@@ -85,6 +88,8 @@ func (r *Request) check() error {
 	switch {
 	case r.Count < 0 || r.Count > MaxCount:
 		return bad("count")
+	case r.VCPUs < 0 || r.VCPUs > maxAmount || r.MemoryMB < 0 || r.MemoryMB > maxAmount:
+		return bad("size")
 	case len(r.Resources) > maxClasses:
 		return bad("resources")
 	case len(r.ExtraSpecs) > maxAttributes || len(r.ImageProperties) > maxAttributes:

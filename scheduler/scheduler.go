@@ -14,7 +14,9 @@ const NoValidHost = "No valid host was found. There are not enough hosts availab
 // Config configures a [Scheduler]; the zero value decides as Nova does.
 type Config struct {
 	// Filters run in this order after ComputeFilter and ResourceFilter, which
-	// always run; nil means [DefaultFilters].
+	// always run; nil means [DefaultFilters]. GuestFeatureFilter,
+	// NUMATopologyFilter and PciPassthroughFilter always run too: after the others
+	// if they are not among them.
 	Filters []Filter
 	// Weighers nil means [DefaultWeighers].
 	Weighers []WeigherConfig
@@ -55,6 +57,11 @@ func New(c Config) (*Scheduler, error) {
 		}
 		s.filters = append(s.filters, f)
 	}
+	for _, f := range []Filter{GuestFeatureFilter{}, NUMATopologyFilter{}, PciPassthroughFilter{}} {
+		if !slices.ContainsFunc(s.filters, func(g Filter) bool { return g.Name() == f.Name() }) {
+			s.filters = append(s.filters, f)
+		}
+	}
 	names := map[string]bool{}
 	for _, f := range s.filters {
 		if names[f.Name()] {
@@ -75,9 +82,19 @@ func New(c Config) (*Scheduler, error) {
 	return s, nil
 }
 
-// always is how many of the scheduler's filters run for every request, also
-// where an operator forces the host.
+// always is how many of the scheduler's filters, the first ones, run for every
+// request, also where an operator forces the host.
 const always = 3
+
+// keeps says whether a filter sees to it that a server gets what it asks of its
+// host, which no operator can overrule.
+func keeps(f Filter) bool {
+	switch f.(type) {
+	case NUMATopologyFilter, PciPassthroughFilter, GuestFeatureFilter:
+		return true
+	}
+	return false
+}
 
 // Options are the options of one decision.
 type Options struct {

@@ -35,12 +35,11 @@ type sample struct {
 
 // newStages prepares the filters that have something to ask.
 func newStages(s *Scheduler, v *view, samples int) []*stage {
-	filters := s.filters
-	if v.req.forced() {
-		filters = filters[:always]
-	}
-	out := make([]*stage, 0, len(filters))
-	for _, f := range filters {
+	out := make([]*stage, 0, len(s.filters))
+	for i, f := range s.filters {
+		if v.req.forced() && i >= always && !keeps(f) {
+			continue
+		}
 		c := guard(f, v.req)
 		if c.Host == nil && c.Batch == nil {
 			continue
