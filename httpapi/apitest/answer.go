@@ -91,6 +91,8 @@ func (a Answer) Message() string {
 		return a.Text("message")
 	case "network":
 		return a.Text("NeutronError", "message")
+	case "placement":
+		return a.Text("errors", 0, "detail")
 	}
 	require.Contains(a.T, names, a.Status, a.Body)
 	return a.Text(names[a.Status], "message")

@@ -1,0 +1,7 @@
+package keystone_test
+
+import "testing"
+
+func TestBadBodies(t *testing.T) {
+	serve(t, cast).Answers("testdata/bad_bodies.txt")
+}
