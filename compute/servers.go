@@ -163,6 +163,10 @@ type ServerFilter struct {
 	Deleted     *bool // nil: both
 	Since       *time.Time
 	Before      *time.Time
+	// At are moments by the names created_at, launched_at and terminated_at. One
+	// without a fraction of a second means all of that second, which is all that
+	// answers tell of some.
+	At map[string]time.Time
 	// Wants of detailed lists.
 	Disks, HostStatus, UserData bool
 }

@@ -3,7 +3,7 @@ package compute
 import (
 	"context"
 	"encoding/json"
-	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -16,8 +16,11 @@ var exactColumns = map[string]string{
 	"flavor": "flavor_id", "host": "host", "hostname": "hostname", "image": "image_id", "key_name": "key_name", "launch_index": "launch_index",
 	"node": "node", "power_state": "power_state", "project_id": "project_id", "reservation_id": "reservation_id",
 	"root_device_name": "root_device", "uuid": "id", "user_id": "user_id", "task_state": "task_state", "vm_state": "vm_state",
-	"description": "description", "disk_config": "disk_config",
+	"description": "description", "disk_config": "disk_config", "locked_by": "locked_by",
 }
+
+// momentColumns are the columns of the filters for moments.
+var momentColumns = map[string]string{"created_at": "created_at", "launched_at": "launched_at", "terminated_at": "deleted_at"}
 
 // ListServers implements [Servers]. It takes a constant number of queries.
 func (s *Service) ListServers(ctx context.Context, f ServerFilter, p nephos.Page) ([]Server, bool, error) {
@@ -128,6 +131,18 @@ func (s *Service) listQuery(ctx context.Context, q *bun.SelectQuery, f ServerFil
 	if f.Before != nil {
 		where("updated_at", "<=", *f.Before)
 	}
+	for name, at := range f.At {
+		column, ok := momentColumns[name]
+		if !ok {
+			return nil, invalid("Invalid filter field: %.64s.", name).WithField(name)
+		}
+		if at = at.UTC(); at.Nanosecond() != 0 {
+			where(column, "=", at)
+			continue
+		}
+		where(column, ">=", at)
+		where(column, "<", at.Add(time.Second))
+	}
 	if f.Locked != nil {
 		op := "="
 		if *f.Locked {
@@ -152,9 +167,10 @@ func (s *Service) listQuery(ctx context.Context, q *bun.SelectQuery, f ServerFil
 func filterTags(q *bun.SelectQuery, f ServerFilter) *bun.SelectQuery {
 	pattern := func(tag string) string {
 		b, _ := json.Marshal(tag)
-		return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(string(b)) + "%"
+		return string(b)
 	}
-	const has = `server.tags LIKE ? ESCAPE '\'`
+	// Unlike LIKE, this tells letters' case apart on every database.
+	const has = `REPLACE(server.tags, ?, '') <> server.tags`
 	any := func(tags []string) func(*bun.SelectQuery) *bun.SelectQuery {
 		return func(q *bun.SelectQuery) *bun.SelectQuery {
 			for _, t := range tags {

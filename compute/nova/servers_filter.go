@@ -89,12 +89,12 @@ func (a *api) serverFilter(r *httpapi.Request) (f compute.ServerFilter, any bool
 	admin := a.Policy.Allowed(r.Context(), "os_compute_api:servers:allow_all_filters", nil)
 	given := map[string]string{}
 	for _, name := range sortedKeys(q) {
-		if atLeast(r, 75) && !slices.Contains(allParams, name) {
+		if atLeast(r, 75) && !slices.Contains(allParams, name) && !strings.HasPrefix(name, "_") {
 			return f, false, invalid("%s does not match any of the regexes: '^_'", quote(name)).WithField(clip(name))
 		}
 		since, ok := userParams[name]
 		if admin || ok && atLeast(r, since) {
-			given[name] = q[name][0]
+			given[name] = q[name][len(q[name])-1]
 		}
 	}
 	for name := range given {
@@ -132,8 +132,27 @@ func (a *api) serverFilter(r *httpapi.Request) (f compute.ServerFilter, any bool
 			f.Exact["image"] = v
 		case "display_description", "description":
 			f.Exact["description"] = v
+		case "created_at", "launched_at", "terminated_at":
+			t, err := parseTime(v)
+			if err != nil {
+				return f, false, nil
+			}
+			if f.At == nil {
+				f.At = map[string]time.Time{}
+			}
+			f.At[name] = t
+		case "progress":
+			if v != "0" { // nothing here tells how far it is
+				return f, false, nil
+			}
+		case "kernel_id", "ramdisk_id":
+			if v != "" { // no image here has another one beside it
+				return f, false, nil
+			}
+		case "auto_disk_config":
+			f.Exact["disk_config"] = diskConfig(v)
 		case "flavor", "host", "node", "hostname", "key_name", "availability_zone", "reservation_id", "root_device_name",
-			"launch_index", "power_state", "access_ip_v4", "access_ip_v6":
+			"launch_index", "power_state", "access_ip_v4", "access_ip_v6", "locked_by":
 			f.Exact[name] = v
 		case "config_drive":
 			b, known := httpapi.ParseBool(v)
@@ -145,7 +164,7 @@ func (a *api) serverFilter(r *httpapi.Request) (f compute.ServerFilter, any bool
 				f.Exact[name] = "True"
 			}
 		case "task_state", "vm_state":
-			if f.Exact[name] = v; v == "None" {
+			if f.Exact[name] = strings.ToLower(v); v == "None" {
 				f.Exact[name] = ""
 			}
 		case "user_id":
@@ -171,6 +190,18 @@ func (a *api) serverFilter(r *httpapi.Request) (f compute.ServerFilter, any bool
 		}
 	}
 	return f, true, nil
+}
+
+// diskConfig reads the filter for how disks are laid out, which Nova keeps as a
+// truth value.
+func diskConfig(v string) string {
+	switch auto, known := httpapi.ParseBool(v); {
+	case !known:
+		return v
+	case auto:
+		return "AUTO"
+	}
+	return "MANUAL"
 }
 
 // statusFilter turns statuses into states and tasks.
