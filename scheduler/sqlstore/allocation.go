@@ -227,7 +227,7 @@ func (s *Store) putConsumers(ctx context.Context, tx *store.Tx, specs []Allocati
 			return nil, nephos.Errorf(nephos.ErrConflict, "consumer generation conflict - expected %s but got %s", expected, got).WithReason(ReasonConcurrentUpdate)
 		}
 		if len(rows) == 0 {
-			if _, err := insertConsumer(ctx, tx, spec.Consumer); err != nil {
+			if _, err := enter(ctx, tx, spec.Consumer); err != nil {
 				return nil, err
 			}
 			continue

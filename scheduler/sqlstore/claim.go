@@ -36,7 +36,8 @@ type Claim struct {
 
 // Claim claims resources of a host, which need not be up or enabled, in the
 // caller's transaction: for what needs no decision, such as a forced move.
-// Claiming the same again is no error.
+// Claiming the same again is no error. It takes amounts only: which CPUs and
+// devices they come to, [Store.Schedule] chooses.
 //
 // It fails with nephos.ErrNoCapacity if the host has too little left, with
 // nephos.ErrNotFound if there is no such host, and with nephos.ErrConflict if
@@ -50,26 +51,20 @@ func (s *Store) Claim(ctx context.Context, tx *store.Tx, c Consumer, hostID stri
 	if _, err := loadProvider(ctx, tx, uuid); err != nil {
 		return nephos.NotFound("Host", hostID)
 	}
-	first, err := insertConsumer(ctx, tx, c)
+	known, err := enter(ctx, tx, c)
 	if err != nil {
 		return err
 	}
-	if !first {
-		held, err := loadAllocations(ctx, tx, c.ID)
-		if err != nil {
-			return err
-		}
-		if len(held) == 1 && maps.Equal(held[uuid], want) {
-			return nil
-		}
-		if len(held) > 0 {
-			return nephos.Errorf(nephos.ErrConflict, "claiming resources of host %s: consumer %s has another claim", hostID, c.ID)
-		}
+	switch held := known[c.ID]; {
+	case len(held) == 1 && maps.Equal(held[uuid], want):
+		return nil
+	case len(held) > 0:
+		return nephos.Errorf(nephos.ErrConflict, "claiming resources of host %s: consumer %s has another claim", hostID, c.ID)
 	}
 	if err := s.change(ctx, tx, uuid, want, want, 1, true); err != nil {
 		return err
 	}
-	return insertAllocations(ctx, tx, c.ID, uuid, want)
+	return insertAllocations(ctx, tx, allocation{c.ID, uuid, want})
 }
 
 func (s *Store) checkClaim(c Consumer, want scheduler.Resources) (scheduler.Resources, error) {
@@ -115,6 +110,9 @@ func (s *Store) Release(ctx context.Context, tx *store.Tx, consumerID string) er
 			return err
 		}
 	}
+	if err := unassign(ctx, tx, consumerID); err != nil {
+		return err
+	}
 	tx.AfterCommit(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -147,10 +145,13 @@ func (s *Store) Transfer(ctx context.Context, tx *store.Tx, fromID string, to Co
 	case len(has) > 0:
 		return nephos.Errorf(nephos.ErrConflict, "transferring the claim of %s: %s has one already", fromID, to.ID)
 	}
-	if _, err := insertConsumer(ctx, tx, to); err != nil {
+	if _, err := enter(ctx, tx, to); err != nil {
 		return err
 	}
 	if _, err := tx.NewRaw("UPDATE placement_allocations SET consumer_uuid = ? WHERE consumer_uuid = ?", to.ID, fromID).Exec(ctx); err != nil {
+		return err
+	}
+	if err := reassign(ctx, tx, fromID, to.ID); err != nil {
 		return err
 	}
 	_, err = tx.NewRaw("DELETE FROM placement_consumers WHERE uuid = ?", fromID).Exec(ctx)
@@ -202,30 +203,54 @@ func (s *Store) claimsWhere(ctx context.Context, where string, arg any) ([]Claim
 	return claims, nil
 }
 
-// insertConsumer records a consumer; it says whether it is new.
-func insertConsumer(ctx context.Context, tx *store.Tx, c Consumer) (bool, error) {
-	res, err := tx.ExecContext(ctx, `INSERT INTO placement_consumers
-		(uuid, generation, project_id, user_id, type, created_at, updated_at) VALUES (?0, 1, ?1, ?2, ?3, ?4, ?4)
-		ON CONFLICT (uuid) DO NOTHING`, c.ID, c.ProjectID, c.UserID, c.Type, tx.Now())
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
-	return n == 1, err
-}
-
-func insertAllocations(ctx context.Context, tx *store.Tx, consumer, uuid string, amounts scheduler.Resources) error {
+// enter records consumers. It returns what those of them use that were known and
+// use something, by consumer and provider.
+func enter(ctx context.Context, tx *store.Tx, consumers ...Consumer) (map[string]map[string]scheduler.Resources, error) {
 	var q strings.Builder
-	q.WriteString("INSERT INTO placement_allocations (consumer_uuid, provider_uuid, class, used, created_at) VALUES ")
-	args := []any{consumer, uuid, tx.Now()}
-	for i, class := range slices.Sorted(maps.Keys(amounts)) {
+	q.WriteString("INSERT INTO placement_consumers (uuid, generation, project_id, user_id, type, created_at, updated_at) VALUES ")
+	args, ids := []any{tx.Now()}, make([]string, len(consumers))
+	for i, c := range consumers {
 		if i > 0 {
 			q.WriteString(", ")
 		}
-		q.WriteString("(?0, ?1, ")
-		placeholders(&q, len(args), 2, ", ")
-		q.WriteString(", ?2)")
-		args = append(args, class, amounts[class])
+		q.WriteString("(")
+		placeholders(&q, len(args), 1, "")
+		q.WriteString(", 1, ")
+		placeholders(&q, len(args)+1, 3, ", ")
+		q.WriteString(", ?0, ?0)")
+		args, ids[i] = append(args, c.ID, c.ProjectID, c.UserID, c.Type), c.ID
+	}
+	q.WriteString(" ON CONFLICT (uuid) DO NOTHING")
+	res, err := tx.ExecContext(ctx, q.String(), args...)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == int64(len(consumers)) {
+		return nil, err
+	}
+	return allocationsOf(ctx, tx, ids...)
+}
+
+// allocation is what a consumer uses of one provider.
+type allocation struct {
+	consumer, uuid string
+	amounts        scheduler.Resources
+}
+
+func insertAllocations(ctx context.Context, tx *store.Tx, allocations ...allocation) error {
+	var q strings.Builder
+	q.WriteString("INSERT INTO placement_allocations (consumer_uuid, provider_uuid, class, used, created_at) VALUES ")
+	args := []any{tx.Now()}
+	for _, a := range allocations {
+		for _, class := range slices.Sorted(maps.Keys(a.amounts)) {
+			if len(args) > 1 {
+				q.WriteString(", ")
+			}
+			q.WriteString("(")
+			placeholders(&q, len(args), 4, ", ")
+			q.WriteString(", ?0)")
+			args = append(args, a.consumer, a.uuid, class, a.amounts[class])
+		}
 	}
 	_, err := tx.ExecContext(ctx, q.String(), args...)
 	return err
@@ -233,22 +258,32 @@ func insertAllocations(ctx context.Context, tx *store.Tx, consumer, uuid string,
 
 // loadAllocations returns what a consumer uses, by provider.
 func loadAllocations(ctx context.Context, db bun.IDB, consumer string) (map[string]scheduler.Resources, error) {
-	rows, err := db.QueryContext(ctx, "SELECT provider_uuid, class, used FROM placement_allocations WHERE consumer_uuid = ?", consumer)
+	all, err := allocationsOf(ctx, db, consumer)
+	return all[consumer], err
+}
+
+// allocationsOf returns what consumers use, by consumer and provider. Who uses
+// nothing is left out.
+func allocationsOf(ctx context.Context, db bun.IDB, consumers ...string) (map[string]map[string]scheduler.Resources, error) {
+	rows, err := db.QueryContext(ctx, "SELECT consumer_uuid, provider_uuid, class, used FROM placement_allocations WHERE consumer_uuid IN (?)", bun.List(consumers))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	held := map[string]scheduler.Resources{}
+	held := map[string]map[string]scheduler.Resources{}
 	for rows.Next() {
-		var uuid, class string
+		var consumer, uuid, class string
 		var used int64
-		if err := rows.Scan(&uuid, &class, &used); err != nil {
+		if err := rows.Scan(&consumer, &uuid, &class, &used); err != nil {
 			return nil, err
 		}
-		if held[uuid] == nil {
-			held[uuid] = scheduler.Resources{}
+		if held[consumer] == nil {
+			held[consumer] = map[string]scheduler.Resources{}
 		}
-		held[uuid][class] = used
+		if held[consumer][uuid] == nil {
+			held[consumer][uuid] = scheduler.Resources{}
+		}
+		held[consumer][uuid][class] = used
 	}
 	return held, rows.Err()
 }

@@ -54,7 +54,7 @@ SELECT taken.class, taken.used, provider.generation, provider.uncounted, provide
 //
 // It fails with errNotAtOnce if the host has too little left or the consumer is
 // known; nothing has changed then, and the claim is to be made step by step.
-func (j *job) claimAtOnce(ctx context.Context, host scheduler.HostRef, want scheduler.Resources, body string) error {
+func (j *single) claimAtOnce(ctx context.Context, host scheduler.HostRef, want scheduler.Resources, body string) error {
 	s, c, uuid, now := j.s, j.o.Consumer, ProviderID(host.ID), j.s.cfg.Store.Clock().Now()
 	classes := slices.Sorted(maps.Keys(want))
 	amounts := make([]int64, len(classes))
@@ -89,6 +89,10 @@ func (j *job) claimAtOnce(ctx context.Context, host scheduler.HostRef, want sche
 			s.canopy.observe(uuid, useChange{generation, uncounted, used, now})
 			s.observe(uuid, generation, used, consumers)
 		})
+		j.fulls = nil
+		if err := j.assign(ctx, tx, allocation{c.ID, uuid, want}); err != nil {
+			return err
+		}
 		if err := s.pruneExplanations(ctx, tx, seq); err != nil || j.commit == nil {
 			return err
 		}

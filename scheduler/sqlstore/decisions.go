@@ -36,7 +36,7 @@ func (s *Store) Keep(ctx context.Context, tx *store.Tx, consumerID string, e sch
 	if err != nil {
 		return err
 	}
-	return s.keepExplanation(ctx, tx, e.RequestID, consumerID, body)
+	return s.keepExplanations(ctx, tx, e.RequestID, explained{consumerID, body})
 }
 
 // DecisionFilter chooses among kept decisions; empty fields ask nothing.

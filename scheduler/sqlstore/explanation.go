@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/scheduler"
@@ -21,20 +22,40 @@ func encodeExplanation(e scheduler.Explanation) (string, error) {
 // pruneEvery is after how many explanations the oldest are forgotten.
 const pruneEvery = 64
 
-// keepExplanation keeps an explanation and, now and then, forgets those that
-// are too many.
-func (s *Store) keepExplanation(ctx context.Context, tx *store.Tx, requestID, consumer, body string) error {
-	keep := int64(s.cfg.Explanations)
-	if keep < 0 {
+// explained is a consumer and the explanation of the decision for it.
+type explained struct{ consumer, body string }
+
+// keepExplanations keeps the explanations of one request and, now and then,
+// forgets those that are too many.
+func (s *Store) keepExplanations(ctx context.Context, tx *store.Tx, requestID string, list ...explained) error {
+	if s.cfg.Explanations < 0 {
 		return nil
 	}
-	var seq int64
-	err := tx.QueryRowContext(ctx, `INSERT INTO placement_explanations (request_id, consumer_uuid, at, body) VALUES (?, ?, ?, ?) RETURNING seq`,
-		requestID, consumer, tx.Now(), body).Scan(&seq)
-	if err != nil {
+	var q strings.Builder
+	q.WriteString("INSERT INTO placement_explanations (request_id, consumer_uuid, at, body) VALUES ")
+	args := []any{requestID, tx.Now()}
+	for i, e := range list {
+		if i > 0 {
+			q.WriteString(", ")
+		}
+		q.WriteString("(?0, ")
+		placeholders(&q, len(args), 1, "")
+		q.WriteString(", ?1, ")
+		placeholders(&q, len(args)+1, 1, "")
+		q.WriteString(")")
+		args = append(args, e.consumer, e.body)
+	}
+	q.WriteString(" RETURNING seq")
+	var seqs []int64
+	if err := tx.NewRaw(q.String(), args...).Scan(ctx, &seqs); err != nil {
 		return err
 	}
-	return s.pruneExplanations(ctx, tx, seq)
+	for _, seq := range seqs {
+		if err := s.pruneExplanations(ctx, tx, seq); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pruneExplanations forgets the oldest explanations, now and then, when the one

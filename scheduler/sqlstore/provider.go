@@ -287,7 +287,7 @@ func (s *Store) deleteProvider(ctx context.Context, tx *store.Tx, uuid string) e
 	if used > 0 {
 		return nephos.Errorf(nephos.ErrConflict, "Unable to delete resource provider %s: Resource provider has allocations.", uuid).WithReason(ReasonProviderInUse)
 	}
-	for _, table := range []string{"placement_inventories", "placement_provider_traits", "placement_provider_aggregates", "placement_hosts"} {
+	for _, table := range []string{"placement_inventories", "placement_provider_traits", "placement_provider_aggregates", "placement_hosts", "placement_parts", "placement_assignments"} {
 		if _, err := tx.NewRaw("DELETE FROM ? WHERE provider_uuid = ?", bun.Ident(table), uuid).Exec(ctx); err != nil {
 			return err
 		}

@@ -28,7 +28,12 @@ func (s *Store) ScheduleTogether(ctx context.Context, req scheduler.Request, con
 		return scheduler.Decision{}, nephos.Errorf(nephos.ErrInvalid, "scheduling %d servers together: want 1 to %d", len(consumers), scheduler.MaxCount).WithField("consumers")
 	}
 	var want scheduler.Resources
+	named := make(map[string]bool, len(consumers))
 	for _, c := range consumers {
+		if named[c.ID] {
+			return scheduler.Decision{}, nephos.Errorf(nephos.ErrInvalid, "scheduling %d servers together: consumer %s is among them twice", len(consumers), c.ID).WithField("consumers")
+		}
+		named[c.ID] = true
 		var err error
 		if want, err = s.checkClaim(c, req.Resources); err != nil {
 			return scheduler.Decision{}, err
@@ -37,65 +42,16 @@ func (s *Store) ScheduleTogether(ctx context.Context, req scheduler.Request, con
 	if req.Count = len(consumers); req.ID == "" {
 		req.ID = consumers[0].ID
 	}
-	g := &gang{s: s, job: &job{s: s, req: req, want: want, o: o, refused: map[string]int{}}, consumers: consumers, commit: commit}
-	reread := !s.cfg.Store.Postgres()
-	for tries, races := 0, 0; tries < maxTries && races < maxRaces; {
-		if err := s.refresh(ctx); err != nil {
-			return scheduler.Decision{}, err
-		}
-		before := s.roomGiven()
-		d, err := s.choose(g.job.request(), scheduler.Options{Seed: o.Seed, Samples: samples})
-		if errors.Is(err, nephos.ErrNoCapacity) {
-			if !reread {
-				s.reread()
-				reread = true
-				continue
-			}
-			again, waitErr := s.awaitRoom(ctx, before)
-			if waitErr != nil {
-				return d, waitErr
-			}
-			if again && races < maxWaits {
-				races++
-				continue
-			}
-			if kept := g.giveUp(ctx, d); kept != nil {
-				return d, kept
-			}
-			return d, err
-		}
-		if err != nil {
-			return d, err
-		}
-		held, ok := g.reserve(d)
-		if !ok {
-			races++
-			continue
-		}
-		err = g.claim(ctx, d)
-		for i := range held {
-			s.unreserve(d.Choices[i].Host.ID, g.wants(d, i), err != nil)
-		}
-		if err == nil {
-			if o.Building {
-				for i, c := range consumers {
-					s.began(c.ID, d.Choices[i].Host.ID)
-				}
-			}
-			return d, nil
-		}
-		if !g.job.full(err) {
-			return scheduler.Decision{Explanation: d.Explanation}, err
-		}
-		tries++
+	g := &gang{
+		job:       &job{s: s, req: req, want: want, o: o, who: fmt.Sprintf("%d servers together", len(consumers)), refused: map[string]int{}},
+		consumers: consumers, commit: commit,
 	}
-	return scheduler.Decision{}, nephos.Errorf(nephos.ErrUnavailable, "scheduling %d servers together: the chosen hosts were always taken, try again", len(consumers))
+	return g.decide(ctx, scheduler.Options{Seed: o.Seed, Samples: samples}, g)
 }
 
 // gang is one call of ScheduleTogether.
 type gang struct {
-	s         *Store
-	job       *job // what hosts refused
+	*job
 	consumers []Consumer
 	commit    func(ctx context.Context, tx *store.Tx, hosts []scheduler.HostRef) error
 }
@@ -105,11 +61,11 @@ func (g *gang) wants(d scheduler.Decision, i int) scheduler.Resources {
 	if c := d.Choices[i].Claim; c != nil {
 		return c
 	}
-	return g.job.want
+	return g.want
 }
 
-// reserve keeps the room of all choices, or of none. It returns how many.
-func (g *gang) reserve(d scheduler.Decision) (int, bool) {
+// reserve keeps the room of all choices, or of none.
+func (g *gang) reserve(d scheduler.Decision) bool {
 	for i, c := range d.Choices {
 		if g.s.reserve(c.Host.ID, g.wants(d, i)) {
 			continue
@@ -117,9 +73,24 @@ func (g *gang) reserve(d scheduler.Decision) (int, bool) {
 		for j := range i {
 			g.s.unreserve(d.Choices[j].Host.ID, g.wants(d, j), true)
 		}
-		return 0, false
+		return false
 	}
-	return len(d.Choices), true
+	return true
+}
+
+func (g *gang) unreserve(d scheduler.Decision, failed bool) {
+	for i, c := range d.Choices {
+		g.s.unreserve(c.Host.ID, g.wants(d, i), failed)
+	}
+}
+
+func (g *gang) done(d scheduler.Decision) scheduler.Decision {
+	if g.o.Building {
+		for i, c := range g.consumers {
+			g.s.began(c.ID, d.Choices[i].Host.ID)
+		}
+	}
+	return d
 }
 
 // share is what several servers take of one host, each the same.
@@ -148,17 +119,22 @@ func (g *gang) shares(d scheduler.Decision) []share {
 
 // claim takes what was chosen, in one transaction.
 func (g *gang) claim(ctx context.Context, d scheduler.Decision) error {
-	bodies := make([]string, len(g.consumers)) // each with the one host that is its own
-	for i, c := range d.Choices {
+	hosts := make([]scheduler.HostRef, len(g.consumers))
+	taken := make([]allocation, len(g.consumers))
+	why := make([]explained, len(g.consumers)) // each with the one host that is its own
+	for i, c := range g.consumers {
+		hosts[i] = d.Choices[i].Host
+		taken[i] = allocation{c.ID, ProviderID(hosts[i].ID), g.wants(d, i)}
 		e := d.Explanation
-		e.Chosen = []scheduler.HostRef{c.Host}
-		var err error
-		if bodies[i], err = encodeExplanation(e); err != nil {
+		e.Chosen = hosts[i : i+1]
+		body, err := encodeExplanation(e)
+		if err != nil {
 			return err
 		}
+		why[i] = explained{c.ID, body}
 	}
 	return g.s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		g.job.fulls = nil
+		g.fulls = nil
 		for _, sh := range g.shares(d) {
 			all := make(scheduler.Resources, len(sh.each))
 			for class, n := range sh.each {
@@ -167,35 +143,28 @@ func (g *gang) claim(ctx context.Context, d scheduler.Decision) error {
 			err := g.s.change(ctx, tx, sh.uuid, all, sh.each, sh.n, true)
 			var f *full
 			if errors.As(err, &f) {
-				g.job.fulls = append(g.job.fulls, f)
+				g.fulls = append(g.fulls, f)
 				return errAllFull
 			}
 			if err != nil {
 				return err
 			}
 		}
-		hosts := make([]scheduler.HostRef, len(g.consumers))
-		for i, c := range g.consumers {
-			hosts[i] = d.Choices[i].Host
-			first, err := insertConsumer(ctx, tx, c)
-			if err != nil {
-				return err
-			}
-			if !first {
-				held, err := loadAllocations(ctx, tx, c.ID)
-				if err != nil {
-					return err
-				}
-				if len(held) > 0 {
-					return nephos.Errorf(nephos.ErrConflict, "scheduling %d servers together: consumer %s has a claim already", len(g.consumers), c.ID)
-				}
-			}
-			if err := insertAllocations(ctx, tx, c.ID, ProviderID(hosts[i].ID), g.wants(d, i)); err != nil {
-				return err
-			}
-			if err := g.s.keepExplanation(ctx, tx, g.job.req.ID, c.ID, bodies[i]); err != nil {
-				return err
-			}
+		held, err := enter(ctx, tx, g.consumers...)
+		if err != nil {
+			return err
+		}
+		for id := range held {
+			return nephos.Errorf(nephos.ErrConflict, "scheduling for %s: consumer %s has a claim already", g.who, id)
+		}
+		if err := insertAllocations(ctx, tx, taken...); err != nil {
+			return err
+		}
+		if err := g.assign(ctx, tx, taken...); err != nil {
+			return err
+		}
+		if err := g.s.keepExplanations(ctx, tx, g.req.ID, why...); err != nil {
+			return err
 		}
 		if g.commit == nil {
 			return nil
@@ -205,21 +174,20 @@ func (g *gang) claim(ctx context.Context, d scheduler.Decision) error {
 }
 
 // giveUp keeps for each server why there was no room.
-func (g *gang) giveUp(ctx context.Context, d scheduler.Decision) error {
+func (g *gang) giveUp(ctx context.Context, d scheduler.Decision, reason error) (scheduler.Decision, error) {
 	body, err := encodeExplanation(d.Explanation)
 	if err != nil {
-		return err
+		return d, err
+	}
+	why := make([]explained, len(g.consumers))
+	for i, c := range g.consumers {
+		why[i] = explained{c.ID, body}
 	}
 	err = g.s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		for _, c := range g.consumers {
-			if err := g.s.keepExplanation(ctx, tx, g.job.req.ID, c.ID, body); err != nil {
-				return err
-			}
-		}
-		return nil
+		return g.s.keepExplanations(ctx, tx, g.req.ID, why...)
 	})
 	if err != nil {
-		return fmt.Errorf("keeping why there was no room: %w", err)
+		return d, fmt.Errorf("keeping why there was no room: %w", err)
 	}
-	return nil
+	return d, reason
 }
