@@ -3,6 +3,7 @@ package blockstorage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/uptrace/bun"
@@ -45,7 +46,9 @@ type Backends interface {
 	// HostOf names where a volume lives: host@backend#pool; empty until a pool was
 	// chosen.
 	HostOf(v Volume) string
-	Pools(ctx context.Context) ([]Backend, error)
+	// Pools lists where volumes live: of the type that is named, by name or ID, or
+	// with "" of any.
+	Pools(ctx context.Context, typeNameOrID string) ([]Backend, error)
 	// HostComponents lists the parts of the service, for views of its hosts.
 	HostComponents(ctx context.Context) ([]Component, error)
 	Zones(ctx context.Context) ([]Zone, error)
@@ -59,12 +62,19 @@ func (s *Service) Allowed(ctx context.Context, rule, projectID string) bool {
 }
 
 // Pools implements [Backends].
-func (s *Service) Pools(ctx context.Context) ([]Backend, error) {
+func (s *Service) Pools(ctx context.Context, typeNameOrID string) ([]Backend, error) {
 	if err := s.enforce(ctx, "scheduler_extension:scheduler_stats:get_pools", own(ctx)); err != nil {
+		return nil, err
+	}
+	fit, err := s.fitting(ctx, typeNameOrID)
+	if err != nil {
 		return nil, err
 	}
 	out := make([]Backend, 0, len(s.pools.all))
 	for _, pool := range s.pools.all {
+		if !fit(s.backend(nameOf(pool))) {
+			continue
+		}
 		stats, err := pool.Stats(ctx)
 		if err != nil {
 			s.cfg.Log.Warn("a pool does not tell its capacity", "pool", nameOf(pool), "error", err)
@@ -75,6 +85,30 @@ func (s *Service) Pools(ctx context.Context) ([]Backend, error) {
 		out = append(out, Backend{Name: s.backend(nameOf(pool)), Stats: stats, MultiAttach: pool.MultiAttach() != 0})
 	}
 	return out, nil
+}
+
+// fitting tells of each pool whether volumes of the type may live there.
+func (s *Service) fitting(ctx context.Context, typeNameOrID string) (func(backend string) bool, error) {
+	if typeNameOrID == "" {
+		return func(string) bool { return true }, nil
+	}
+	t, err := s.findType(ctx, s.cfg.Store.Reader(), typeNameOrID)
+	if err != nil {
+		return nil, err
+	}
+	pools, err := s.candidates(ctx, func(*volume.Pool) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	fit := map[string]bool{}
+	for _, p := range pools {
+		_, err := s.choose.SelectPool([]scheduler.Pool{p}, scheduler.VolumeRequest{ID: t.ID, ExtraSpecs: t.ExtraSpecs}, scheduler.Options{})
+		if err != nil && !errors.Is(err, nephos.ErrNoCapacity) {
+			return nil, err
+		}
+		fit[p.ID] = err == nil
+	}
+	return func(backend string) bool { return fit[backend] }, nil
 }
 
 // Zones implements [Backends].

@@ -99,7 +99,7 @@ func TestReservedRoomAndOverSubscription(t *testing.T) {
 	require.Equal(t, blockstorage.Errored, f.make(blockstorage.VolumeSpec{SizeGiB: 60}).Status)
 	v := f.make(blockstorage.VolumeSpec{SizeGiB: 40})
 	require.Equal(t, blockstorage.Available, v.Status, v.Reason)
-	pools, err := f.Pools(f.admin)
+	pools, err := f.Pools(f.admin, "")
 	require.NoError(t, err)
 	require.Equal(t, 50, pools[0].Stats.ReservedPercentage)
 }

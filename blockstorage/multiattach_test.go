@@ -71,7 +71,7 @@ func TestNoPoolForSeveralAttachments(t *testing.T) {
 	v := f.make(blockstorage.VolumeSpec{SizeGiB: 1, Type: "shared"})
 	require.Equal(t, blockstorage.Errored, v.Status)
 	require.Contains(t, v.Reason, "No valid backend was found.")
-	backends, err := f.Pools(f.admin)
+	backends, err := f.Pools(f.admin, "")
 	require.NoError(t, err)
 	require.False(t, backends[0].MultiAttach)
 }

@@ -86,10 +86,18 @@ func TestATypeNamesItsBackend(t *testing.T) {
 	require.NoError(t, f.DeleteVolume(f.user, v.ID)) // nothing anywhere to delete
 	f.settle()
 
-	pools, err := f.Pools(f.admin)
+	pools, err := f.Pools(f.admin, "")
 	require.NoError(t, err)
 	require.Len(t, pools, 2)
 	require.Equal(t, "nephos@fast#fast", pools[0].Name)
+	for _, named := range []string{typ.ID, typ.Name} {
+		pools, err = f.Pools(f.admin, named)
+		require.NoError(t, err)
+		require.Len(t, pools, 1, "those where volumes of the type go")
+		require.Equal(t, "nephos@fast#fast", pools[0].Name)
+	}
+	_, err = f.Pools(f.admin, "nosuch")
+	require.ErrorIs(t, err, nephos.ErrNotFound)
 	components, err := f.Components(f.admin)
 	require.NoError(t, err)
 	require.Len(t, components, 3)

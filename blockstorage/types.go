@@ -245,6 +245,15 @@ func (s *Service) Type(ctx context.Context, id string) (Type, error) {
 	return s.visible(ctx, t), err
 }
 
+// TypeNamed returns a type that the caller may use, by its name or ID.
+func (s *Service) TypeNamed(ctx context.Context, nameOrID string) (Type, error) {
+	if err := s.enforce(ctx, "volume_extension:type_get", own(ctx)); err != nil {
+		return Type{}, err
+	}
+	t, err := s.findType(ctx, s.cfg.Store.Reader(), nameOrID)
+	return s.visible(ctx, t), err
+}
+
 func (s *Service) usableType(ctx context.Context, db bun.IDB, id string) (Type, error) {
 	var rows []typeRow
 	if err := s.usable(ctx, db.NewSelect().Model(&rows).Where("typ.id = ?", id)).Scan(ctx); err != nil {

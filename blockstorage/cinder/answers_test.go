@@ -41,6 +41,7 @@ func TestAnswersAreCinders(t *testing.T) {
 		{"member", "3.29", "GET", "snapshots?sort=name:asc", "", 400, "Invalid input received: Invalid sort key"},
 		{"member", "3.59", "GET", "volume-transfers?sort=name", "", 400, "Invalid input received: Invalid sort key"},
 		{"admin", "3.31", "GET", "scheduler-stats/get_pools?nope=1", "", 400, "Invalid filters nope are found in query options."},
+		{"admin", "3.35", "GET", "scheduler-stats/get_pools?volume_type=nope", "", 404, "Volume type with name nope could not be found."},
 		{"member", "", "GET", "scheduler-stats/get_pools?detail=x", "", 403, "Policy doesn't allow scheduler_extension:scheduler_stats:get_pools to be performed."},
 		{"member", "", "GET", "os-volume-manage", "", 403, "Policy doesn't allow volume_extension:list_manageable to be performed."},
 		{"admin", "", "GET", "os-volume-manage?host=no@x%23y", "", 404, "Service cinder-volume could not be found on host no@x."},

@@ -45,7 +45,11 @@ func (a *api) listPools(r *httpapi.Request) (*httpapi.Response, error) {
 			return nil, err
 		}
 	}
-	pools, err := a.Backends.Pools(r.Context())
+	named := ""
+	if since(r, "3.35") {
+		named, _ = r.Param("volume_type")
+	}
+	pools, err := a.Backends.Pools(r.Context(), named)
 	if err != nil {
 		return nil, err
 	}
