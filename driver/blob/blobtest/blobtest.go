@@ -11,7 +11,9 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -278,7 +280,10 @@ func testIdentifiers(t drivertest.T, e *env) {
 		_, err = e.Put(t.Context(), id, bytes.NewReader(nil), 0)
 		require.ErrorIs(t, err, nephos.ErrInvalid, "%q", id)
 		_, err = e.Driver().Get(t.Context(), id, 0, -1)
-		require.Error(t, err, "%q", id)
+		require.ErrorIs(t, err, nephos.ErrInvalid, "%q", id)
+		_, err = e.Driver().Stat(t.Context(), id)
+		require.ErrorIs(t, err, nephos.ErrInvalid, "%q", id)
+		require.ErrorIs(t, e.Driver().Delete(t.Context(), id), nephos.ErrInvalid, "%q", id)
 	}
 	require.Empty(t, e.ids(t))
 	ids := []string{"a", "A.B_c-d", "9", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "x.tmp", string(bytes.Repeat([]byte("x"), 200))}
@@ -358,21 +363,41 @@ func testCancelled(t drivertest.T, e *env) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, e.Delete(ctx, "o"), context.Canceled)
 	require.ErrorIs(t, e.List(ctx, func(blob.Object) bool { return true }), context.Canceled)
+	if e.Can(blob.AbilityCopier) {
+		require.ErrorIs(t, e.Copy(ctx, "new", "o"), context.Canceled)
+	}
+	if e.Can(blob.AbilityLocator) {
+		_, err = e.Location(ctx, "o")
+		require.ErrorIs(t, err, context.Canceled)
+	}
 
 	// In the middle of an endless body.
 	ctx, cancel = context.WithCancel(t.Context())
 	defer cancel()
-	reads := 0
+	reads, over, late := 0, atomic.Bool{}, make(chan struct{}, 1)
 	_, err = e.Put(ctx, "new", readerFunc(func(p []byte) (int, error) {
+		if over.Load() {
+			select {
+			case late <- struct{}{}:
+			default:
+			}
+			return 0, io.EOF
+		}
 		if reads++; reads == 3 {
 			cancel()
 		}
 		clear(p)
 		return len(p), nil
 	}), -1)
+	over.Store(true)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, []string{"o"}, e.ids(t))
 	e.requireContent(t, "o", []byte("x"))
+	select {
+	case <-late:
+		t.Fatal("the body was read after the call")
+	case <-time.After(50 * time.Millisecond): // a moment in which to be caught
+	}
 }
 
 func testDeleteWhileOpen(t drivertest.T, e *env) {
@@ -503,7 +528,9 @@ func testCopier(t drivertest.T, e *env) {
 	require.NoError(t, e.Delete(t.Context(), "src"))
 	e.requireContent(t, "dst", content)
 	require.ErrorIs(t, e.Copy(t.Context(), "x", "src"), nephos.ErrNotFound)
-	require.ErrorIs(t, e.Copy(t.Context(), "../x", "dst"), nephos.ErrInvalid)
+	c := e.Driver().(blob.Copier)
+	require.ErrorIs(t, c.Copy(t.Context(), "../x", "dst"), nephos.ErrInvalid)
+	require.ErrorIs(t, c.Copy(t.Context(), "x", "../dst"), nephos.ErrInvalid)
 	e.reopen(t)
 	e.requireContent(t, "dst", content)
 	require.Equal(t, []string{"dst"}, e.ids(t))
@@ -520,4 +547,6 @@ func testLocator(t drivertest.T, e *env) {
 	require.Contains(t, where, "://", "a URI")
 	_, err = e.Location(t.Context(), "none")
 	require.ErrorIs(t, err, nephos.ErrNotFound)
+	_, err = e.Driver().(blob.Locator).Location(t.Context(), "../o")
+	require.ErrorIs(t, err, nephos.ErrInvalid)
 }

@@ -102,7 +102,7 @@ func (d *Driver) store(ctx context.Context, id string, data chunks, n int64) err
 }
 
 func (d *Driver) get(ctx context.Context, id string) (object, error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), blob.CheckID(id)); err != nil {
 		return object{}, err
 	}
 	d.state.mu.RLock()
@@ -139,7 +139,7 @@ func (d *Driver) Stat(ctx context.Context, id string) (blob.Object, error) {
 
 // Delete implements blob.Driver.
 func (d *Driver) Delete(ctx context.Context, id string) error {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), blob.CheckID(id)); err != nil {
 		return err
 	}
 	d.state.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -42,7 +43,7 @@ func (d *Driver) BeginParts(ctx context.Context, id string) error {
 
 // upload returns the object's upload; the mutex is held.
 func (d *Driver) upload(ctx context.Context, id string) (map[int]part, error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), blob.CheckID(id)); err != nil {
 		return nil, err
 	}
 	u, ok := d.state.uploads[id]
@@ -136,7 +137,7 @@ func (d *Driver) CompleteParts(ctx context.Context, id string, parts []blob.Part
 
 // AbortParts implements blob.Multiparter.
 func (d *Driver) AbortParts(ctx context.Context, id string) error {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), blob.CheckID(id)); err != nil {
 		return err
 	}
 	d.state.mu.Lock()
