@@ -257,3 +257,31 @@ func TestACrashAfterTheDecisionLeavesNobodyWaiting(t *testing.T) {
 		})
 	}
 }
+// A decision for many servers asks the database no more often than one for few on
+// as many hosts.
+func TestADecisionForSeveralTakesAConstantNumberOfQueries(t *testing.T) {
+	for _, room := range []bool{true, false} {
+		var before int64
+		for _, n := range []int{3, 7} {
+			c := newCloud(t, 3, nil)
+			req := compute.BootRequest{Name: "many", ImageID: c.images.id, MinCount: n, FlavorID: c.flavor(1, 64, 1)}
+			if !room {
+				req.FlavorID = c.flavor(1, 64, 600)
+				req.MinCount++ // more than fit
+			}
+			ctx, booting := store.CountQueries(c.user())
+			_, err := c.service.Boot(ctx, req)
+			require.NoError(t, err)
+			ctx, deciding := store.CountQueries(t.Context())
+			ran, err := c.queue.Step(ctx)
+			require.NoError(t, err)
+			require.True(t, ran)
+			sum := booting.Load() + deciding.Load()
+			require.Greater(t, deciding.Load(), int64(10))
+			if before > 0 {
+				require.Equal(t, before, sum, "%d servers, room: %t", n, room)
+			}
+			before = sum
+		}
+	}
+}

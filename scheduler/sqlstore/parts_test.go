@@ -173,7 +173,9 @@ func TestPartsUnderContention(t *testing.T) {
 			_, err := s.Schedule(ctx, partsRequest(id, 2, specs), sqlstore.Options{Consumer: sqlstore.Consumer{ID: id, ProjectID: "p", UserID: "u"}}, nil)
 			return err
 		}
-		refused := func(err error) bool { return errors.Is(err, nephos.ErrNoCapacity) || errors.Is(err, nephos.ErrUnavailable) }
+		refused := func(err error) bool {
+			return errors.Is(err, nephos.ErrNoCapacity) || errors.Is(err, nephos.ErrUnavailable)
+		}
 		for w := range 6 {
 			wg.Go(func() {
 				s := stores[w%len(stores)]
