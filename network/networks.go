@@ -103,7 +103,7 @@ var networkList = &listing{
 		"provider:network_type":     {column: "net.network_type", unsorted: true},
 		"provider:physical_network": {column: "net.physical_network", unsorted: true},
 		"provider:segmentation_id":  {column: "net.segmentation_id", kind: integer, unsorted: true},
-		"status":                    {column: "'ACTIVE'", unsorted: true},
+		"status":                    {column: "CASE WHEN net.id = '' THEN '' ELSE 'ACTIVE' END"}, // what PostgreSQL takes for a constant
 	}),
 }
 

@@ -122,6 +122,7 @@ var subnetList = &listing{
 		"enable_dhcp":       {column: "subnet.dhcp", kind: boolean},
 		"ipv6_ra_mode":      {column: "subnet.ra_mode"},
 		"ipv6_address_mode": {column: "subnet.address_mode"},
+		"subnetpool_id":     {column: "CASE WHEN subnet.id = '' THEN 'x' ELSE '' END"}, // none is of a pool
 		"shared": {where: func(q *bun.SelectQuery, values []string) (*bun.SelectQuery, error) {
 			for _, v := range values {
 				b, err := parseBool(v)

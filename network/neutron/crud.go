@@ -176,11 +176,11 @@ func created[T any](res resource[T], m map[string]any) map[string]any {
 	return m
 }
 
-// only leaves the fields that the client asked for; a field that there is not
-// leaves nothing.
+// only leaves the fields that the client asked for, if it named any; a field that
+// there is not leaves nothing.
 func only(r *httpapi.Request, m map[string]any) map[string]any {
-	fields, given := r.Query()["fields"]
-	if !given {
+	fields := slices.DeleteFunc(slices.Clone(r.Query()["fields"]), func(f string) bool { return f == "" })
+	if len(fields) == 0 {
 		return m
 	}
 	out := map[string]any{}

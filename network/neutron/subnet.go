@@ -61,7 +61,7 @@ func noPool(name string, v any) (any, error) {
 		}
 		return nil, nephos.Errorf(nephos.ErrInvalid, "Bad subnets request: No default subnetpool found.").WithReason("BadRequest")
 	}
-	return nil, nephos.Errorf(nephos.ErrInvalid, "Bad subnets request: cidr and prefixlen must not be supplied together.").WithReason("BadRequest")
+	return integer(0, 128)(name, v) // prefixlen, which says how much to take from a pool
 }
 
 // noServiceTypes takes the empty list: a subnet is for ports of every kind.
@@ -88,6 +88,9 @@ func (a *api) subnet() resource[network.Subnet] {
 		create: func(ctx context.Context, items []values) ([]network.Subnet, error) {
 			specs := make([]network.SubnetSpec, len(items))
 			for i, v := range items {
+				if get[int64](v, "prefixlen") != nil && get[netip.Prefix](v, "cidr") != nil {
+					return nil, nephos.Errorf(nephos.ErrInvalid, "Bad subnets request: cidr and prefixlen must not be supplied together.").WithReason("BadRequest")
+				}
 				specs[i] = network.SubnetSpec{
 					ProjectID: v.project(), NetworkID: plain[string](v, "network_id"), Name: plain[string](v, "name"),
 					Description: plain[string](v, "description"), IPVersion: int(plain[int64](v, "ip_version")), CIDR: plain[netip.Prefix](v, "cidr"),

@@ -49,6 +49,7 @@ func TestFieldsOfResources(t *testing.T) {
 	slices.Sort(admin)
 	require.Equal(t, admin, keys("admin", "/v2.0/ports/"+port, "port"))
 	require.Equal(t, []string{"id", "name"}, keys("red", "/v2.0/networks/"+net+"?fields=id&fields=name&fields=nope", "network"))
+	require.Len(t, keys("red", "/v2.0/networks/"+net+"?fields=", "network"), len(keys("red", "/v2.0/networks/"+net, "network")), "no name is none")
 
 	out := c.Do("red", "GET", "/v2.0/subnets?network_id="+net, "")
 	require.Equal(t, []string{
@@ -128,6 +129,8 @@ func TestBadInput(t *testing.T) {
 		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "host_routes": [{"destination": "1.0.0.5/8", "nexthop": "10.1.0.3"}]`), 400, "HTTPBadRequest", "Invalid input for host_routes. Reason: '1.0.0.5/8' is not a recognized CIDR, '1.0.0.0/8' is recommended."},
 		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "host_routes": [{"destination": "1.0.0.0/8", "nexthop": "fd00::1"}]`), 400, "InvalidInput", "Invalid input for operation: nexthop 'fd00::1' does not match the ip_version '4'."},
 		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "prefixlen": 24`), 400, "BadRequest", "Bad subnets request: cidr and prefixlen must not be supplied together."},
+		{"POST", "subnets", subnet(`"prefixlen": 24`), 400, "BadRequest", "Bad subnets request: a subnetpool must be specified in the absence of a cidr."},
+		{"POST", "subnets", subnet(`"prefixlen": "x"`), 400, "InvalidInput", "Invalid input for operation: 'x' is not an integer."},
 		{"POST", "subnets", subnet(`"subnetpool_id": "x"`), 400, "HTTPBadRequest", "Invalid input for subnetpool_id. Reason: 'x' is not a valid UUID."},
 		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.9", "end": "10.2.0.5"}]`), 400, "OutOfBoundsAllocationPool", "The allocation pool 10.1.0.9-10.2.0.5 spans beyond the subnet cidr 10.1.0.0/24."},
 		{"POST", "subnets", subnet(`"cidr": "10.1.0.0/24", "allocation_pools": [{"start": "10.1.0.1", "end": "10.1.0.5"}]`), 409, "GatewayConflictWithAllocationPools", "Gateway ip 10.1.0.1 conflicts with allocation pool 10.1.0.1-10.1.0.5."},
