@@ -131,6 +131,16 @@ func (b *boot) checkSource(ctx context.Context, d *DiskRequest) error {
 	if d.Destination == "volume" && b.s.cfg.Volumes == nil {
 		return invalid("Block Device Mapping is Invalid: there is no volume service.")
 	}
+	if d.VolumeType != "" {
+		t, err := b.s.cfg.Volumes.TypeNamed(ctx, d.VolumeType)
+		if errors.Is(err, nephos.ErrNotFound) {
+			return invalid("Volume type %.255s could not be found.", d.VolumeType).WithField("volume_type")
+		}
+		if err != nil {
+			return err
+		}
+		d.VolumeType = t.Name
+	}
 	switch d.Source {
 	case "image":
 		img, err := b.checkImage(ctx, d.SourceID, d.Destination == "local")

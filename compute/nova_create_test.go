@@ -54,6 +54,7 @@ func TestWireBootsOnNetworksThatDoNotServe(t *testing.T) {
 		{"user", "", with(`"networks": [{"port": "` + port + `"}], "min_count": 2`), "Unable to launch multiple instances with a single configured port ID."},
 		{"user", "", with(`"security_groups": [{"name": "nosuch"}]`), "Unable to find security_group with name or id 'nosuch'"},
 		{"user", "", with(`"block_device_mapping_v2": [{"boot_index": 0, "source_type": "volume", "destination_type": "volume", "uuid": "` + port + `"}]`), "Volume " + port + " could not be found."},
+		{"user", "2.67", with(`"networks": "none", "block_device_mapping_v2": [{"boot_index": 0, "source_type": "image", "destination_type": "volume", "volume_size": 1, "volume_type": "nosuch", "uuid": "` + w.images.id + `"}]`), "Volume type nosuch could not be found."},
 	} {
 		a := w.call(c.who, c.version, "POST", "/v2.1/servers", c.body)
 		require.Equal(t, 400, a.status, c.body)

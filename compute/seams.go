@@ -73,6 +73,9 @@ type NetworkGroups interface {
 type BlockDevices interface {
 	// Volume returns a volume that the context's caller may see.
 	Volume(ctx context.Context, id string) (blockstorage.Volume, error)
+	// TypeNamed returns a type of volumes that the context's caller may use, by
+	// its name or ID.
+	TypeNamed(ctx context.Context, nameOrID string) (blockstorage.Type, error)
 	// CheckAttach fails unless the caller may attach the volume now.
 	CheckAttach(ctx context.Context, id string) error
 	// ReserveVolume keeps others from a volume.
@@ -104,6 +107,9 @@ type Claims interface {
 	ScheduleTogether(ctx context.Context, req scheduler.Request, consumers []sqlstore.Consumer, o sqlstore.Options,
 		commit func(ctx context.Context, tx *store.Tx, hosts []scheduler.HostRef) error) (scheduler.Decision, error)
 	Release(ctx context.Context, tx *store.Tx, consumerID string) error
+	// Assignment tells which parts of its host a claim came to: its NUMA cells,
+	// CPUs and devices; nephos.ErrNotFound if it asked for none.
+	Assignment(ctx context.Context, consumerID string) (scheduler.Assignment, error)
 }
 
 // BuildWatcher is implemented by Claims that count builds, to avoid hosts that
