@@ -257,6 +257,7 @@ func TestACrashAfterTheDecisionLeavesNobodyWaiting(t *testing.T) {
 		})
 	}
 }
+
 // A decision for many servers asks the database no more often than one for few on
 // as many hosts.
 func TestADecisionForSeveralTakesAConstantNumberOfQueries(t *testing.T) {
