@@ -66,6 +66,32 @@ func (s *stage) running() {
 	s.Mark()
 }
 
+// several boots n servers by one request, after which two are left.
+func (s *stage) several(n int, then func()) cloudtest.Operation {
+	var two []servers.Server
+	return cloudtest.Operation{Once: n > 2, Do: func() {
+		one, err := servers.Create(s.t.Context(), s.Compute, servers.CreateOpts{
+			Name: "some", FlavorRef: s.p.FlavorID, ImageRef: s.p.ImageID, Networks: []servers.Network{{UUID: s.p.NetworkID}}, Min: n,
+		}, nil).Extract()
+		require.NoError(s.t, err)
+		s.server = one.ID
+		then()
+	}, Check: func() {
+		pages, err := servers.List(s.Compute, servers.ListOpts{}).AllPages(s.t.Context())
+		require.NoError(s.t, err)
+		two, err = servers.ExtractServers(pages)
+		require.NoError(s.t, err)
+		require.Len(s.t, two, 2)
+		for _, one := range two {
+			require.Equal(s.t, "ACTIVE", one.Status)
+		}
+	}, CleanUp: func() {
+		for _, one := range two {
+			s.ok(servers.Delete(s.t.Context(), s.Compute, one.ID).ExtractErr())
+		}
+	}}
+}
+
 func (s *stage) active() {
 	s.t.Helper()
 	require.Equal(s.t, "ACTIVE", status(s.t, s.Compute, s.server), "%v", s.Explain(s.server))
@@ -125,29 +151,9 @@ var operations = map[string]func(*stage) cloudtest.Operation{
 			s.server = one.ID
 		}, Check: s.active, CleanUp: s.deleteServer}
 	},
-	"boot several": func(s *stage) cloudtest.Operation {
-		var two []servers.Server
-		return cloudtest.Operation{Once: true, Do: func() {
-			one, err := servers.Create(s.t.Context(), s.Compute, servers.CreateOpts{
-				Name: "two", FlavorRef: s.p.FlavorID, ImageRef: s.p.ImageID, Networks: []servers.Network{{UUID: s.p.NetworkID}}, Min: 2,
-			}, nil).Extract()
-			require.NoError(s.t, err)
-			s.server = one.ID
-		}, Check: func() {
-			pages, err := servers.List(s.Compute, servers.ListOpts{}).AllPages(s.t.Context())
-			require.NoError(s.t, err)
-			two, err = servers.ExtractServers(pages)
-			require.NoError(s.t, err)
-			require.Len(s.t, two, 2)
-			for _, one := range two {
-				require.Equal(s.t, "ACTIVE", one.Status)
-			}
-		}, CleanUp: func() {
-			for _, one := range two {
-				s.ok(servers.Delete(s.t.Context(), s.Compute, one.ID).ExtractErr())
-			}
-		}}
-	},
+	"boot several": func(s *stage) cloudtest.Operation { return s.several(2, func() {}) },
+	// The first of them is to find hosts for all.
+	"boot several, and delete the first": func(s *stage) cloudtest.Operation { return s.several(3, s.deleteServer) },
 	"stop and start": func(s *stage) cloudtest.Operation {
 		s.running()
 		return cloudtest.Operation{Do: func() {
