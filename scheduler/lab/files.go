@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
@@ -56,6 +57,15 @@ func (l *lab) events(name string) ([]trace.Event, error) {
 	}
 	p.end()
 	return all, nil
+}
+
+// workload reads events to play, which want hosts.
+func (l *lab) workload(name string) ([]trace.Event, error) {
+	events, err := l.events(name)
+	if err == nil && !slices.ContainsFunc(events, func(e trace.Event) bool { return e.Host != nil }) {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "%s: the trace has no host: put those that generate or export write before it", name)
+	}
+	return events, err
 }
 
 // policy makes the scheduler of a preset's name or a configuration file.

@@ -148,7 +148,11 @@ func parse(f flagSet, args []string, n int) ([]string, error) {
 		return nil, misused("%v", err)
 	}
 	if f.NArg() != n {
-		return nil, misused("it takes %d arguments, not %d", n, f.NArg())
+		plural := "s"
+		if n == 1 {
+			plural = ""
+		}
+		return nil, misused("it takes %d argument%s after the flags, not %d", n, plural, f.NArg())
 	}
 	return f.Args(), nil
 }

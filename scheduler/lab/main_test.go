@@ -135,7 +135,16 @@ func TestMisuseIsExplained(t *testing.T) {
 		want   string
 	}{
 		{[]string{"dance"}, 2, `there is no command "dance"`},
-		{[]string{"run"}, 2, "it takes 1 arguments, not 0"},
+		{[]string{"run"}, 2, "it takes 1 argument after the flags, not 0"},
+		{[]string{"run", "-"}, 1, "the trace has no host"},
+		{[]string{"compare", "-"}, 1, "the trace has no host"},
+		{[]string{"fit", "-"}, 1, "the trace has no host"},
+		{[]string{"fit", "-group", "together", "example"}, 1, "there is no policy together for a server group: use one of affinity,"},
+		{[]string{"fit", "-add", "-1", "example"}, 2, "it cannot add -1 hosts"},
+		{[]string{"replay", "example"}, 1, "it has no decisions: record some with run -record"},
+		{[]string{"replay", "-show", "-1", "example"}, 2, "it cannot show -1 differences"},
+		{[]string{"import", "-hosts", "-1", "testdata/vmtable.csv"}, 2, "no negative numbers"},
+		{[]string{"import", "-limit", "-1", "testdata/vmtable.csv"}, 2, "no negative numbers"},
 		{[]string{"run", "-what", "example"}, 2, "flag provided but not defined"},
 		{[]string{"run", "/nowhere/t.jsonl"}, 1, "no such file"},
 		{[]string{"run", "-policy", "nice", "example"}, 1, "there is no policy nice: use one of filter, random"},

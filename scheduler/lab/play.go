@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/heatmap"
 	"github.com/nephos-cloud/nephos/scheduler/lab/plot"
@@ -64,7 +65,7 @@ func run(ctx context.Context, l *lab, args []string) error {
 	if err != nil {
 		return err
 	}
-	events, err := l.events(rest[0])
+	events, err := l.workload(rest[0])
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func compare(ctx context.Context, l *lab, args []string) error {
 	if err != nil {
 		return err
 	}
-	events, err := l.events(rest[0])
+	events, err := l.workload(rest[0])
 	if err != nil {
 		return err
 	}
@@ -235,7 +236,10 @@ func fit(ctx context.Context, l *lab, args []string) error {
 	if err := v.check(); err != nil {
 		return err
 	}
-	events, err := l.events(rest[0])
+	if *add < 0 {
+		return misused("it cannot add %d hosts", *add)
+	}
+	events, err := l.workload(rest[0])
 	if err != nil {
 		return err
 	}
@@ -300,9 +304,15 @@ func replay(ctx context.Context, l *lab, args []string) error {
 	if err != nil {
 		return err
 	}
+	if *most < 0 {
+		return misused("it cannot show %d differences", *most)
+	}
 	events, err := l.events(rest[0])
 	if err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(events, func(e trace.Event) bool { return e.Decision != nil }) {
+		return nephos.Errorf(nephos.ErrInvalid, "%s: it has no decisions: record some with run -record", rest[0])
 	}
 	s, err := policy(*name)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/scheduler"
@@ -53,6 +54,9 @@ output, with made-up hosts before it. FILE may end in .gz. Formats:
 	rest, err := parse(f, args, 1)
 	if err != nil {
 		return err
+	}
+	if *hosts < 0 || scale.Limit < 0 || scale.VCPUs < 1 || scale.MemoryMB < 1 {
+		return misused("it takes no negative numbers, and machines with VCPUs and memory")
 	}
 	in, err := l.open(rest[0])
 	if err != nil {
@@ -163,6 +167,9 @@ type flavor struct {
 func (v *flavor) check() error {
 	if v.vcpus < 0 || v.memory < 0 || v.disk < 0 || v.vcpus+v.memory+v.disk == 0 {
 		return nephos.Errorf(nephos.ErrInvalid, "a server of %d VCPUs, %d MiB and %d GiB cannot be", v.vcpus, v.memory, v.disk)
+	}
+	if policies := []string{scheduler.Affinity, scheduler.AntiAffinity, scheduler.SoftAffinity, scheduler.SoftAntiAffinity}; v.group != "" && !slices.Contains(policies, v.group) {
+		return nephos.Errorf(nephos.ErrInvalid, "there is no policy %s for a server group: use one of %s", v.group, strings.Join(policies, ", "))
 	}
 	return nil
 }
