@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -157,10 +156,12 @@ func (a *API) match(r *Request, allow *[]string) *node {
 		path = u.EscapedPath()
 	}
 	path = strings.TrimPrefix(path, "/")
-	path = strings.TrimSuffix(path, "/")
+	path, found := trimPath(a.cfg.Service, path)
+	if !found {
+		return nil
+	}
 	n := a.root.find(path, r.Method, &r.params, allow)
-	if n != nil && r.Method == http.MethodHead && a.cfg.Service == "image" && strings.HasPrefix(path, "v2/") {
-		// Glance's router serves no HEAD.
+	if n != nil && r.Method == http.MethodHead && headless(a.cfg.Service, path) {
 		for _, rt := range n.routes {
 			*allow = append(*allow, rt.method)
 		}
@@ -180,17 +181,26 @@ func (a *API) match(r *Request, allow *[]string) *node {
 
 // serve runs the request to the end of its answer.
 func (a *API) serve(r *Request, n *node, allow []string) {
-	if n == nil {
+	if n == nil && r.Method == http.MethodOptions && a.answersOptions(r, allow) {
+		return
+	}
+	if err := a.checkEarly(r); err != nil {
+		a.fail(r, err)
+		return
+	}
+	// Placement looks for the route when token, version and body are good.
+	late := a.cfg.Service == "placement"
+	if n == nil && !late {
 		a.serveUnrouted(r, allow)
 		return
 	}
-	if !r.route.Public {
-		if err := a.authenticate(r, r.route.OptionalToken); err != nil {
+	if n != nil && !r.route.Public || n == nil && strings.Trim(r.URL.Path, "/") != "" {
+		if err := a.authenticate(r, n != nil && r.route.OptionalToken); err != nil {
 			a.refuse(r, err)
 			return
 		}
 	}
-	if a.cfg.Versions != nil {
+	if a.cfg.Versions != nil && !(a.cfg.Service == "compute" && strings.Trim(r.URL.Path, "/") == "") {
 		v, err := a.negotiate(r.Header)
 		if err != nil {
 			f := a.newFault(r, err)
@@ -205,6 +215,18 @@ func (a *API) serve(r *Request, n *node, allow []string) {
 		}
 		r.Version = v
 		a.setVersionHeaders(r.Writer.Header(), v)
+	}
+	if late && r.ContentLength > 0 && r.Header.Get("Content-Type") == "" {
+		r.Writer.Header().Del("Vary") // Placement's early refusals have none
+		a.fail(r, needsContentType())
+		return
+	}
+	if n == nil {
+		if len(allow) == 0 {
+			r.Writer.Header().Del("Vary")
+		}
+		a.faultUnrouted(r, allow)
+		return
 	}
 	rt := n.pick(r.Method, r.Version)
 	if rt == nil {
@@ -269,39 +291,27 @@ func (a *API) serveUnrouted(r *Request, allow []string) {
 			return
 		}
 	}
-	if a.cfg.Service != "identity" && a.cfg.Verifier != nil {
+	if a.cfg.Service != "identity" && a.cfg.Verifier != nil && !a.elsewhere(r) {
 		if err := a.authenticate(r, false); err != nil {
 			a.refuse(r, err)
 			return
 		}
 	}
+	a.faultUnrouted(r, allow)
+}
+
+// faultUnrouted writes the fault for a request that no route takes; allow are the
+// methods that are routed.
+func (a *API) faultUnrouted(r *Request, allow []string) {
 	f := Fault{
-		Status: http.StatusNotFound, Kind: nephos.ErrNotFound,
-		RequestID: r.requestID, Service: a.cfg.Service, Unrouted: true,
-	}
-	if a.cfg.Service == "placement" && a.cfg.Versions != nil {
-		// It negotiates before it routes.
-		if v, err := a.negotiate(r.Header); err == nil {
-			f.Version, r.Version = v, v
-			a.setVersionHeaders(r.Writer.Header(), v)
-		}
+		Status: http.StatusNotFound, Kind: nephos.ErrNotFound, RequestID: r.requestID,
+		Service: a.cfg.Service, Version: r.Version, Unrouted: true,
 	}
 	if len(allow) > 0 && a.cfg.Service != "compute" && a.cfg.Service != "volume" {
 		f.Status, f.Kind = http.StatusMethodNotAllowed, nil
-		if a.cfg.Service == "identity" {
-			if slices.Contains(allow, http.MethodGet) {
-				allow = append(allow, http.MethodHead)
-			}
-			allow = append(allow, http.MethodOptions)
+		if list := a.allowed(allow); list != "" {
+			r.Writer.Header()["Allow"] = []string{list}
 		}
-		slices.Sort(allow)
-		if a.cfg.Service == "identity" && r.Method == http.MethodOptions {
-			r.Writer.Header()["Allow"] = []string{strings.Join(allow, ", ")}
-			r.status, r.wrote = http.StatusOK, true
-			writeText(r.Writer, http.StatusOK, "text/html; charset=utf-8", "")
-			return
-		}
-		r.Writer.Header()["Allow"] = []string{strings.Join(allow, ", ")}
 	}
 	f.Title = title(f.Status)
 	a.fault(r, f)

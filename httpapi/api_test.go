@@ -84,7 +84,7 @@ func get(pattern string, h Handler) Route {
 }
 
 func TestRouting(t *testing.T) {
-	a := newAPI(t, "network", NeutronFault,
+	a := newAPI(t, "scheduler", PlacementFault,
 		get("GET /", echo("root")),
 		get("GET /v2/{project_id?}/servers", echo("list", "project_id")),
 		get("GET /v2/{project_id?}/servers/detail", echo("detail")),

@@ -94,25 +94,15 @@ func (r *Request) decodeRaw(raw []byte, path string, v any, strict bool) error {
 // jsonBody returns the body of a request that has one and says it is JSON, or
 // says nothing.
 func (r *Request) jsonBody() ([]byte, error) {
-	service := r.api.cfg.Service
-	ct := r.Header.Get("Content-Type")
-	switch {
-	case service == "network" || service == "image":
-		// These read JSON whatever it calls itself.
-	case ct == "" && service == "placement":
-		return nil, &nephos.Error{
-			Kind: nephos.ErrInvalid, Field: "Content-Type",
-			Message: "content-type header required when content-length > 0",
-		}
-	case ct != "":
-		media, _, err := mime.ParseMediaType(ct)
-		if err != nil || !isJSON(media) {
-			return nil, r.unsupportedType(ct)
-		}
+	if err := r.checkType(); err != nil {
+		return nil, err
 	}
 	raw, err := r.Raw()
 	if err != nil {
 		return nil, err
+	}
+	if len(raw) == 0 && r.api.cfg.Service == "compute" && !strings.HasSuffix(r.Route(), "/action") {
+		return nil, &nephos.Error{Kind: nephos.ErrInvalid, Field: "body", Message: "None is not of type 'object'"}
 	}
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return nil, r.malformed(nil)
@@ -120,8 +110,35 @@ func (r *Request) jsonBody() ([]byte, error) {
 	return raw, nil
 }
 
-func isJSON(media string) bool {
-	return media == "application/json" || media == "text/plain" ||
+func needsContentType() error {
+	return &nephos.Error{
+		Kind: nephos.ErrInvalid, Field: "Content-Type",
+		Message: "content-type header required when content-length > 0",
+	}
+}
+
+// checkType refuses a body that says it is something other than JSON.
+func (r *Request) checkType() error {
+	service := r.api.cfg.Service
+	ct := r.Header.Get("Content-Type")
+	switch {
+	case service == "network" || service == "image":
+		// These read JSON whatever it calls itself.
+	case ct == "" && service == "placement":
+		return needsContentType()
+	case ct != "":
+		media, _, err := mime.ParseMediaType(ct)
+		if err != nil || !isJSON(service, media) {
+			return r.unsupportedType(ct)
+		}
+	}
+	return nil
+}
+
+// isJSON reports whether a service takes a media type for JSON. To Nova text/plain
+// is what web servers say when a client said nothing.
+func isJSON(service, media string) bool {
+	return media == "application/json" || media == "text/plain" && service == "compute" ||
 		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 }
 

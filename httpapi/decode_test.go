@@ -61,7 +61,7 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	for body, want := range map[string]struct{ field, message string }{
-		``:                                 {"body", "Malformed request body"},
+		``:                                 {"body", "None is not of type 'object'"},
 		`{`:                                {"body", "Malformed request body"},
 		`{} {}`:                            {"body", "Malformed request body"},
 		`{}x`:                              {"body", "Malformed request body"},

@@ -154,9 +154,13 @@ type neutronError struct {
 //	{"NeutronError": {"type": "NetworkNotFound", "message": "Network ... could not be found.", "detail": ""}}
 //
 // The type is the error's Reason, or a name made of the status.
-func NeutronFault(w http.ResponseWriter, _ *http.Request, f Fault) {
+func NeutronFault(w http.ResponseWriter, r *http.Request, f Fault) {
 	if f.Unverified {
 		unverified(w, f)
+		return
+	}
+	if first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); f.Unrouted && first != "v2.0" {
+		webobFault(w, r, f, f.Message, "", webobJSON)
 		return
 	}
 	msg := f.Message

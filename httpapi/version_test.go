@@ -1,6 +1,9 @@
 package httpapi
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -77,6 +80,75 @@ func TestCinderNegotiation(t *testing.T) {
 	require.Equal(t, "volume 3.27", w.Header().Get("OpenStack-API-Version"))
 	require.Equal(t, []string{"OpenStack-API-Version"}, w.Header().Values("Vary"))
 	require.Empty(t, w.Header().Get("X-OpenStack-Nova-API-Version"))
+
+	const (
+		refused   = `{"badRequest":{"code":400,"message":"The server could not comply with the request since it is either malformed or otherwise incorrect."}}`
+		malformed = `{"badRequest":{"code":400,"message":"API Version String %s is of invalid format. Must be of format MajorNum.MinorNum."}}`
+		beyond    = `{"computeFault":{"code":406,"message":"Version %s is not supported by the API. Minimum is 3.0 and maximum is 3.70."}}`
+	)
+	for _, c := range []struct {
+		header string
+		status int
+		body   string
+		echoed string
+	}{
+		{"volume latest", 200, `"3.70"`, "volume 3.70"},
+		{"volume  3.5", 200, `"3.5"`, "volume 3.5"},
+		{"volume\t3.6", 200, `"3.6"`, "volume 3.6"},
+		{"compute 2.1, volume 3.5", 200, `"3.5"`, "volume 3.5"},
+		{"volume 3.5,volume 3.6", 200, `"3.5"`, "volume 3.5"},
+		{"volumev3 3.5", 200, `"3.5"`, "volume 3.5"},
+		{"compute 2.1", 400, refused, ""},
+		{"3.0", 400, refused, ""},
+		{"block-storage 3.5", 400, refused, ""},
+		{"Volume 3.5", 400, refused, ""},
+		{"volume", 400, refused, ""}, // 500 from Cinder
+		{"volume 3.5 x", 400, refused, ""},
+		{"volume 3.010", 400, fmt.Sprintf(malformed, "3.010"), ""},
+		{"volume LATEST", 400, fmt.Sprintf(malformed, "LATEST"), ""},
+		{"volume 99.0", 406, fmt.Sprintf(beyond, "99.0"), "volume 99.0"},
+		{"volumev2 2.0", 406, fmt.Sprintf(beyond, "2.0"), ""},
+	} {
+		w := do(a, "GET /v", "", "OpenStack-API-Version: "+c.header)
+		require.Equal(t, c.status, w.Code, c.header)
+		require.Equal(t, c.body, w.Body.String(), c.header)
+		require.Equal(t, c.echoed, w.Header().Get("OpenStack-API-Version"), c.header)
+		require.Equal(t, c.echoed != "", w.Header().Get("Vary") != "", c.header)
+	}
+	r := httptest.NewRequest("GET", "/v", nil)
+	r.Header = http.Header{"X-Auth-Token": {"good"}, "Openstack-Api-Version": {""}}
+	w = httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	require.Equal(t, refused, w.Body.String(), "an empty header")
+}
+
+// TestPlacementNegotiation checks numbers in Python's writing.
+func TestPlacementNegotiation(t *testing.T) {
+	a := New(Config{Service: "placement", Faults: PlacementFault, Verifier: someTokens, Versions: &VersionRange{Version{1, 0}, Version{1, 39}}})
+	a.Add(get("GET /v", func(r *Request) (*Response, error) { return OK(r.Version.String()), nil }))
+	for header, want := range map[string]string{
+		"placement 1.39":                   "1.39",
+		"placement  latest":                "1.39",
+		"placement 01.+5":                  "1.5",
+		"compute 2.1":                      "1.0",
+		"placement":                        "1.0",
+		"placement 1.4,x 2":                "1.4",
+		"placement 1.4,placement 1.6":      "1.6",
+		"placement 9.9":                    "406 Invalid microversion: Unacceptable version header: 9.9",
+		"placement -1.0":                   "406 Invalid microversion: Unacceptable version header: -1.0",
+		"placement 0.1":                    "406 Invalid microversion: Unacceptable version header: 0.1",
+		"placement 1.99999999999999999999": "406 Invalid microversion: Unacceptable version header: 1.99999999999999999999",
+		"placement foo":                    "400 Invalid microversion: invalid version string: foo; invalid literal for int() with base 10: 'foo'",
+		"placement 1":                      "400 Invalid microversion: invalid version string: 1; Version.__new__() missing 1 required positional argument: 'minor'",
+		"placement 1.2.3":                  "400 Invalid microversion: invalid version string: 1.2.3; invalid literal for int() with base 10: '2.3'",
+	} {
+		v, err := a.negotiate(http.Header{versionHeader: {header}})
+		got := v.String()
+		if err != nil {
+			got = fmt.Sprint(StatusOf("placement", err), " ", err)
+		}
+		require.Equal(t, want, got, header)
+	}
 }
 
 func TestEdits(t *testing.T) {

@@ -91,6 +91,10 @@ func webobFault(w http.ResponseWriter, r *http.Request, f Fault, explain, detail
 		// These statuses have a sentence of their own that cannot be replaced.
 		detail = explain
 	}
+	if r.Method == http.MethodHead {
+		writeText(w, f.Status, "text/html; charset=UTF-8", "")
+		return
+	}
 	status := strconv.Itoa(f.Status) + " " + f.Title
 	body := func(escape func(string) string) string {
 		switch f.Status {
@@ -100,7 +104,11 @@ func webobFault(w http.ResponseWriter, r *http.Request, f Fault, explain, detail
 			return "The resource could not be generated that was acceptable to your browser\n(content of type " +
 				escape(r.Header.Get("Accept")) + ". <br /><br />\n" + escape(detail)
 		case 415:
-			return "The request media type " + escape(r.Header.Get("Content-Type")) +
+			given := r.Header.Get("Content-Type")
+			if given == "" && f.Service == "placement" {
+				given = "None"
+			}
+			return "The request media type " + escape(given) +
 				" is not supported by this server.\n<br /><br />\n" + escape(detail)
 		case 501:
 			return "\nThe request method " + escape(r.Method) + " is not implemented for this server. <br /><br />\n" + escape(detail)

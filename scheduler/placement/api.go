@@ -45,6 +45,7 @@ func New(cfg Config) *httpapi.API {
 		a.clock = nephos.WallClock{}
 	}
 	h := httpapi.New(cfg.HTTP)
+	// A path's methods stand in the order that Placement's Allow header has.
 	h.Add(httpapi.Route{Pattern: "GET /", Public: true, Handler: a.home})
 	const rp = "/resource_providers/{uuid}"
 	h.Add(
@@ -56,8 +57,8 @@ func New(cfg Config) *httpapi.API {
 		a.route("GET /resource_providers", "resource_providers:list", "", a.listProviders),
 		a.route("POST /resource_providers", "resource_providers:create", "", a.createProvider),
 		a.route("GET "+rp, "resource_providers:show", "", a.showProvider),
-		a.route("PUT "+rp, "resource_providers:update", "", a.updateProvider),
 		a.route("DELETE "+rp, "resource_providers:delete", "", a.deleteProvider),
+		a.route("PUT "+rp, "resource_providers:update", "", a.updateProvider),
 		a.route("GET "+rp+"/inventories", "resource_providers:inventories:list", "", a.listInventories),
 		a.route("POST "+rp+"/inventories", "resource_providers:inventories:create", "", a.createInventory),
 		a.route("PUT "+rp+"/inventories", "resource_providers:inventories:update", "", a.setInventories),
@@ -99,6 +100,10 @@ func (a *api) route(pattern, rule, min string, h httpapi.Handler) httpapi.Route 
 		}
 		return r.Method == http.MethodPut || r.Method == http.MethodPost
 	}
+	since := "" // looked at by the handler and not by the router
+	if strings.HasPrefix(rule, "placement:resource_providers:aggregates:") {
+		since, min = min, ""
+	}
 	return httpapi.Route{Pattern: pattern, Rules: []string{rule}, Min: min, Handler: func(r *httpapi.Request) (*httpapi.Response, error) {
 		if strings.ContainsRune(r.URL.Path, 0) || !utf8.ValidString(r.URL.Path) {
 			return nil, nephos.Errorf(nephos.ErrNotFound, "No such resource")
@@ -106,20 +111,36 @@ func (a *api) route(pattern, rule, min string, h httpapi.Handler) httpapi.Route 
 		if err := checkContentType(r, reads(r)); err != nil {
 			return nil, err
 		}
+		if r.Method == http.MethodGet && !acceptsJSON(r.Header["Accept"]) && rule != "placement:traits:show" {
+			return nil, httpapi.WithStatus(http.StatusNotAcceptable, &nephos.Error{Kind: nephos.ErrInvalid, Message: "Only application/json is provided"})
+		}
+		if since != "" && !at(r, since) {
+			return nil, &nephos.Error{Kind: nephos.ErrNotFound}
+		}
 		var target policy.Target
 		if rule == "placement:usages" {
 			target = policy.Target{"project_id": r.URL.Query().Get("project_id")}
 		}
 		if err := a.policy.Enforce(r.Context(), rule, target); errors.Is(err, nephos.ErrForbidden) {
+			r.Writer.Header().Del("Vary")
 			return nil, nephos.Errorf(nephos.ErrForbidden, "Policy does not allow %s to be performed.", rule)
 		} else if err != nil {
 			return nil, err
 		}
-		if r.Method == http.MethodGet && !acceptsJSON(r.Header["Accept"]) && rule != "placement:traits:show" {
-			return nil, httpapi.WithStatus(http.StatusNotAcceptable, &nephos.Error{Kind: nephos.ErrInvalid, Message: "Only application/json is provided"})
+		resp, err := h(r)
+		if unworded(err) {
+			r.Writer.Header().Del("Vary")
 		}
-		return h(r)
+		return resp, err
 	}}
+}
+
+// unworded says whether an error is of a provider that is not there and that the
+// operation has no words of its own for: Placement then forgets the Vary header.
+func unworded(err error) bool {
+	var e *nephos.Error
+	return errors.As(err, &e) && e.Kind == nephos.ErrNotFound &&
+		strings.HasPrefix(e.Message, "No resource provider with uuid ") && strings.HasSuffix(e.Message, " found") && !strings.Contains(e.Message, ": ")
 }
 
 // acceptsJSON says whether an Accept header allows JSON; without one, or with a

@@ -1,0 +1,319 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/nephos-cloud/nephos/httpapi/pyrepr"
+)
+
+// value checks a value and all in it.
+func (c *checking) value(s *Schema, v any, at *place) {
+	if len(s.Types) > 0 && !c.d.typed(s.Types, v) {
+		c.report(Failure{Value: v, mistyped: true}, at, func() string {
+			return c.d.Quote.Repr(v) + " is not of type '" + strings.Join(s.Types, "', '") + "'"
+		})
+		return
+	}
+	if s.OneOf != nil {
+		c.oneOf(s.OneOf, v, at)
+	}
+	var unknown []string
+	for _, k := range c.d.Order {
+		if c.done() {
+			return
+		}
+		switch v := v.(type) {
+		case string:
+			c.text(k, s, v, at)
+		case json.Number:
+			c.number(k, s, v, string(v), at)
+		case []any:
+			c.array(k, s, v, at)
+		case map[string]any, Object:
+			unknown = c.object(k, s, v, unknown, at)
+		}
+		if k == Enum && s.Enum != nil && !slices.ContainsFunc(s.Enum, func(e any) bool { return e == v }) {
+			c.fail(v, at, " is not one of "+c.d.Quote.Repr(s.Enum))
+		}
+	}
+}
+
+func (d *Dialect) typed(types []string, v any) bool {
+	is, also := "null", ""
+	switch v := v.(type) {
+	case string:
+		is = "string"
+	case bool:
+		is = "boolean"
+	case []any:
+		is = "array"
+	case map[string]any, Object:
+		is = "object"
+	case json.Number:
+		is = "number"
+		if !strings.ContainsAny(string(v), ".eE") || d.WholeFloats && isWhole(v) {
+			also = "integer"
+		}
+	}
+	return slices.Contains(types, is) || also != "" && slices.Contains(types, also)
+}
+
+// isWhole says whether a number is an integer, however it is written.
+func isWhole(n json.Number) bool {
+	f, err := n.Float64()
+	return err == nil && f == math.Trunc(f)
+}
+
+func (c *checking) oneOf(schemas []Schema, v any, at *place) {
+	var why *Failure
+	for i := range schemas {
+		one := checking{d: c.d, quiet: c.quiet || !c.d.Nearest}
+		one.value(&schemas[i], v, at)
+		if one.found == nil {
+			return
+		}
+		if why == nil && !one.found.mistyped {
+			why = one.found
+		}
+	}
+	if c.d.Nearest && why != nil {
+		c.report(Failure{Value: v, weak: true}, at, func() string { return why.Message })
+		return
+	}
+	c.report(Failure{Value: v, weak: true}, at, func() string {
+		return c.d.Quote.Repr(v) + " is not valid under any of the given schemas"
+	})
+}
+
+func (c *checking) text(k Keyword, s *Schema, v string, at *place) {
+	switch k {
+	case MinLength:
+		if s.MinLength > 0 && utf8.RuneCountInString(v) < s.MinLength {
+			c.fail(v, at, " is too short")
+		}
+	case MaxLength:
+		if s.MaxLength > 0 && len(v) > s.MaxLength && utf8.RuneCountInString(v) > s.MaxLength {
+			c.fail(v, at, " is too long")
+		}
+	case PatternOf:
+		if s.Pattern != nil && !s.Pattern.MatchString(v) {
+			c.fail(v, at, " does not match "+c.d.Quote.Repr(s.Pattern.text))
+		}
+	case Format:
+		if s.Format != nil {
+			c.format(s.Format(v), v, at)
+		}
+	case Minimum, Maximum:
+		c.number(k, s, v, strings.TrimSpace(v), at)
+	}
+}
+
+func (c *checking) format(err error, v string, at *place) {
+	var not NotA
+	switch {
+	case err == nil:
+	case errors.As(err, &not):
+		c.fail(v, at, " is not a '"+string(not)+"'")
+	default:
+		c.report(Failure{Value: v, Message: err.Error(), Whole: true}, at, nil)
+	}
+}
+
+// number checks a number, which may be in a text.
+func (c *checking) number(k Keyword, s *Schema, v any, digits string, at *place) {
+	if k != Minimum && k != Maximum || k == Minimum && s.Minimum == nil || k == Maximum && s.Maximum == nil {
+		return
+	}
+	n, err := strconv.ParseFloat(digits, 64)
+	if errors.Is(err, strconv.ErrSyntax) {
+		return
+	}
+	if c.d.BareNumbers {
+		v = json.Number(digits)
+	}
+	switch {
+	case k == Minimum && n < *s.Minimum:
+		c.fail(v, at, " is less than the minimum of "+bound(*s.Minimum))
+	case k == Maximum && n > *s.Maximum:
+		c.fail(v, at, " is greater than the maximum of "+bound(*s.Maximum))
+	}
+}
+
+func (c *checking) array(k Keyword, s *Schema, v []any, at *place) {
+	switch k {
+	case Items:
+		c.items(s, v, at)
+	case Unique:
+		if s.Unique && twice(v) {
+			c.fail(v, at, " has non-unique elements")
+		}
+	case MinItems:
+		if len(v) < s.MinItems {
+			c.fail(v, at, " is too short")
+		}
+	case MaxItems:
+		if s.MaxItems > 0 && len(v) > s.MaxItems {
+			c.fail(v, at, " is too long")
+		}
+	}
+}
+
+func (c *checking) items(s *Schema, v []any, at *place) {
+	var seen map[string]bool
+	if c.d.OneByOne && s.Unique {
+		seen = make(map[string]bool, len(v))
+	}
+	for i, e := range v {
+		if s.Items != nil {
+			c.value(s.Items, e, &place{at, strconv.Itoa(i)})
+		}
+		if seen != nil && !c.done() && again(seen, e) {
+			c.fail(v, at, " has non-unique elements")
+		}
+		if c.done() {
+			return
+		}
+	}
+}
+
+// twice says whether an item is there twice.
+func twice(v []any) bool {
+	seen := make(map[string]bool, len(v))
+	return slices.ContainsFunc(v, func(e any) bool { return again(seen, e) })
+}
+
+// again says whether a value was seen, and remembers it.
+func again(seen map[string]bool, v any) bool {
+	t := pyrepr.Style{}.Repr(v)
+	was := seen[t]
+	seen[t] = true
+	return was
+}
+
+// object checks an object and returns its members that the schema does not have.
+func (c *checking) object(k Keyword, s *Schema, v any, unknown []string, at *place) []string {
+	o := membersOf(v)
+	switch k {
+	case Members:
+		if c.d.SortMembers {
+			return c.sorted(s, v, o, at)
+		}
+		return c.members(s, o, at)
+	case Required:
+		if s.UnknownFirst {
+			unknown = c.unknown(s, v, unknown, at)
+		}
+		for _, name := range s.Required {
+			if _, ok := o.get(name); !ok {
+				c.say(v, at, c.d.Quote.Repr(name)+" is a required property")
+			}
+		}
+	case Unknown:
+		return c.unknown(s, v, unknown, at)
+	case AnyOf:
+		if len(s.AnyOf) > 0 && !slices.ContainsFunc(s.AnyOf, func(name string) bool { _, ok := o.get(name); return ok }) {
+			c.fail(v, at, " is not valid under any of the given schemas")
+		}
+	case MinProps:
+		if o.len() < s.MinProps {
+			c.fail(v, at, " does not have enough properties")
+		}
+	case MaxProps:
+		if s.MaxProps > 0 && o.len() > s.MaxProps {
+			c.fail(v, at, " has too many properties")
+		}
+	}
+	return unknown
+}
+
+// members checks the members that the schema names, then those that match its
+// patterns.
+func (c *checking) members(s *Schema, o members, at *place) (unknown []string) {
+	for i := range s.Props {
+		p := &s.Props[i]
+		if e, ok := o.get(p.Name); ok {
+			if c.value(&p.Schema, e, &place{at, p.Name}); c.done() {
+				return nil
+			}
+		}
+	}
+	closed := s.closed()
+	if !closed && s.Patterns == nil {
+		return nil
+	}
+	for name, e := range o.all {
+		known := s.prop(name) != nil
+		for i := range s.Patterns {
+			if p := &s.Patterns[i]; p.Pattern.MatchString(name) {
+				known = true
+				if c.value(&p.Value, e, &place{at, name}); c.done() {
+					return nil
+				}
+			}
+		}
+		if closed && !known {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
+// sorted checks all members in the order of their names.
+func (c *checking) sorted(s *Schema, v any, o members, at *place) (unknown []string) {
+	for _, name := range o.names() {
+		p := s.prop(name)
+		for i := range s.Patterns {
+			if p == nil && s.Patterns[i].Pattern.MatchString(name) {
+				p = &s.Patterns[i].Value
+			}
+		}
+		switch {
+		case p != nil:
+			e, _ := o.get(name)
+			c.value(p, e, &place{at, name})
+		case s.closed() && c.d.OneByOne:
+			c.unknown(s, v, []string{name}, at)
+		case s.closed():
+			unknown = append(unknown, name)
+		}
+		if c.done() {
+			return nil
+		}
+	}
+	return unknown
+}
+
+// unknown reports members that the schema does not have.
+func (c *checking) unknown(s *Schema, v any, names []string, at *place) []string {
+	if len(names) == 0 || c.done() {
+		return nil
+	}
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = c.d.Quote.Repr(name)
+	}
+	if c.d.SortUnknown {
+		slices.Sort(quoted)
+	}
+	list, does, was := strings.Join(quoted, ", "), "do", "were"
+	if len(names) == 1 {
+		does, was = "does", "was"
+	}
+	if s.Patterns == nil {
+		c.say(v, at, "Additional properties are not allowed ("+list+" "+was+" unexpected)")
+		return nil
+	}
+	patterns := make([]string, len(s.Patterns))
+	for i := range s.Patterns {
+		patterns[i] = c.d.Quote.Repr(s.Patterns[i].Pattern.text)
+	}
+	slices.Sort(patterns)
+	c.say(v, at, list+" "+does+" not match any of the regexes: "+strings.Join(patterns, ", "))
+	return nil
+}
