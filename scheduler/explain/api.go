@@ -2,8 +2,11 @@ package explain
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
@@ -47,19 +50,26 @@ func New(cfg Config) *httpapi.API {
 	h.Add(
 		httpapi.Route{Pattern: "GET /", Public: true, Handler: a.versions},
 		httpapi.Route{Pattern: "GET /v1", Public: true, Handler: a.version},
-		a.route("GET /v1/decisions", "scheduler:decisions:list", a.list),
+		a.route("GET /v1/decisions", "scheduler:decisions:list", a.list, "server_id", "volume_id", "request_id", "failed", "limit", "marker"),
 		a.route("GET /v1/decisions/{id}", "scheduler:decisions:show", a.show),
 		a.route("POST /v1/explain", "scheduler:explain", a.explain),
-		a.route("GET /v1/heatmap.svg", "scheduler:heatmap", a.heatmap),
+		a.route("GET /v1/heatmap.svg", "scheduler:heatmap", a.heatmap, "class", "zone", "width"),
 	)
 	return h
 }
 
-// route is an operation that a rule guards.
-func (a *api) route(pattern, rule string, h httpapi.Handler) httpapi.Route {
+// route is an operation that a rule guards, and that takes these parameters in
+// its query and no others.
+func (a *api) route(pattern, rule string, h httpapi.Handler, parameters ...string) httpapi.Route {
 	return httpapi.Route{Pattern: pattern, Rules: []string{rule}, Handler: func(r *httpapi.Request) (*httpapi.Response, error) {
 		if err := a.policy.Enforce(r.Context(), rule, nil); err != nil {
 			return nil, err
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.Query())) {
+			if !slices.Contains(parameters, name) {
+				return nil, nephos.Errorf(nephos.ErrInvalid, "there is no parameter %.64q here: it takes %s", name, cmp.Or(strings.Join(parameters, ", "), "none")).
+					WithField(name)
+			}
 		}
 		return h(r)
 	}}

@@ -168,7 +168,7 @@ func TestDecisions(t *testing.T) {
 	f.admin("GET", "/v1/decisions/"+one.Decision.ID, "", &one)
 	require.Equal(t, byServer, one)
 
-	for path, want := range map[string]int{"/v1/decisions/nonesuch": 404, "/v1/decisions/999": 404, "/v1/decisions?marker=x": 400, "/v1/decisions?failed=perhaps": 400, "/v1/decisions?limit=x": 400} {
+	for path, want := range map[string]int{"/v1/decisions/nonesuch": 404, "/v1/decisions/999": 404, "/v1/decisions?marker=x": 400, "/v1/decisions?failed=perhaps": 400, "/v1/decisions?server=s1": 400, "/v1/decisions/1?x=": 400, "/v1/heatmap.svg?classes=VCPU": 400, "/v1/decisions?limit=x": 400} {
 		status, text, _ := f.do("admin", "GET", path, "")
 		require.Equal(t, want, status, "%s: %s", path, text)
 	}
