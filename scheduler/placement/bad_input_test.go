@@ -253,6 +253,9 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		if !db.Postgres() {
 			real.url = os.Getenv("NEPHOS_PLACEMENT_PEER")
 		}
+		if real.url != "" {
+			real.clear(t)
+		}
 		check(t, peer{with(t, db).server.URL + "/placement"}, real)
 	})
 }
