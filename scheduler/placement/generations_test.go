@@ -11,6 +11,7 @@ import (
 // consumer through every way to change who uses what. With
 // NEPHOS_PLACEMENT_PEER a real Placement has to agree.
 func TestGenerationsRiseAsPlacements(t *testing.T) {
+	const user1, user2 = "0e000000-0000-4000-8000-000000000001", "0e000000-0000-4000-8000-000000000002" // nobody else's
 	use := func(of obj) obj {
 		return obj{"allocations": of, "project_id": "p", "user_id": "u", "consumer_type": "INSTANCE", "consumer_generation": nil}
 	}
@@ -34,24 +35,24 @@ func TestGenerationsRiseAsPlacements(t *testing.T) {
 		first, second      int // the providers' generations afterwards
 		consumer           any // the consumer's; nil for none
 	}{
-		{"allocate", "PUT", "/allocations/" + consumer, use(one), 2, 1, 1},
-		{"the same again", "PUT", "/allocations/" + consumer, again(1, one), 3, 1, 2},
-		{"move", "PUT", "/allocations/" + consumer, again(2, two), 3, 2, 3},
-		{"spread", "PUT", "/allocations/" + consumer, again(3, both), 4, 3, 4},
-		{"shrink", "PUT", "/allocations/" + consumer, again(4, one), 5, 3, 5},
-		{"delete", "DELETE", "/allocations/" + consumer, nil, 5, 3, nil},
-		{"allocate anew", "PUT", "/allocations/" + consumer, use(both), 6, 4, 1},
-		{"empty", "PUT", "/allocations/" + consumer, again(1, obj{}), 7, 5, nil},
-		{"several", "POST", "/allocations", obj{consumer: use(one), server2: use(both)}, 8, 6, 1},
-		{"swap", "POST", "/allocations", obj{consumer: again(1, obj{}), server2: again(1, two)}, 9, 7, nil},
-		{"back", "PUT", "/allocations/" + consumer, use(one), 10, 7, 1},
+		{"allocate", "PUT", "/allocations/" + user1, use(one), 2, 1, 1},
+		{"the same again", "PUT", "/allocations/" + user1, again(1, one), 3, 1, 2},
+		{"move", "PUT", "/allocations/" + user1, again(2, two), 3, 2, 3},
+		{"spread", "PUT", "/allocations/" + user1, again(3, both), 4, 3, 4},
+		{"shrink", "PUT", "/allocations/" + user1, again(4, one), 5, 3, 5},
+		{"delete", "DELETE", "/allocations/" + user1, nil, 5, 3, nil},
+		{"allocate anew", "PUT", "/allocations/" + user1, use(both), 6, 4, 1},
+		{"empty", "PUT", "/allocations/" + user1, again(1, obj{}), 7, 5, nil},
+		{"several", "POST", "/allocations", obj{user1: use(one), user2: use(both)}, 8, 6, 1},
+		{"swap", "POST", "/allocations", obj{user1: again(1, obj{}), user2: again(1, two)}, 9, 7, nil},
+		{"back", "PUT", "/allocations/" + user1, use(one), 10, 7, 1},
 		{"reshape what stays", "POST", "/reshaper", obj{
-			"inventories": obj{rp1: inventory(10, "VCPU")}, "allocations": obj{consumer: again(1, one)},
+			"inventories": obj{rp1: inventory(10, "VCPU")}, "allocations": obj{user1: again(1, one)},
 		}, 13, 7, 2},
 		{"reshape a move", "POST", "/reshaper", obj{
-			"inventories": obj{rp1: inventory(13), rp2: inventory(7, "VCPU", "DISK_GB")}, "allocations": obj{consumer: again(2, two)},
+			"inventories": obj{rp1: inventory(13), rp2: inventory(7, "VCPU", "DISK_GB")}, "allocations": obj{user1: again(2, two)},
 		}, 14, 10, 3},
-		{"delete what moved", "DELETE", "/allocations/" + consumer, nil, 14, 10, nil},
+		{"delete what moved", "DELETE", "/allocations/" + user1, nil, 14, 10, nil},
 		{"new inventories", "PUT", "/resource_providers/" + rp1 + "/inventories", inventory(14, "VCPU"), 15, 10, nil},
 		{"old generation", "PUT", "/resource_providers/" + rp1 + "/inventories", inventory(14, "VCPU"), 15, 10, nil},
 	}
