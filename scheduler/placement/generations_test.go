@@ -87,7 +87,7 @@ func TestGenerationsRiseAsPlacements(t *testing.T) {
 				_, _, _, body = p.ask(t, newest, "GET", "/resource_providers/"+uuid+"/usages", nil)
 				require.EqualValues(t, []int{s.first, s.second}[i], body["resource_provider_generation"], "%s, usages of %d", s.name, i+1)
 			}
-			_, _, _, body := p.ask(t, newest, "GET", "/allocations/"+consumer, nil)
+			_, _, _, body := p.ask(t, newest, "GET", "/allocations/"+user1, nil)
 			require.EqualValues(t, s.consumer, body["consumer_generation"], s.name)
 			// Lists come from memory.
 			_, _, _, body = p.ask(t, newest, "GET", "/allocation_candidates?resources=VCPU:1", nil)
