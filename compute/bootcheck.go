@@ -130,9 +130,13 @@ func (b *boot) checkFlavor(ctx context.Context) error {
 	return err
 }
 
-// checkTopology refuses a NUMA topology that no host could have.
+// checkTopology refuses a topology that no server could have.
 func (b *boot) checkTopology(context.Context) error {
-	_, err := scheduler.ParseNUMA(b.row.Flavor.ExtraSpecs, b.row.Image.Properties, int64(b.row.VCPUs), int64(b.row.MemoryMiB))
+	specs, image := b.row.Flavor.ExtraSpecs, b.row.Image.Properties
+	if _, err := cpuTopology(specs, image, b.row.VCPUs); err != nil {
+		return err
+	}
+	_, err := scheduler.ParseNUMA(specs, image, int64(b.row.VCPUs), int64(b.row.MemoryMiB))
 	return err
 }
 

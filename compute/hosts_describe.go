@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/nephos-cloud/nephos/driver"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/scheduler"
 )
 
@@ -32,9 +33,16 @@ func sameParts[T any](a, b []T) bool {
 	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
 }
 
-// schedulerHost describes a host to the scheduler.
+// schedulerHost describes a host to the scheduler. NUMA cells and devices that its
+// hypervisor driver cannot give to guests are not there for it.
 func schedulerHost(h Host, aggregates []scheduler.Aggregate) scheduler.Host {
 	b := h.Beat
+	if !slices.Contains(b.Abilities, hypervisor.CanPlace) {
+		b.NUMA = nil
+	}
+	if !slices.Contains(b.Abilities, hypervisor.CanPassDevices) {
+		b.PCI = nil
+	}
 	out := scheduler.Host{
 		ID: h.Name, Name: h.Name, Node: h.Name, Zone: h.Zone, Aggregates: aggregates, Enabled: !h.Disabled, Up: h.Up && !h.ForcedDown,
 		DisabledReason: h.DisabledReason, Generation: h.Generation,
@@ -87,6 +95,7 @@ func cells(of []driver.NUMACell) []scheduler.NUMACell {
 	for _, c := range of {
 		out = append(out, scheduler.NUMACell{
 			ID: c.ID, VCPUs: int64(len(c.CPUs)), PCPUs: int64(len(c.Dedicated)), MemoryMB: c.MemoryMiB, Pages: c.Pages,
+			CPUs: c.CPUs, Dedicated: c.Dedicated, Cores: c.Cores,
 		})
 	}
 	return out
@@ -100,23 +109,32 @@ func dedicated(of []driver.NUMACell) (n int64) {
 	return n
 }
 
-// pciPools counts a host's devices by kind. Of tags those count that all of a
-// kind have.
+// pciPools counts a host's devices by kind. Of tags those count that all of a kind
+// have, and of a cell that they are near, if that is all's. A device of a class
+// that is another kind's is counted by its own kind.
 func pciPools(of []driver.PCIDevice) []scheduler.PCIPool {
 	var out []scheduler.PCIPool
 	at := map[string]int{}
 	for _, d := range of {
 		p := scheduler.PCIPool{
 			VendorID: strings.ToLower(d.VendorID), ProductID: strings.ToLower(d.ProductID), DevType: d.Type, NUMANode: d.NUMANode,
-			ResourceClass: d.ResourceClass, Tags: maps.Clone(d.Tags), Count: 1,
+			ResourceClass: d.ResourceClass, Tags: maps.Clone(d.Tags), Count: 1, Addresses: []string{d.Address},
 		}
 		i, ok := at[p.Class()]
+		if ok && (out[i].VendorID != p.VendorID || out[i].ProductID != p.ProductID || out[i].DevType != p.DevType) {
+			p.ResourceClass = ""
+			i, ok = at[p.Class()]
+		}
 		if !ok {
 			at[p.Class()] = len(out)
 			out = append(out, p)
 			continue
 		}
 		out[i].Count++
+		out[i].Addresses = append(out[i].Addresses, d.Address)
+		if n := out[i].NUMANode; n != nil && (p.NUMANode == nil || *n != *p.NUMANode) {
+			out[i].NUMANode = nil
+		}
 		maps.DeleteFunc(out[i].Tags, func(k, v string) bool { return p.Tags[k] != v })
 	}
 	return out

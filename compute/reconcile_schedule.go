@@ -109,11 +109,11 @@ func (s *Service) request(ctx context.Context, row *serverRow) (scheduler.Reques
 	if err != nil {
 		return scheduler.Request{}, err
 	}
-	if err := pin(resources, row); err != nil {
+	if err := resources.Pin(flavor.ExtraSpecs, row.Image.Properties, flavor.VCPUs, flavor.MemoryMB); err != nil {
 		return scheduler.Request{}, err
 	}
 	req := scheduler.Request{
-		ID: row.ID, ProjectID: row.ProjectID, Resources: resources, Count: 1, Zone: w.Zone, ForcedHost: w.ForcedHost,
+		ID: row.ID, ProjectID: row.ProjectID, Resources: resources, VCPUs: flavor.VCPUs, MemoryMB: flavor.MemoryMB, Count: 1, Zone: w.Zone, ForcedHost: w.ForcedHost,
 		ForcedNode: w.ForcedNode, RequestedHost: w.RequestedHost, RequestedNode: w.RequestedNode, IgnoreHosts: row.Tried,
 		FlavorName: row.Flavor.Name, ExtraSpecs: row.Flavor.ExtraSpecs, ImageID: row.ImageID, ImageProperties: row.Image.Properties, Hints: w.Hints,
 	}
@@ -137,29 +137,6 @@ func (s *Service) request(ctx context.Context, row *serverRow) (scheduler.Reques
 		req.Group = &group
 	}
 	return req, nil
-}
-
-// pin has a server take for itself the processors that its flavor or image says
-// are its own (hw:cpu_policy).
-func pin(r scheduler.Resources, row *serverRow) error {
-	if r[scheduler.PCPU] > 0 { // the flavor says so in Placement's terms
-		return nil
-	}
-	numa, err := scheduler.ParseNUMA(row.Flavor.ExtraSpecs, row.Image.Properties, r[scheduler.VCPU], r[scheduler.MemoryMB])
-	if err != nil || numa == nil {
-		return err
-	}
-	own := int64(0)
-	for _, c := range numa.Cells {
-		own += c.PCPUs
-	}
-	if own > 0 {
-		r[scheduler.PCPU] = own
-		if r[scheduler.VCPU] -= own; r[scheduler.VCPU] <= 0 {
-			delete(r, scheduler.VCPU)
-		}
-	}
-	return nil
 }
 
 // hostsOf tells the hosts of servers.

@@ -42,6 +42,9 @@ func (s *Service) spec(ctx context.Context, row *serverRow, disks []diskRow) (hy
 	if props["hw_firmware_type"] == "uefi" {
 		out.Spec.Firmware = "uefi"
 	}
+	if err := s.addPlace(ctx, row, &out.Spec); err != nil {
+		return out, err
+	}
 	if err := s.addDisks(ctx, row, disks, &out); err != nil {
 		return out, err
 	}

@@ -102,6 +102,12 @@ func (q *question) request() (scheduler.Request, error) {
 	if q.Image != nil {
 		req.ImageID, req.ImageProperties = q.Image.ID, q.Image.Properties
 	}
+	if f := q.Flavor; f != nil {
+		req.VCPUs, req.MemoryMB = f.VCPUs, f.RAM
+		if err := req.Resources.Pin(req.ExtraSpecs, req.ImageProperties, f.VCPUs, f.RAM); err != nil {
+			return scheduler.Request{}, err
+		}
+	}
 	if g := q.Group; g != nil {
 		if !slices.Contains([]string{scheduler.Affinity, scheduler.AntiAffinity, scheduler.SoftAffinity, scheduler.SoftAntiAffinity}, g.Policy) {
 			return bad("group.policy", "is %.64q, which is none of affinity, anti-affinity, soft-affinity, soft-anti-affinity", g.Policy)
