@@ -104,15 +104,15 @@ func TestAHostIsInOneZone(t *testing.T) {
 				if !z.Available {
 					s += "!"
 				}
-				for _, h := range z.Hosts {
-					s += " " + h.Name
+				for _, r := range z.Services {
+					s += " " + r.Binary + "@" + r.Host
 				}
 				out = append(out, s)
 			}
 			return out
 		}
 		require.Equal(t, []string{"north", "nova"}, zones(c.user(), false))
-		require.Equal(t, []string{"north h1", "nova h2"}, zones(ctx, true))
+		require.Equal(t, []string{"internal nova-conductor@nephos nova-scheduler@nephos", "north nova-compute@h1", "nova nova-compute@h2"}, zones(ctx, true))
 		_, err = c.UpdateServiceOn(ctx, "h1", compute.ComputeBinary, compute.ServiceUpdate{Disabled: ref(true)})
 		require.NoError(t, err)
 		require.Equal(t, []string{"nova", "north!"}, zones(c.user(), false))

@@ -74,27 +74,37 @@ func (s *Service) ListServices(ctx context.Context, host, binary string) ([]Serv
 
 // serviceRecords returns all services by host.
 func (s *Service) serviceRecords(ctx context.Context) ([]ServiceRecord, error) {
-	db := s.cfg.Store.Reader()
-	hosts, err := loadHosts(ctx, db)
-	if err != nil {
-		return nil, err
-	}
-	aggregates, err := aggregatesOf(ctx, db)
+	hosts, out, err := s.hostServices(ctx)
 	if err != nil {
 		return nil, err
 	}
 	numbers, err := s.hostNumbers(ctx, hosts)
+	for i := range out {
+		out[i].Number = numbers[out[i].Host]
+	}
+	return out, err
+}
+
+// hostServices returns all hosts and their services, without their numbers, by
+// two queries.
+func (s *Service) hostServices(ctx context.Context) ([]Host, []ServiceRecord, error) {
+	db := s.cfg.Store.Reader()
+	hosts, err := loadHosts(ctx, db)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	aggregates, err := aggregatesOf(ctx, db)
+	if err != nil {
+		return nil, nil, err
 	}
 	out := make([]ServiceRecord, len(hosts))
 	for i, h := range hosts {
 		out[i] = ServiceRecord{
-			ID: serviceID(h), Number: numbers[h.Name], Binary: ComputeBinary, Host: h.Name, Zone: s.zoneOf(h, aggregates[h.Name]),
+			ID: serviceID(h), Binary: ComputeBinary, Host: h.Name, Zone: s.zoneOf(h, aggregates[h.Name]),
 			Up: h.Up && !h.ForcedDown, Disabled: h.Disabled, DisabledReason: h.DisabledReason, ForcedDown: h.ForcedDown, SeenAt: h.SeenAt,
 		}
 	}
-	return out, nil
+	return hosts, out, nil
 }
 
 // ownRecords returns the services of the controller. Their numbers lie beyond
@@ -104,7 +114,7 @@ func (s *Service) ownRecords() []ServiceRecord {
 	for i, binary := range ownBinaries {
 		out[i] = ServiceRecord{
 			ID: nephos.ChildID(s.cfg.HostName, binary), Number: math.MaxInt32 - int64(i), Binary: binary, Host: s.cfg.HostName,
-			Zone: "internal", Up: true, SeenAt: s.cfg.Clock.Now(),
+			Zone: InternalZone, Up: true, SeenAt: s.cfg.Clock.Now(),
 		}
 	}
 	return out

@@ -9,18 +9,22 @@ import (
 )
 
 // Zone is an availability zone: the hosts that aggregates, or their agents, put
-// there.
+// there. What else the service is made of is in the zone [InternalZone].
 type Zone struct {
 	Name      string
 	Available bool // some host of it takes servers
-	// Hosts are those that operators have not disabled.
-	Hosts []Host
+	// Services are those that operators have not disabled.
+	Services []ServiceRecord
 }
+
+// InternalZone is where services are that run no servers.
+const InternalZone = "internal"
 
 // Zones is what the Compute API's availability zones need.
 type Zones interface {
-	// ListZones returns the available zones and then the others, by name. Hosts
-	// are left out unless detailed, which is for operators.
+	// ListZones returns the available zones and then the others, by name.
+	// Services, and the zone of those that run no servers, are left out unless
+	// detailed, which is for operators.
 	ListZones(ctx context.Context, detailed bool) ([]Zone, error)
 }
 
@@ -35,37 +39,35 @@ func (s *Service) ListZones(ctx context.Context, detailed bool) ([]Zone, error) 
 	if err := s.cfg.Policy.Enforce(ctx, zoneRule(verb), nil); err != nil {
 		return nil, err
 	}
-	zones, err := s.zones(ctx)
+	var more []ServiceRecord
+	if detailed {
+		more = s.ownRecords()
+	}
+	zones, err := s.zones(ctx, more...)
 	if !detailed {
 		for i := range zones {
-			zones[i].Hosts = nil
+			zones[i].Services = nil
 		}
 	}
 	return zones, err
 }
 
-// zones returns all zones with their hosts by two queries.
-func (s *Service) zones(ctx context.Context) ([]Zone, error) {
-	db := s.cfg.Store.Reader()
-	hosts, err := loadHosts(ctx, db)
-	if err != nil {
-		return nil, err
-	}
-	aggregates, err := aggregatesOf(ctx, db)
+// zones returns the zones of all hosts, and of further services.
+func (s *Service) zones(ctx context.Context, more ...ServiceRecord) ([]Zone, error) {
+	_, services, err := s.hostServices(ctx)
 	if err != nil {
 		return nil, err
 	}
 	by := map[string]*Zone{}
-	for _, h := range hosts {
-		name := s.zoneOf(h, aggregates[h.Name])
-		z := by[name]
+	for _, r := range append(services, more...) {
+		z := by[r.Zone]
 		if z == nil {
-			z = &Zone{Name: name}
-			by[name] = z
+			z = &Zone{Name: r.Zone}
+			by[r.Zone] = z
 		}
-		if !h.Disabled {
+		if !r.Disabled {
 			z.Available = true
-			z.Hosts = append(z.Hosts, h)
+			z.Services = append(z.Services, r)
 		}
 	}
 	out := make([]Zone, 0, len(by))

@@ -47,8 +47,9 @@ func TestAggregatesAndZonesByGophercloud(t *testing.T) {
 	require.NoError(t, err)
 	zones, err = availabilityzones.ExtractAvailabilityZones(zp)
 	require.NoError(t, err)
-	require.True(t, zones[0].Hosts["h1"]["nova-compute"].Available)
-	require.True(t, zones[1].Hosts["h2"]["nova-compute"].Active)
+	require.Equal(t, "internal", zones[0].ZoneName)
+	require.True(t, zones[1].Hosts["h1"]["nova-compute"].Available)
+	require.True(t, zones[2].Hosts["h2"]["nova-compute"].Active)
 
 	require.ErrorContains(t, aggregates.Delete(ctx, admin, made.ID).ExtractErr(), "Host aggregate is not empty")
 	_, err = aggregates.RemoveHost(ctx, admin, made.ID, aggregates.RemoveHostOpts{Host: "h1"}).Extract()

@@ -184,3 +184,19 @@ func TestUsageExtensionsAndEvents(t *testing.T) {
 	require.JSONEq(t, `{"migrations": []}`, s.Do("admin", "GET 2.96", "/v2.1/os-migrations", "").Want(200).Body)
 	s.Do("member", "GET", "/v2.1/os-migrations", "").Want(403)
 }
+
+// Administrators see in a zone of its own what runs no servers.
+func TestZonesInDetailTellOfEveryService(t *testing.T) {
+	s := serveCatalog(t)
+	s.beat("h1")
+	zones := s.Do("admin", "GET", "/v2.1/os-availability-zone/detail", "").Want(200)
+	require.Equal(t, "internal", zones.Get("availabilityZoneInfo", 0, "zoneName"))
+	require.Equal(t, true, zones.Get("availabilityZoneInfo", 0, "zoneState", "available"))
+	for _, binary := range []string{"nova-conductor", "nova-scheduler"} {
+		require.Equal(t, true, zones.Get("availabilityZoneInfo", 0, "hosts", "nephos", binary, "available"))
+	}
+	require.Equal(t, true, zones.Get("availabilityZoneInfo", 1, "hosts", "h1", "nova-compute", "active"))
+	short := s.Do("member", "GET", "/v2.1/os-availability-zone", "").Want(200).Get("availabilityZoneInfo").([]any)
+	require.Len(t, short, 1)
+	require.Equal(t, map[string]any{"zoneName": "nova", "zoneState": map[string]any{"available": true}, "hosts": nil}, short[0])
+}

@@ -1,7 +1,6 @@
 package nova
 
 import (
-	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
 )
 
@@ -42,10 +41,11 @@ func (a *api) listZones(detailed bool) httpapi.Handler {
 				continue
 			}
 			list[i].Hosts = map[string]map[string]zoneService{}
-			for _, h := range z.Hosts {
-				list[i].Hosts[h.Name] = map[string]zoneService{
-					compute.ComputeBinary: {h.Up && !h.ForcedDown, !h.Disabled, dateTime(h.SeenAt)},
+			for _, s := range z.Services {
+				if list[i].Hosts[s.Host] == nil {
+					list[i].Hosts[s.Host] = map[string]zoneService{}
 				}
+				list[i].Hosts[s.Host][s.Binary] = zoneService{s.Up, !s.Disabled, dateTime(s.SeenAt)}
 			}
 		}
 		return httpapi.OK(map[string]any{"availabilityZoneInfo": list}), nil
