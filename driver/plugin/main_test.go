@@ -158,7 +158,7 @@ func (*odd) Get(ctx context.Context, id string) (volume.Volume, error) {
 		return volume.Volume{ID: id, Format: "raw", Snapshots: os.Environ()}, nil
 	}
 	deadline, _ := ctx.Deadline()
-	return volume.Volume{ID: id, Format: "raw", SizeGiB: int(time.Until(deadline).Seconds())}, nil
+	return volume.Volume{ID: id, Format: "raw", SizeGiB: max(0, int(time.Until(deadline).Seconds()))}, nil
 }
 
 func (*odd) CreateFromImage(_ context.Context, _ string, _ volume.Spec, image volume.Image) error {

@@ -9,6 +9,7 @@ package fake
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -128,9 +129,23 @@ func (d *Driver) make(ctx context.Context, op, id string, spec volume.Spec, from
 		if err != nil {
 			return err
 		}
-		s.volumes[id] = &vol{Volume: volume.Volume{ID: id, SizeGiB: spec.SizeGiB, Format: volume.FormatRaw}, spec: spec, content: content}
+		s.volumes[id] = &vol{Volume: volume.Volume{ID: id, SizeGiB: spec.SizeGiB, Format: volume.FormatRaw}, spec: kept(spec), content: content}
 		return nil
 	})
+}
+
+// kept is a copy of a spec, which is its caller's.
+func kept(s volume.Spec) volume.Spec {
+	if s.Limits != nil {
+		limits := *s.Limits
+		s.Limits = &limits
+	}
+	if s.Encryption != nil {
+		encryption := *s.Encryption
+		s.Encryption = &encryption
+	}
+	s.ExtraSpecs, s.Secrets = maps.Clone(s.ExtraSpecs), maps.Clone(s.Secrets)
+	return s
 }
 
 func (d *Driver) room(s *State, sizeGiB int) error {
@@ -171,7 +186,7 @@ func (d *Driver) Get(ctx context.Context, id string) (out volume.Volume, err err
 
 // List implements volume.Driver, in the order of the IDs.
 func (d *Driver) List(ctx context.Context) (out []volume.Volume, err error) {
-	err = d.do(ctx, "List", "", func(s *State) error {
+	err = d.look(ctx, "List", func(s *State) error {
 		for _, v := range s.volumes {
 			out = append(out, v.view())
 		}
@@ -214,6 +229,9 @@ func (d *Driver) Connect(ctx context.Context, id string, c volume.Connector) (co
 
 // Disconnect implements volume.Driver.
 func (d *Driver) Disconnect(ctx context.Context, id string, c volume.Connector) error {
+	if err := volume.CheckID("attachment ID", c.AttachmentID); err != nil {
+		return err
+	}
 	return d.do(ctx, "Disconnect", id, func(s *State) error {
 		if v, ok := s.volumes[id]; ok {
 			delete(v.attachments, c.AttachmentID)
@@ -224,7 +242,7 @@ func (d *Driver) Disconnect(ctx context.Context, id string, c volume.Connector) 
 
 // Stats implements volume.Driver.
 func (d *Driver) Stats(ctx context.Context) (out volume.Stats, err error) {
-	err = d.do(ctx, "Stats", "", func(s *State) error {
+	err = d.look(ctx, "Stats", func(s *State) error {
 		used := float64(s.allocated())
 		out = volume.Stats{TotalGiB: -1, FreeGiB: -1, AllocatedGiB: used, Backend: d.cfg.Backend, Protocol: "file", Thin: true, Placement: d.cfg.Placement}
 		if d.cfg.TotalGiB > 0 {
@@ -258,6 +276,9 @@ func (d *Driver) CreateSnapshot(ctx context.Context, volumeID, snapshotID string
 
 // DeleteSnapshot implements volume.Snapshotter.
 func (d *Driver) DeleteSnapshot(ctx context.Context, volumeID, snapshotID string) error {
+	if err := volume.CheckID("snapshot ID", snapshotID); err != nil {
+		return err
+	}
 	return d.do(ctx, "DeleteSnapshot", volumeID, func(s *State) error {
 		if v, ok := s.volumes[volumeID]; ok {
 			v.snapshots = slices.DeleteFunc(v.snapshots, func(p snap) bool { return p.id == snapshotID })
@@ -268,6 +289,9 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, volumeID, snapshotID string
 
 // CreateFromSnapshot implements volume.Snapshotter.
 func (d *Driver) CreateFromSnapshot(ctx context.Context, id string, spec volume.Spec, volumeID, snapshotID string) error {
+	if err := errors.Join(volume.CheckID("volume ID", volumeID), volume.CheckID("snapshot ID", snapshotID)); err != nil {
+		return err
+	}
 	return d.make(ctx, "CreateFromSnapshot", id, spec, func(s *State) ([]byte, error) {
 		v, err := s.get(volumeID)
 		if err != nil {
@@ -283,6 +307,9 @@ func (d *Driver) CreateFromSnapshot(ctx context.Context, id string, spec volume.
 
 // Clone implements volume.Cloner.
 func (d *Driver) Clone(ctx context.Context, id string, spec volume.Spec, sourceID string) error {
+	if err := volume.CheckID("volume ID", sourceID); err != nil {
+		return err
+	}
 	return d.make(ctx, "Clone", id, spec, func(s *State) ([]byte, error) {
 		v, err := s.get(sourceID)
 		if err != nil {
@@ -377,6 +404,9 @@ func (d *Driver) Extend(ctx context.Context, id string, sizeGiB int, _ volume.Ex
 
 // Revert implements volume.Reverter.
 func (d *Driver) Revert(ctx context.Context, volumeID, snapshotID string) error {
+	if err := volume.CheckID("snapshot ID", snapshotID); err != nil {
+		return err
+	}
 	return d.do(ctx, "Revert", volumeID, func(s *State) error {
 		v, err := s.get(volumeID)
 		if err != nil {

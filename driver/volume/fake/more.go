@@ -74,7 +74,7 @@ func (d *Driver) Retype(ctx context.Context, id string, spec volume.Spec) error 
 		case spec.SizeGiB != v.SizeGiB:
 			return nephos.Errorf(nephos.ErrInvalid, "retype volume %s: it has %d GiB, not %d", id, v.SizeGiB, spec.SizeGiB)
 		}
-		v.spec = spec
+		v.spec = kept(spec)
 		return nil
 	})
 }
@@ -124,7 +124,7 @@ func (s *State) look(id string, sizeGiB int) ([]byte, error) {
 // CreateGroupSnapshot implements volume.Grouper.
 func (d *Driver) CreateGroupSnapshot(ctx context.Context, groupID string, members []volume.GroupMember) error {
 	for _, m := range members {
-		if err := volume.CheckID("snapshot ID", m.SnapshotID); err != nil {
+		if err := errors.Join(volume.CheckID("volume ID", m.VolumeID), volume.CheckID("snapshot ID", m.SnapshotID)); err != nil {
 			return err
 		}
 	}
@@ -165,7 +165,7 @@ func (s *State) lay(reference string, l lying) {
 
 // ListAdoptable implements volume.Adopter.
 func (d *Driver) ListAdoptable(ctx context.Context) (list []volume.Adoptable, err error) {
-	err = d.do(ctx, "ListAdoptable", "", func(s *State) error {
+	err = d.look(ctx, "ListAdoptable", func(s *State) error {
 		for ref, l := range s.lying {
 			list = append(list, volume.Adoptable{Reference: ref, SizeBytes: l.sizeBytes})
 		}
@@ -283,6 +283,11 @@ const diffBlock = 64 << 10
 
 // ExportDiff implements volume.DiffExporter.
 func (d *Driver) ExportDiff(ctx context.Context, volumeID, from, to string) (r io.ReadCloser, err error) {
+	for _, snapshot := range []string{from, to} {
+		if err := volume.CheckID("snapshot ID", snapshot); err != nil && (snapshot != "" || snapshot == to) {
+			return nil, err
+		}
+	}
 	err = d.do(ctx, "ExportDiff", volumeID, func(s *State) error {
 		v, err := s.get(volumeID)
 		if err != nil {
@@ -431,7 +436,7 @@ func (d *Driver) Detach(ctx context.Context, attachmentID string) error {
 
 // Attached implements volume.Attacher.
 func (d *Driver) Attached(ctx context.Context) (ids []string, err error) {
-	err = d.do(ctx, "Attached", "", func(s *State) error {
+	err = d.look(ctx, "Attached", func(s *State) error {
 		ids = slices.Sorted(maps.Keys(s.attached))
 		return nil
 	})

@@ -119,8 +119,21 @@ func (s *State) fault(op, id string) Fault {
 	return Fault{}
 }
 
-// do runs one call: the fault that is due, then fn with the State locked.
+// do runs one call about a single thing.
 func (d *Driver) do(ctx context.Context, op, id string, fn func(*State) error) error {
+	if err := volume.CheckID("ID", id); err != nil {
+		return err
+	}
+	return d.run(ctx, op, id, fn)
+}
+
+// look runs one call about all of the pool.
+func (d *Driver) look(ctx context.Context, op string, fn func(*State) error) error {
+	return d.run(ctx, op, "", fn)
+}
+
+// run is the fault that is due, then fn with the State locked.
+func (d *Driver) run(ctx context.Context, op, id string, fn func(*State) error) error {
 	f := d.state.fault(op, id)
 	if err := nephos.Sleep(ctx, d.cfg.Clock, f.Latency); err != nil {
 		return fmt.Errorf("fake volume driver: %s %s: %w", op, id, err)

@@ -29,6 +29,9 @@ type member struct {
 // until none of them was written to from the first copy's begin to the last
 // one's end. Guests that never stop writing must be paused.
 func (d *Driver) CreateGroupSnapshot(ctx context.Context, groupID string, members []volume.GroupMember) error {
+	if err := volume.CheckID("group ID", groupID); err != nil {
+		return err
+	}
 	if err := d.groupSnapshot(ctx, members); err != nil {
 		return fmt.Errorf("creating group snapshot %s: %w", groupID, meaning(err))
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,6 +32,10 @@ func testSnapshotter(t drivertest.T, e *env) {
 	require.NoError(t, e.CreateSnapshot(t.Context(), "v", "s1"))
 	require.NoError(t, e.CreateSnapshot(t.Context(), "v", "s1"), "again")
 	require.NoError(t, e.CreateSnapshot(t.Context(), "v", "s0"))
+	e.requireVolume(t, "v", 2, "s1", "s0")
+	mine, err := e.Get(t.Context(), "v")
+	require.NoError(t, err)
+	clear(mine.Snapshots) // a result is the caller's to change
 	e.requireVolume(t, "v", 2, "s1", "s0")
 	require.ErrorIs(t, e.CreateSnapshot(t.Context(), "none", "s"), nephos.ErrNotFound)
 	require.ErrorIs(t, e.Driver().(volume.Snapshotter).CreateSnapshot(t.Context(), "v", "../s"), nephos.ErrInvalid)
@@ -148,8 +154,15 @@ func testImageWriterFails(t drivertest.T, e *env) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	reads := 0
+	reads, over, late := 0, atomic.Bool{}, make(chan struct{}, 1)
 	endless := volume.Image{Format: volume.FormatRaw, Size: -1, Body: readerFunc(func(p []byte) (int, error) {
+		if over.Load() {
+			select {
+			case late <- struct{}{}:
+			default:
+			}
+			return 0, io.EOF
+		}
 		if reads++; reads == 3 {
 			cancel()
 		}
@@ -159,7 +172,13 @@ func testImageWriterFails(t drivertest.T, e *env) {
 		return len(p), nil
 	})}
 	require.ErrorIs(t, e.CreateFromImage(ctx, "v", gib(1), endless), context.Canceled)
+	over.Store(true)
 	e.requireNone(t, "v")
+	select {
+	case <-late:
+		t.Fatal("the image was read after the call")
+	case <-time.After(50 * time.Millisecond): // a moment in which to be caught
+	}
 	e.reopen(t)
 	e.requireNone(t, "v")
 	require.NoError(t, e.CreateFromImage(t.Context(), "v", gib(1), rawImage(content)))

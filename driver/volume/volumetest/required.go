@@ -1,7 +1,6 @@
 package volumetest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,6 +38,19 @@ func testIdempotence(t drivertest.T, e *env) {
 	}
 	e.requireVolume(t, "v", 2)
 	require.Len(t, e.ids(t), 1)
+	if e.Can(volume.AbilityImageWriter) || e.opts.Write != nil {
+		content := block(4)
+		e.withContent(t, "full", 1, content)
+		e.create(t, "full", 1)
+		e.requireContent(t, "full", 1, content) // Create leaves what is there
+		require.NoError(t, e.Delete(t.Context(), "full"))
+	}
+	const named = "0f5e2c1a-named-in-errors"
+	_, err := e.Get(t.Context(), named)
+	require.ErrorContains(t, err, named, "an error says on which ID")
+	e.create(t, named, 1)
+	require.ErrorContains(t, e.Create(t.Context(), named, gib(2)), named, "an error says on which ID")
+	require.NoError(t, e.Delete(t.Context(), named))
 	require.NoError(t, e.Delete(t.Context(), "v"))
 	require.NoError(t, e.Delete(t.Context(), "v"))
 	require.NoError(t, e.Delete(t.Context(), "never"))
@@ -111,37 +123,6 @@ func testStats(t drivertest.T, e *env) {
 	if after.TotalGiB >= 0 {
 		require.LessOrEqual(t, after.FreeGiB, after.TotalGiB)
 	}
-}
-
-func testCancelled(t drivertest.T, e *env) {
-	e.create(t, "v", 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	c := volume.Connector{AttachmentID: "a", Host: "h"}
-	require.ErrorIs(t, e.Create(ctx, "new", gib(1)), context.Canceled)
-	require.ErrorIs(t, e.Delete(ctx, "v"), context.Canceled)
-	_, err := e.Get(ctx, "v")
-	require.ErrorIs(t, err, context.Canceled)
-	_, err = e.List(ctx)
-	require.ErrorIs(t, err, context.Canceled)
-	_, err = e.Connect(ctx, "v", c)
-	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorIs(t, e.Disconnect(ctx, "v", c), context.Canceled)
-	_, err = e.Stats(ctx)
-	require.ErrorIs(t, err, context.Canceled)
-	for name, err := range map[string]error{
-		volume.AbilitySnapshotter: e.CreateSnapshot(ctx, "v", "s"),
-		volume.AbilityCloner:      e.Clone(ctx, "new", gib(1), "v"),
-		volume.AbilityImageWriter: e.CreateFromImage(ctx, "new", gib(1), rawImage([]byte("x"))),
-		volume.AbilityExtender:    e.Extend(ctx, "v", 2, volume.ExtendOptions{}),
-	} {
-		if e.Can(name) {
-			require.ErrorIs(t, err, context.Canceled, name)
-		}
-	}
-	require.Equal(t, []string{"v"}, e.ids(t))
-	e.requireVolume(t, "v", 1)
-	require.NoError(t, e.Delete(t.Context(), "v"), "nothing was connected, no snapshot made")
 }
 
 func testConcurrent(t drivertest.T, e *env) {

@@ -18,10 +18,33 @@ func testRetyper(t drivertest.T, e *env) {
 	require.NoError(t, e.Retype(t.Context(), "v", spec))
 	require.NoError(t, e.Retype(t.Context(), "v", spec), "again")
 	if e.Can(volume.AbilityLimiter) {
+		require.NoError(t, e.Create(t.Context(), "limited", volume.Spec{SizeGiB: 1, Limits: &driver.Limits{TotalIOPS: 50}}))
+		carried := e.connect(t, "limited", "a").Limits != nil // else the pool enforces them itself
+		e.disconnect(t, "limited", "a")
 		spec.Limits = &driver.Limits{TotalIOPS: 100}
 		require.NoError(t, e.Retype(t.Context(), "v", spec))
-		if c := e.connect(t, "v", "a"); c.Limits != nil {
+		if c := e.connect(t, "v", "a"); carried {
 			require.Equal(t, spec.Limits, c.Limits)
+		}
+		e.disconnect(t, "v", "a")
+	}
+	larger := spec
+	larger.SizeGiB = 2
+	require.ErrorIs(t, e.Retype(t.Context(), "v", larger), nephos.ErrInvalid, "the size is the volume's own")
+	e.requireVolume(t, "v", 1)
+	if e.Can(volume.AbilityEncrypter) {
+		secret := spec
+		secret.Encryption = &driver.Encryption{Format: e.EncryptionFormats()[0]}
+		secret.Secrets = map[string]string{"passphrase": "correct horse battery staple"}
+		require.NoError(t, e.Create(t.Context(), "secret", secret))
+		carried := e.connect(t, "secret", "a").Encryption != nil // else the pool decrypts
+		e.disconnect(t, "secret", "a")
+		if err := e.Retype(t.Context(), "v", secret); err != nil {
+			require.ErrorIs(t, err, errors.ErrUnsupported, "what takes its bytes anew")
+			require.NotContains(t, err.Error(), secret.Secrets["passphrase"])
+			require.Nil(t, e.connect(t, "v", "a").Encryption, "nothing was changed")
+		} else if carried {
+			require.NotNil(t, e.connect(t, "v", "a").Encryption)
 		}
 		e.disconnect(t, "v", "a")
 	}
@@ -60,7 +83,9 @@ func testMultiAttacher(t drivertest.T, e *env) {
 
 func testLimiter(t drivertest.T, e *env) {
 	want := driver.Limits{ReadIOPS: 100, WriteIOPS: 200, TotalBytesSec: 1 << 20}
-	require.NoError(t, e.Create(t.Context(), "v", volume.Spec{SizeGiB: 1, Limits: &want}))
+	given := want
+	require.NoError(t, e.Create(t.Context(), "v", volume.Spec{SizeGiB: 1, Limits: &given}))
+	given = driver.Limits{TotalIOPS: 1} // an argument is copied, not kept
 	carried := func() *driver.Limits {
 		c := e.connect(t, "v", "a")
 		e.disconnect(t, "v", "a")
@@ -99,12 +124,23 @@ func testEncrypter(t drivertest.T, e *env) {
 	spec.Secrets = map[string]string{"passphrase": "correct horse battery staple"}
 	require.NoError(t, e.Create(t.Context(), "v", spec))
 	require.NoError(t, e.Create(t.Context(), "v", spec), "again")
-	for range 2 {
+	passphrase := spec.Secrets["passphrase"]
+	spec.SizeGiB = 2
+	err := e.Create(t.Context(), "v", spec)
+	require.ErrorIs(t, err, nephos.ErrConflict)
+	require.NotContains(t, err.Error(), passphrase, "an error holds no secret")
+	spec.Secrets["passphrase"], spec.Encryption.Format = "another", "moon" // arguments are copied, not kept
+	var before driver.Connection
+	for i := range 2 {
 		c := e.connect(t, "v", "a")
 		if c.Encryption != nil { // else the pool decrypts
 			require.Equal(t, formats[0], c.Encryption.Format)
-			require.NotEmpty(t, c.Secrets["passphrase"])
+			require.Equal(t, passphrase, c.Secrets["passphrase"])
 		}
+		if i == 0 {
+			before = c
+		}
+		require.Equal(t, before, c, "after the driver was opened again")
 		e.disconnect(t, "v", "a")
 		e.reopen(t)
 	}

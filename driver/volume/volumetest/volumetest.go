@@ -63,6 +63,7 @@ func Tests(open Open, opts Options) []drivertest.Test {
 		{"Lifecycle", "", testLifecycle},
 		{"Idempotence", "", testIdempotence},
 		{"Identifiers", "", testIdentifiers},
+		{"IdentifiersOfCalls", "", testCallsIdentifiers},
 		{"Connect", "", testConnect},
 		{"Stats", "", testStats},
 		{"Cancelled", "", testCancelled},
