@@ -7,6 +7,7 @@ import (
 
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) aggregateRoutes() []httpapi.Route {
@@ -25,8 +26,8 @@ func (a *api) aggregateRoutes() []httpapi.Route {
 // cacheImages would have images fetched by the hosts of an aggregate before a
 // server needs them, which is not built.
 func (a *api) cacheImages(r *httpapi.Request) (*httpapi.Response, error) {
-	image := strictObject([]string{"id"}, prop{"id", uuidText()})
-	if err := obey(r, only("cache", schema{types: []string{"array"}, items: &image, minItems: 1})); err != nil {
+	image := strictObject([]string{"id"}, prop("id", uuidText()))
+	if err := obey(r, only("cache", schema.Schema{Types: []string{"array"}, Items: &image, MinItems: 1})); err != nil {
 		return nil, err
 	}
 	if err := a.Policy.Enforce(r.Context(), "compute:aggregates:images", nil); err != nil {
@@ -94,8 +95,8 @@ func (a *api) listAggregates(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) createAggregate(r *httpapi.Request) (*httpapi.Response, error) {
-	body, err := parse(r, only("aggregate", schema{
-		types: []string{"object"}, props: []prop{{"name", name255()}, {"availability_zone", zoneName()}}, required: []string{"name"},
+	body, err := parse(r, only("aggregate", schema.Schema{
+		Types: []string{"object"}, Props: []schema.Prop{prop("name", name255()), prop("availability_zone", zoneName())}, Required: []string{"name"},
 	}))
 	if err != nil {
 		return nil, err
@@ -121,9 +122,9 @@ func (a *api) showAggregate(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) updateAggregate(r *httpapi.Request) (*httpapi.Response, error) {
 	name := name255()
-	name.format = isLooseName
-	body, err := parse(r, only("aggregate", schema{
-		types: []string{"object"}, props: []prop{{"name", name}, {"availability_zone", zoneName()}}, anyOf: []string{"name", "availability_zone"},
+	name.Format = isLooseName
+	body, err := parse(r, only("aggregate", schema.Schema{
+		Types: []string{"object"}, Props: []schema.Prop{prop("name", name), prop("availability_zone", zoneName())}, AnyOf: []string{"name", "availability_zone"},
 	}))
 	if err != nil {
 		return nil, err
@@ -165,7 +166,7 @@ func (a *api) aggregateAction(r *httpapi.Request) (*httpapi.Response, error) {
 	default:
 		return nil, noSuchAction(name)
 	}
-	body, err := parse(r, only(name, schema{types: []string{"object"}, props: []prop{{member, value}}, required: []string{member}}))
+	body, err := parse(r, only(name, schema.Schema{Types: []string{"object"}, Props: []schema.Prop{prop(member, value)}, Required: []string{member}}))
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +183,11 @@ func (a *api) aggregateAction(r *httpapi.Request) (*httpapi.Response, error) {
 		g, err = a.Catalog.RemoveAggregateHost(r.Context(), id, o.str("host"))
 	case "set_metadata":
 		meta, given := map[string]*string{}, o.at("metadata")
-		for k := range given.values {
-			meta[k] = given.ptr(k)
+		for k, v := range given.All() {
+			if meta[k] = nil; v != nil {
+				text := textOf(v)
+				meta[k] = &text
+			}
 		}
 		g, err = a.Catalog.SetAggregateMetadata(r.Context(), id, meta)
 	}

@@ -50,7 +50,7 @@ func onlyParams(r *httpapi.Request, minor int, known ...string) error {
 	var extra []string
 	for k := range r.Query() {
 		if !slices.Contains(known, k) {
-			extra = append(extra, repr(k))
+			extra = append(extra, quoting.Repr(clip(k)))
 		}
 	}
 	slices.Sort(extra)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 // This file checks requests as Nova's JSON schemas do, with their sentences.
@@ -151,11 +152,11 @@ func required(field string, raw json.RawMessage, names ...string) error {
 
 // pyRaw writes JSON as the services' messages do.
 func pyRaw(raw json.RawMessage) string {
-	v, err := parseJSON(raw)
+	v, err := schema.Parse(raw, maxDepth)
 	if err != nil {
 		return ""
 	}
-	return str(v)
+	return quoting.Str(v)
 }
 
 func sortedKeys[V any](m map[string]V) []string {

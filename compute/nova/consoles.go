@@ -96,7 +96,7 @@ func oldConsole(protocol string, types ...string) func(*api, *httpapi.Request, s
 			Type string `json:"type"`
 		}
 		action := map[string]string{"vnc": "os-getVNCConsole", "serial": "os-getSerialConsole", "spice": "os-getSPICEConsole", "rdp": "os-getRDPConsole"}[protocol]
-		if err := obey(r, only(action, strictObject([]string{"type"}, prop{"type", oneOfNames(types...)}))); err != nil {
+		if err := obey(r, only(action, strictObject([]string{"type"}, prop("type", oneOfNames(types...))))); err != nil {
 			return nil, err
 		}
 		if err := r.DecodeValue(body, protocol, &in); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) flavorRoutes() []httpapi.Route {
@@ -178,23 +179,28 @@ func (a *api) showFlavor(r *httpapi.Request) (*httpapi.Response, error) {
 	return flavorAnswer(r, f, err)
 }
 
-func flavorSchema(r *httpapi.Request) *schema {
-	s := schema{types: []string{"object"}, required: []string{"name", "ram", "vcpus", "disk"}, props: []prop{
-		{"name", name255()},
-		{"id", schema{
-			types: []string{"string", "number", "null"}, minLen: 1, maxLen: 255,
-			pattern: matchAs(`^[a-zA-Z0-9._-]([a-zA-Z0-9. _-]*[a-zA-Z0-9._-])?$`, "^(?! )[a-zA-Z0-9. _-]+(?<! )$"),
-		}},
-		{"ram", wholeNumber(1)},
-		{"vcpus", wholeNumber(1)},
-		{"disk", wholeNumber(0)},
-		{"OS-FLV-EXT-DATA:ephemeral", wholeNumber(0)},
-		{"swap", wholeNumber(0)},
-		{"rxtx_factor", schema{types: []string{"number", "string"}, pattern: match(`^[0-9]+(\.[0-9]+)?$`)}},
-		{"os-flavor-access:is_public", boolean()},
+var (
+	flavorID = schema.MatchAs(`^[a-zA-Z0-9._-]([a-zA-Z0-9. _-]*[a-zA-Z0-9._-])?$`, "^(?! )[a-zA-Z0-9. _-]+(?<! )$")
+	decimal  = schema.Match(`^[0-9]+(\.[0-9]+)?$`)
+)
+
+func flavorSchema(r *httpapi.Request) *schema.Schema {
+	s := schema.Schema{Types: []string{"object"}, Required: []string{"name", "ram", "vcpus", "disk"}, Props: []schema.Prop{
+		prop("name", name255()),
+		prop("id", schema.Schema{
+			Types: []string{"string", "number", "null"}, MinLength: 1, MaxLength: 255,
+			Pattern: flavorID,
+		}),
+		prop("ram", wholeNumber(1)),
+		prop("vcpus", wholeNumber(1)),
+		prop("disk", wholeNumber(0)),
+		prop("OS-FLV-EXT-DATA:ephemeral", wholeNumber(0)),
+		prop("swap", wholeNumber(0)),
+		prop("rxtx_factor", schema.Schema{Types: []string{"number", "string"}, Pattern: decimal}),
+		prop("os-flavor-access:is_public", boolean()),
 	}}
 	if atLeast(r, 55) {
-		s.props = append(s.props, prop{"description", description(65535)})
+		s.Props = append(s.Props, prop("description", description(65535)))
 	}
 	return only("flavor", s)
 }
@@ -224,8 +230,8 @@ func (a *api) createFlavor(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateFlavor(r *httpapi.Request) (*httpapi.Response, error) {
-	body, err := parse(r, only("flavor", schema{
-		types: []string{"object"}, props: []prop{{"description", description(65535)}}, required: []string{"description"},
+	body, err := parse(r, only("flavor", schema.Schema{
+		Types: []string{"object"}, Props: []schema.Prop{prop("description", description(65535))}, Required: []string{"description"},
 	}))
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) flavorPartRoutes() []httpapi.Route {
@@ -51,8 +52,8 @@ func (a *api) flavorAction(r *httpapi.Request) (*httpapi.Response, error) {
 	if name != "addTenantAccess" && name != "removeTenantAccess" {
 		return nil, noSuchAction(name)
 	}
-	body, err := parse(r, only(name, schema{
-		types: []string{"object"}, props: []prop{{"tenant", text(1, 255)}}, required: []string{"tenant"},
+	body, err := parse(r, only(name, schema.Schema{
+		Types: []string{"object"}, Props: []schema.Prop{prop("tenant", text(1, 255))}, Required: []string{"tenant"},
 	}))
 	if err != nil {
 		return nil, err
@@ -82,10 +83,10 @@ func (a *api) listExtraSpecs(r *httpapi.Request) (*httpapi.Response, error) {
 
 // extraSpecValues turns checked values into text; the answer repeats them as
 // they came.
-func extraSpecValues(o *object) (map[string]string, map[string]any) {
+func extraSpecValues(o object) (map[string]string, map[string]any) {
 	specs, echo := map[string]string{}, map[string]any{}
-	for k, v := range o.values {
-		specs[k], echo[k] = o.str(k), v
+	for k, v := range o.All() {
+		specs[k], echo[k] = textOf(v), v
 		if n, ok := v.(json.Number); ok {
 			echo[k] = n
 		}
@@ -107,7 +108,7 @@ func (a *api) createExtraSpecs(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) updateExtraSpec(r *httpapi.Request) (*httpapi.Response, error) {
 	s := metadata("string", "number")
-	s.minProps, s.maxProps = 1, 1
+	s.MinProps, s.MaxProps = 1, 1
 	body, err := parse(r, &s)
 	if err != nil {
 		return nil, err

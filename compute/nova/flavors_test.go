@@ -138,7 +138,7 @@ func TestFlavorLists(t *testing.T) {
 func TestBadFlavorBodies(t *testing.T) {
 	s := serveCatalog(t)
 	for body, message := range map[string]string{
-		``:                                   "Malformed request body",
+		``:                                   "None is not of type 'object'",
 		`[]`:                                 "[] is not of type 'object'",
 		`{}`:                                 "'flavor' is a required property",
 		`{"flavor": 1}`:                      "Invalid input for field/attribute flavor. Value: 1. 1 is not of type 'object'",

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) groupRoutes() []httpapi.Route {
@@ -91,20 +92,20 @@ func (a *api) listGroups(r *httpapi.Request) (*httpapi.Response, error) {
 	return httpapi.OK(map[string]any{"server_groups": list}), nil
 }
 
-func groupSchema(r *httpapi.Request) *schema {
+func groupSchema(r *httpapi.Request) *schema.Schema {
 	policies := []string{"anti-affinity", "affinity"}
 	if atLeast(r, 15) {
 		policies = append(policies, "soft-anti-affinity", "soft-affinity")
 	}
-	s := schema{types: []string{"object"}, props: []prop{{"name", name255()}}, required: []string{"name"}}
+	s := schema.Schema{Types: []string{"object"}, Props: []schema.Prop{prop("name", name255())}, Required: []string{"name"}}
 	if atLeast(r, 64) {
-		most := schema{types: []string{"object"}, props: []prop{{"max_server_per_host", positiveInteger()}}}
-		s.props = append(s.props, prop{"policy", oneOfNames(policies...)}, prop{"rules", most})
-		s.required = append(s.required, "policy")
+		most := schema.Schema{Types: []string{"object"}, Props: []schema.Prop{prop("max_server_per_host", positiveInteger())}}
+		s.Props = append(s.Props, prop("policy", oneOfNames(policies...)), prop("rules", most))
+		s.Required = append(s.Required, "policy")
 	} else {
 		one := oneOfNames(policies...)
-		s.props = append(s.props, prop{"policies", schema{types: []string{"array"}, items: &one, unique: true, minItems: 1, maxItems: 1}})
-		s.required = append(s.required, "policies")
+		s.Props = append(s.Props, prop("policies", schema.Schema{Types: []string{"array"}, Items: &one, Unique: true, MinItems: 1, MaxItems: 1}))
+		s.Required = append(s.Required, "policies")
 	}
 	return only("server_group", s)
 }
@@ -116,7 +117,7 @@ func (a *api) createGroup(r *httpapi.Request) (*httpapi.Response, error) {
 	}
 	o := body.at("server_group")
 	spec := compute.GroupSpec{Name: o.str("name"), Policy: o.str("policy")}
-	if list, ok := o.values["policies"].([]any); ok {
+	if list, ok := o.of("policies").([]any); ok {
 		spec.Policy, _ = list[0].(string)
 	}
 	if limits := o.at("rules"); limits.has("max_server_per_host") {

@@ -8,6 +8,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) hypervisorRoutes() []httpapi.Route {
@@ -168,14 +169,14 @@ func withServers(r *httpapi.Request) (bool, error) {
 	for _, k := range []string{"with_servers"} {
 		list := []any{}
 		for _, v := range r.Query()[k] {
-			list = append(list, v)
+			list = append(list, clip(v))
 		}
 		q[k] = list
 	}
 	value := boolean()
-	params := &schema{types: []string{"object"}, props: []prop{{"with_servers", schema{types: []string{"array"}, items: &value, maxItems: 1}}}}
+	params := &schema.Schema{Types: []string{"object"}, Props: []schema.Prop{prop("with_servers", schema.Schema{Types: []string{"array"}, Items: &value, MaxItems: 1})}}
 	v, _ := httpapi.ParseBool(s)
-	return v, params.query(&object{keys: []string{"with_servers"}, values: q})
+	return v, checkQuery(params, q)
 }
 
 var hostPattern = regexp.MustCompile(`^[a-zA-Z0-9-._]*$`)

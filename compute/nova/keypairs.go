@@ -6,6 +6,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) keyPairRoutes() []httpapi.Route {
@@ -86,23 +87,23 @@ func (a *api) listKeyPairs(r *httpapi.Request) (*httpapi.Response, error) {
 
 const alphanumerics = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-func keyPairSchema(r *httpapi.Request) *schema {
+func keyPairSchema(r *httpapi.Request) *schema.Schema {
 	safe := "_- " + alphanumerics
 	if atLeast(r, 92) {
 		safe = "@._- " + alphanumerics
 	}
-	s := schema{types: []string{"object"}, required: []string{"name"}, props: []prop{
-		{"name", schema{types: []string{"string"}, minLen: 1, maxLen: 255, format: isKeyName(safe)}},
+	s := schema.Schema{Types: []string{"object"}, Required: []string{"name"}, Props: []schema.Prop{
+		prop("name", schema.Schema{Types: []string{"string"}, MinLength: 1, MaxLength: 255, Format: isKeyName(safe)}),
 	}}
 	if atLeast(r, 2) {
-		s.props = append(s.props, prop{"type", oneOfNames("ssh", "x509")})
+		s.Props = append(s.Props, prop("type", oneOfNames("ssh", "x509")))
 	}
-	s.props = append(s.props, prop{"public_key", text(0, 0)})
+	s.Props = append(s.Props, prop("public_key", text(0, 0)))
 	if atLeast(r, 10) {
-		s.props = append(s.props, prop{"user_id", text(0, 0)})
+		s.Props = append(s.Props, prop("user_id", text(0, 0)))
 	}
 	if atLeast(r, 92) { // keys are no longer generated
-		s.required = []string{"name", "public_key"}
+		s.Required = []string{"name", "public_key"}
 	}
 	return only("keypair", s)
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 // Servers do not move here: their migrations are those of servers that are on
@@ -42,7 +43,7 @@ func (a *api) abortServerMigration(r *httpapi.Request) (*httpapi.Response, error
 }
 
 func (a *api) forceServerMigration(r *httpapi.Request) (*httpapi.Response, error) {
-	if err := obey(r, only("force_complete", schema{types: []string{"null"}})); err != nil {
+	if err := obey(r, only("force_complete", schema.Schema{Types: []string{"null"}})); err != nil {
 		return nil, err
 	}
 	s, err := a.migrating(r, "force_complete")

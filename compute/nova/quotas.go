@@ -6,6 +6,7 @@ import (
 
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) quotaRoutes() []httpapi.Route {
@@ -78,25 +79,25 @@ func (a *api) defaultQuotas(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 // quotaSchema is the schema of limits by resource.
-func quotaSchema(r *httpapi.Request, body string, minor int, also ...prop) *schema {
-	limit := schema{types: []string{"integer", "string"}, pattern: match(`^-?[0-9]+$`), min: bound(-1), max: bound(maxInt)}
-	var props []prop
+func quotaSchema(r *httpapi.Request, body string, minor int, also ...schema.Prop) *schema.Schema {
+	limit := schema.Schema{Types: []string{"integer", "string"}, Pattern: signed, Minimum: schema.Bound(-1), Maximum: schema.Bound(maxInt)}
+	var props []schema.Prop
 	for _, name := range quotaResources(r, minor) {
-		props = append(props, prop{name, limit})
+		props = append(props, prop(name, limit))
 	}
 	if !atLeast(r, minor) {
-		props = append(props, prop{"networks", limit})
+		props = append(props, prop("networks", limit))
 	}
-	return only(body, schema{props: append(props, also...)})
+	return only(body, schema.Schema{Props: append(props, also...)})
 }
 
 // quotaLimits reads what a checked body sets.
-func quotaLimits(o *object) (map[string]int, error) {
+func quotaLimits(o object) (map[string]int, error) {
 	if o.has("networks") {
 		return nil, invalid("The networks quota has been removed")
 	}
 	limits := map[string]int{}
-	for k := range o.values {
+	for k := range o.All() {
 		if k != "force" {
 			limits[k] = o.int(k, 0)
 		}
@@ -109,7 +110,7 @@ func (a *api) updateQuotas(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := parse(r, quotaSchema(r, "quota_set", 36, prop{"force", boolean()}))
+	body, err := parse(r, quotaSchema(r, "quota_set", 36, prop("force", boolean())))
 	if err != nil {
 		return nil, err
 	}

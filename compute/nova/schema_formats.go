@@ -1,43 +1,44 @@
 package nova
 
 import (
+	"encoding/base64"
+	"errors"
 	"strings"
 	"unicode"
+
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 // isName demands printable characters without blanks around them.
-func isName(v any) *failure {
-	t, ok := v.(string)
-	if ok && (t != strings.TrimFunc(t, unicode.IsSpace) || strings.ContainsFunc(t, unprintable)) {
+func isName(t string) error {
+	if t != strings.TrimFunc(t, unicode.IsSpace) || strings.ContainsFunc(t, unprintable) {
 		return badName("printable characters. Can not start or end with whitespace.")
 	}
 	return nil
 }
 
 // isZoneName is isName without colons.
-func isZoneName(v any) *failure {
-	if t, ok := v.(string); ok && (isName(t) != nil || strings.Contains(t, ":")) {
+func isZoneName(t string) error {
+	if isName(t) != nil || strings.Contains(t, ":") {
 		return badName("printable characters except :.Can not start or end with whitespace.")
 	}
 	return nil
 }
 
 // isLooseName demands printable characters, one of them no blank.
-func isLooseName(v any) *failure {
-	t, ok := v.(string)
-	if ok && (strings.TrimFunc(t, unicode.IsSpace) == "" || strings.ContainsFunc(t, unprintable)) {
+func isLooseName(t string) error {
+	if strings.TrimFunc(t, unicode.IsSpace) == "" || strings.ContainsFunc(t, unprintable) {
 		return badName("printable characters with at least one non space character")
 	}
 	return nil
 }
 
 // isKeyName is isName of the given characters only.
-func isKeyName(safe string) func(v any) *failure {
-	return func(v any) *failure {
-		if f := isName(v); f != nil {
-			return f
+func isKeyName(safe string) func(t string) error {
+	return func(t string) error {
+		if err := isName(t); err != nil {
+			return err
 		}
-		t, _ := v.(string)
 		if strings.ContainsFunc(t, func(r rune) bool { return !strings.ContainsRune(safe, r) }) {
 			return badName("Only expected characters: [" + safe + "]")
 		}
@@ -45,16 +46,37 @@ func isKeyName(safe string) func(v any) *failure {
 	}
 }
 
+func badName(reason string) error {
+	return errors.New("An invalid 'name' value was provided. The name must be: " + reason) //nolint:staticcheck // Nova's sentence
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) }
+
 // isUUID demands a UUID, with dashes or without.
-func isUUID(v any) *failure {
-	if t, ok := v.(string); ok && !uuidForm.MatchString(t) {
-		return fail(v, "%s is not a 'uuid'", repr(v))
+func isUUID(t string) error {
+	if !uuidForm.MatchString(t) {
+		return schema.NotA("uuid")
 	}
 	return nil
 }
 
-func badName(reason string) *failure {
-	return &failure{message: "An invalid 'name' value was provided. The name must be: " + reason, whole: true}
+func isIPv4(t string) error {
+	if checkIP("", t, 4) != nil {
+		return schema.NotA("ipv4")
+	}
+	return nil
 }
 
-func unprintable(r rune) bool { return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) }
+func isIPv6(t string) error {
+	if checkIP("", t, 6) != nil {
+		return schema.NotA("ipv6")
+	}
+	return nil
+}
+
+func isBase64(t string) error {
+	if _, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\n", "", "\r", "").Replace(t)); err != nil {
+		return schema.NotA("base64")
+	}
+	return nil
+}

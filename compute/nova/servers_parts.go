@@ -145,9 +145,9 @@ func (a *api) putTag(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	form := tagText()
-	if f := form.check(tag); f != nil {
+	if f := dialect.Check(&form, clip(tag)); f != nil {
 		return nil, invalid("Tag '%s' is invalid. It must be a non empty string without characters '/' and ','. Validation error message: %s",
-			clip(tag), f.message).WithField("tag")
+			clip(tag), f.Message).WithField("tag")
 	}
 	id := r.PathValue("id")
 	added, err := a.Tags.AddServerTag(r.Context(), id, tag)

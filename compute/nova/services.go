@@ -6,6 +6,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) computeServiceRoutes() []httpapi.Route {
@@ -65,8 +66,8 @@ func (a *api) listServices(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateService(r *httpapi.Request) (*httpapi.Response, error) {
-	body, err := parse(r, &schema{types: []string{"object"}, props: []prop{
-		{"status", oneOfNames("enabled", "disabled")}, {"disabled_reason", text(1, 255)}, {"forced_down", boolean()},
+	body, err := parse(r, &schema.Schema{Types: []string{"object"}, Props: []schema.Prop{
+		prop("status", oneOfNames("enabled", "disabled")), prop("disabled_reason", text(1, 255)), prop("forced_down", boolean()),
 	}})
 	if err != nil {
 		return nil, err
@@ -97,11 +98,11 @@ func (a *api) updateService(r *httpapi.Request) (*httpapi.Response, error) {
 // serviceAction is what changed services before 2.53: the path names what is
 // done, the body where.
 func (a *api) serviceAction(r *httpapi.Request) (*httpapi.Response, error) {
-	props := []prop{{"host", hostName()}, {"binary", text(1, 255)}, {"disabled_reason", text(1, 255)}}
+	props := []schema.Prop{prop("host", hostName()), prop("binary", text(1, 255)), prop("disabled_reason", text(1, 255))}
 	if atLeast(r, 11) {
-		props = append(props, prop{"forced_down", boolean()})
+		props = append(props, prop("forced_down", boolean()))
 	}
-	body, err := parse(r, &schema{types: []string{"object"}, props: props, required: []string{"host", "binary"}})
+	body, err := parse(r, &schema.Schema{Types: []string{"object"}, Props: props, Required: []string{"host", "binary"}})
 	if err != nil {
 		return nil, err
 	}

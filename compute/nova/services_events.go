@@ -5,6 +5,7 @@ import (
 
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) externalEventRoutes() []httpapi.Route {
@@ -14,7 +15,7 @@ func (a *api) externalEventRoutes() []httpapi.Route {
 	}
 }
 
-func externalEventSchema(r *httpapi.Request) *schema {
+func externalEventSchema(r *httpapi.Request) *schema.Schema {
 	names := []string{"network-changed", "network-vif-plugged", "network-vif-unplugged", "network-vif-deleted"}
 	for _, later := range []struct {
 		minor int
@@ -24,13 +25,13 @@ func externalEventSchema(r *httpapi.Request) *schema {
 			names = append(names, later.name)
 		}
 	}
-	event := schema{types: []string{"object"}, required: []string{"server_uuid", "name"}, props: []prop{
-		{"server_uuid", schema{types: []string{"string"}, format: isUUID}},
-		{"name", oneOfNames(names...)},
-		{"status", oneOfNames("failed", "completed", "in-progress")},
-		{"tag", text(0, 255)},
+	event := schema.Schema{Types: []string{"object"}, Required: []string{"server_uuid", "name"}, Props: []schema.Prop{
+		prop("server_uuid", schema.Schema{Types: []string{"string"}, Format: isUUID}),
+		prop("name", oneOfNames(names...)),
+		prop("status", oneOfNames("failed", "completed", "in-progress")),
+		prop("tag", text(0, 255)),
 	}}
-	return only("events", schema{types: []string{"array"}, items: &event, minItems: 1})
+	return only("events", schema.Schema{Types: []string{"array"}, Items: &event, MinItems: 1})
 }
 
 type externalEventBody struct {
@@ -46,10 +47,11 @@ func (a *api) externalEvents(r *httpapi.Request) (*httpapi.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, _ := body.values["events"].([]any)
+	list, _ := body.of("events").([]any)
 	events := make([]compute.ExternalEvent, len(list))
 	for i, v := range list {
-		o, _ := v.(*object)
+		one, _ := v.(schema.Object)
+		o := object{one}
 		events[i] = compute.ExternalEvent{ServerID: o.str("server_uuid"), Name: o.str("name"), Status: o.str("status"), Tag: o.ptr("tag")}
 		if events[i].Status == "" {
 			events[i].Status = "completed"

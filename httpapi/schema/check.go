@@ -12,35 +12,52 @@ import (
 	"github.com/nephos-cloud/nephos/httpapi/pyrepr"
 )
 
-// value checks a value and all in it.
-func (c *checking) value(s *Schema, v any, at *place) {
+// value checks a value and all in it. The depth is that below the root.
+func (c *checking) value(s *Schema, v any, depth int) {
 	if len(s.Types) > 0 && !c.d.typed(s.Types, v) {
-		c.report(Failure{Value: v, mistyped: true}, at, func() string {
-			return c.d.Quote.Repr(v) + " is not of type '" + strings.Join(s.Types, "', '") + "'"
-		})
+		c.report(Failure{Value: v, Message: " is not of type '" + strings.Join(s.Types, "', '") + "'", depth: depth, mistyped: true}, true)
 		return
 	}
 	if s.OneOf != nil {
-		c.oneOf(s.OneOf, v, at)
+		c.oneOf(s.OneOf, v, depth)
 	}
 	var unknown []string
 	for _, k := range c.d.Order {
 		if c.done() {
 			return
 		}
-		switch v := v.(type) {
+		if k == Enum {
+			if s.Enum != nil && !slices.ContainsFunc(s.Enum, func(e any) bool { return e == v }) {
+				c.fail(v, depth, " is not one of "+c.d.Quote.Repr(s.Enum))
+			}
+			continue
+		}
+		switch is := v.(type) {
 		case string:
-			c.text(k, s, v, at)
+			if k <= Maximum {
+				c.text(k, s, v, is, depth)
+			}
 		case json.Number:
-			c.number(k, s, v, string(v), at)
+			if k == Minimum || k == Maximum {
+				c.number(k, s, v, string(is), depth)
+			}
 		case []any:
-			c.array(k, s, v, at)
+			if k >= Items && k <= MaxItems {
+				c.array(k, s, v, is, depth)
+			}
 		case map[string]any, Object:
-			unknown = c.object(k, s, v, unknown, at)
+			if k >= Members {
+				unknown = c.object(k, s, v, unknown, depth)
+			}
 		}
-		if k == Enum && s.Enum != nil && !slices.ContainsFunc(s.Enum, func(e any) bool { return e == v }) {
-			c.fail(v, at, " is not one of "+c.d.Quote.Repr(s.Enum))
-		}
+	}
+}
+
+// below checks a part of a value, which the name leads to.
+func (c *checking) below(s *Schema, v any, name string, depth int) {
+	was := c.found
+	if c.value(s, v, depth+1); c.found != was {
+		c.found.Path = append(c.found.Path, name)
 	}
 }
 
@@ -70,11 +87,11 @@ func isWhole(n json.Number) bool {
 	return err == nil && f == math.Trunc(f)
 }
 
-func (c *checking) oneOf(schemas []Schema, v any, at *place) {
+func (c *checking) oneOf(schemas []Schema, v any, depth int) {
 	var why *Failure
 	for i := range schemas {
 		one := checking{d: c.d, quiet: c.quiet || !c.d.Nearest}
-		one.value(&schemas[i], v, at)
+		one.value(&schemas[i], v, depth)
 		if one.found == nil {
 			return
 		}
@@ -83,50 +100,48 @@ func (c *checking) oneOf(schemas []Schema, v any, at *place) {
 		}
 	}
 	if c.d.Nearest && why != nil {
-		c.report(Failure{Value: v, weak: true}, at, func() string { return why.Message })
+		c.report(Failure{Value: v, Message: why.Message, depth: depth, weak: true}, false)
 		return
 	}
-	c.report(Failure{Value: v, weak: true}, at, func() string {
-		return c.d.Quote.Repr(v) + " is not valid under any of the given schemas"
-	})
+	c.report(Failure{Value: v, Message: " is not valid under any of the given schemas", depth: depth, weak: true}, true)
 }
 
-func (c *checking) text(k Keyword, s *Schema, v string, at *place) {
+func (c *checking) text(k Keyword, s *Schema, v any, t string, depth int) {
 	switch k {
 	case MinLength:
-		if s.MinLength > 0 && utf8.RuneCountInString(v) < s.MinLength {
-			c.fail(v, at, " is too short")
+		if s.MinLength > 0 && utf8.RuneCountInString(t) < s.MinLength {
+			c.fail(v, depth, " is too short")
 		}
 	case MaxLength:
-		if s.MaxLength > 0 && len(v) > s.MaxLength && utf8.RuneCountInString(v) > s.MaxLength {
-			c.fail(v, at, " is too long")
+		if s.MaxLength > 0 && len(t) > s.MaxLength && utf8.RuneCountInString(t) > s.MaxLength {
+			c.fail(v, depth, " is too long")
 		}
 	case PatternOf:
-		if s.Pattern != nil && !s.Pattern.MatchString(v) {
-			c.fail(v, at, " does not match "+c.d.Quote.Repr(s.Pattern.text))
+		if s.Pattern != nil && !s.Pattern.MatchString(t) {
+			c.fail(v, depth, " does not match "+c.d.Quote.Repr(s.Pattern.text))
 		}
 	case Format:
 		if s.Format != nil {
-			c.format(s.Format(v), v, at)
+			c.format(s.Format(t), v, depth)
 		}
 	case Minimum, Maximum:
-		c.number(k, s, v, strings.TrimSpace(v), at)
+		c.number(k, s, v, strings.TrimSpace(t), depth)
 	}
 }
 
-func (c *checking) format(err error, v string, at *place) {
+func (c *checking) format(err error, v any, depth int) {
 	var not NotA
 	switch {
 	case err == nil:
 	case errors.As(err, &not):
-		c.fail(v, at, " is not a '"+string(not)+"'")
+		c.fail(v, depth, " is not a '"+string(not)+"'")
 	default:
-		c.report(Failure{Value: v, Message: err.Error(), Whole: true}, at, nil)
+		c.report(Failure{Value: v, Message: err.Error(), Whole: true, depth: depth}, false)
 	}
 }
 
 // number checks a number, which may be in a text.
-func (c *checking) number(k Keyword, s *Schema, v any, digits string, at *place) {
+func (c *checking) number(k Keyword, s *Schema, v any, digits string, depth int) {
 	if k != Minimum && k != Maximum || k == Minimum && s.Minimum == nil || k == Maximum && s.Maximum == nil {
 		return
 	}
@@ -134,47 +149,54 @@ func (c *checking) number(k Keyword, s *Schema, v any, digits string, at *place)
 	if errors.Is(err, strconv.ErrSyntax) {
 		return
 	}
-	if c.d.BareNumbers {
-		v = json.Number(digits)
-	}
+	is := ""
 	switch {
 	case k == Minimum && n < *s.Minimum:
-		c.fail(v, at, " is less than the minimum of "+bound(*s.Minimum))
+		is = " is less than the minimum of " + bound(*s.Minimum)
 	case k == Maximum && n > *s.Maximum:
-		c.fail(v, at, " is greater than the maximum of "+bound(*s.Maximum))
+		is = " is greater than the maximum of " + bound(*s.Maximum)
+	default:
+		return
 	}
+	if c.d.BareNumbers {
+		is = c.d.Quote.Str(digits) + is
+	}
+	c.report(Failure{Value: v, Message: is, depth: depth}, !c.d.BareNumbers)
 }
 
-func (c *checking) array(k Keyword, s *Schema, v []any, at *place) {
+func (c *checking) array(k Keyword, s *Schema, v any, list []any, depth int) {
 	switch k {
 	case Items:
-		c.items(s, v, at)
+		c.items(s, v, list, depth)
 	case Unique:
-		if s.Unique && twice(v) {
-			c.fail(v, at, " has non-unique elements")
+		if s.Unique && twice(list) {
+			c.fail(v, depth, " has non-unique elements")
 		}
 	case MinItems:
-		if len(v) < s.MinItems {
-			c.fail(v, at, " is too short")
+		if len(list) < s.MinItems {
+			c.fail(v, depth, " is too short")
 		}
 	case MaxItems:
-		if s.MaxItems > 0 && len(v) > s.MaxItems {
-			c.fail(v, at, " is too long")
+		if s.MaxItems > 0 && len(list) > s.MaxItems {
+			c.fail(v, depth, " is too long")
 		}
 	}
 }
 
-func (c *checking) items(s *Schema, v []any, at *place) {
+func (c *checking) items(s *Schema, v any, list []any, depth int) {
 	var seen map[string]bool
 	if c.d.OneByOne && s.Unique {
-		seen = make(map[string]bool, len(v))
+		seen = make(map[string]bool, len(list))
 	}
-	for i, e := range v {
+	for i, e := range list {
 		if s.Items != nil {
-			c.value(s.Items, e, &place{at, strconv.Itoa(i)})
+			was := c.found
+			if c.value(s.Items, e, depth+1); c.found != was {
+				c.found.Path = append(c.found.Path, strconv.Itoa(i))
+			}
 		}
 		if seen != nil && !c.done() && again(seen, e) {
-			c.fail(v, at, " has non-unique elements")
+			c.fail(v, depth, " has non-unique elements")
 		}
 		if c.done() {
 			return
@@ -197,36 +219,36 @@ func again(seen map[string]bool, v any) bool {
 }
 
 // object checks an object and returns its members that the schema does not have.
-func (c *checking) object(k Keyword, s *Schema, v any, unknown []string, at *place) []string {
+func (c *checking) object(k Keyword, s *Schema, v any, unknown []string, depth int) []string {
 	o := membersOf(v)
 	switch k {
 	case Members:
 		if c.d.SortMembers {
-			return c.sorted(s, v, o, at)
+			return c.sorted(s, v, o, depth)
 		}
-		return c.members(s, o, at)
+		return c.members(s, o, depth)
 	case Required:
 		if s.UnknownFirst {
-			unknown = c.unknown(s, v, unknown, at)
+			unknown = c.unknown(s, v, unknown, depth)
 		}
 		for _, name := range s.Required {
 			if _, ok := o.get(name); !ok {
-				c.say(v, at, c.d.Quote.Repr(name)+" is a required property")
+				c.report(Failure{Value: v, Message: c.d.Quote.Repr(name) + " is a required property", depth: depth}, false)
 			}
 		}
 	case Unknown:
-		return c.unknown(s, v, unknown, at)
+		return c.unknown(s, v, unknown, depth)
 	case AnyOf:
 		if len(s.AnyOf) > 0 && !slices.ContainsFunc(s.AnyOf, func(name string) bool { _, ok := o.get(name); return ok }) {
-			c.fail(v, at, " is not valid under any of the given schemas")
+			c.fail(v, depth, " is not valid under any of the given schemas")
 		}
 	case MinProps:
 		if o.len() < s.MinProps {
-			c.fail(v, at, " does not have enough properties")
+			c.fail(v, depth, " does not have enough properties")
 		}
 	case MaxProps:
 		if s.MaxProps > 0 && o.len() > s.MaxProps {
-			c.fail(v, at, " has too many properties")
+			c.fail(v, depth, " has too many properties")
 		}
 	}
 	return unknown
@@ -234,11 +256,11 @@ func (c *checking) object(k Keyword, s *Schema, v any, unknown []string, at *pla
 
 // members checks the members that the schema names, then those that match its
 // patterns.
-func (c *checking) members(s *Schema, o members, at *place) (unknown []string) {
+func (c *checking) members(s *Schema, o members, depth int) (unknown []string) {
 	for i := range s.Props {
 		p := &s.Props[i]
 		if e, ok := o.get(p.Name); ok {
-			if c.value(&p.Schema, e, &place{at, p.Name}); c.done() {
+			if c.below(&p.Schema, e, p.Name, depth); c.done() {
 				return nil
 			}
 		}
@@ -252,7 +274,7 @@ func (c *checking) members(s *Schema, o members, at *place) (unknown []string) {
 		for i := range s.Patterns {
 			if p := &s.Patterns[i]; p.Pattern.MatchString(name) {
 				known = true
-				if c.value(&p.Value, e, &place{at, name}); c.done() {
+				if c.below(&p.Value, e, name, depth); c.done() {
 					return nil
 				}
 			}
@@ -265,7 +287,7 @@ func (c *checking) members(s *Schema, o members, at *place) (unknown []string) {
 }
 
 // sorted checks all members in the order of their names.
-func (c *checking) sorted(s *Schema, v any, o members, at *place) (unknown []string) {
+func (c *checking) sorted(s *Schema, v any, o members, depth int) (unknown []string) {
 	for _, name := range o.names() {
 		p := s.prop(name)
 		for i := range s.Patterns {
@@ -276,9 +298,9 @@ func (c *checking) sorted(s *Schema, v any, o members, at *place) (unknown []str
 		switch {
 		case p != nil:
 			e, _ := o.get(name)
-			c.value(p, e, &place{at, name})
+			c.below(p, e, name, depth)
 		case s.closed() && c.d.OneByOne:
-			c.unknown(s, v, []string{name}, at)
+			c.unknown(s, v, []string{name}, depth)
 		case s.closed():
 			unknown = append(unknown, name)
 		}
@@ -290,7 +312,7 @@ func (c *checking) sorted(s *Schema, v any, o members, at *place) (unknown []str
 }
 
 // unknown reports members that the schema does not have.
-func (c *checking) unknown(s *Schema, v any, names []string, at *place) []string {
+func (c *checking) unknown(s *Schema, v any, names []string, depth int) []string {
 	if len(names) == 0 || c.done() {
 		return nil
 	}
@@ -306,7 +328,7 @@ func (c *checking) unknown(s *Schema, v any, names []string, at *place) []string
 		does, was = "does", "was"
 	}
 	if s.Patterns == nil {
-		c.say(v, at, "Additional properties are not allowed ("+list+" "+was+" unexpected)")
+		c.report(Failure{Value: v, Message: "Additional properties are not allowed (" + list + " " + was + " unexpected)", depth: depth}, false)
 		return nil
 	}
 	patterns := make([]string, len(s.Patterns))
@@ -314,6 +336,6 @@ func (c *checking) unknown(s *Schema, v any, names []string, at *place) []string
 		patterns[i] = c.d.Quote.Repr(s.Patterns[i].Pattern.text)
 	}
 	slices.Sort(patterns)
-	c.say(v, at, list+" "+does+" not match any of the regexes: "+strings.Join(patterns, ", "))
+	c.report(Failure{Value: v, Message: list + " " + does + " not match any of the regexes: " + strings.Join(patterns, ", "), depth: depth}, false)
 	return nil
 }

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/nephos-cloud/nephos/httpapi/pyrepr"
@@ -37,7 +38,8 @@ type Dialect struct {
 // Keyword is a part of a [Schema] that is looked at for itself.
 type Keyword int
 
-// The keywords. Unknown are the properties that a closed object does not have.
+// The keywords, by the kinds of values that they are about: any, texts, numbers,
+// lists, objects. Unknown are the properties that a closed object does not have.
 const (
 	Enum Keyword = iota
 	MinLength
@@ -86,61 +88,37 @@ func (f *Failure) before(g *Failure) bool {
 // Check returns what to report of a value, nil if it is as the schema says.
 func (d *Dialect) Check(s *Schema, v any) *Failure {
 	c := checking{d: d}
-	c.value(s, v, nil)
+	c.value(s, v, 0)
+	if c.found != nil {
+		slices.Reverse(c.found.Path)
+	}
 	return c.found
-}
-
-// place is where a value is.
-type place struct {
-	up   *place
-	name string
-}
-
-func (p *place) path() []string {
-	if p == nil {
-		return nil
-	}
-	return append(p.up.path(), p.name)
-}
-
-func (p *place) depth() int {
-	if p == nil {
-		return 0
-	}
-	return 1 + p.up.depth()
 }
 
 // checking is one check of a value.
 type checking struct {
 	d     *Dialect
 	quiet bool // what exactly is wrong does not matter
+	// found is what will be reported. Its path grows from the end while the check
+	// returns to the root.
 	found *Failure
 }
 
-// done says that what is found will be reported.
+// done says that there is no need to look further.
 func (c *checking) done() bool { return c.found != nil && !c.d.Nearest }
 
-// fail reports a value, unless worse is known. What is told of it follows its
-// quotation.
-func (c *checking) fail(v any, at *place, told string) {
-	c.report(Failure{Value: v}, at, func() string { return c.d.Quote.Repr(v) + told })
+// fail reports a value. What is told of it follows its quotation.
+func (c *checking) fail(v any, depth int, told string) {
+	c.report(Failure{Value: v, Message: told, depth: depth}, true)
 }
 
-// say is fail with a message that does not begin with the value.
-func (c *checking) say(v any, at *place, message string) {
-	c.report(Failure{Value: v, Message: message}, at, nil)
-}
-
-func (c *checking) report(f Failure, at *place, message func() string) {
-	f.depth = at.depth()
+// report reports a failure, unless a worse one is known.
+func (c *checking) report(f Failure, quote bool) {
 	if c.found != nil && (c.done() || !f.before(c.found)) {
 		return
 	}
-	if !c.quiet {
-		f.Path = at.path()
-		if message != nil {
-			f.Message = message()
-		}
+	if quote && !c.quiet {
+		f.Message = c.d.Quote.Repr(f.Value) + f.Message
 	}
 	c.found = &f
 }
