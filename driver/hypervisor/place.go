@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/nephos-cloud/nephos"
 )
@@ -136,6 +139,41 @@ func checkCPUs(cpus []int) error {
 		seen[c] = true
 	}
 	return nil
+}
+
+// ParseCPUs reads a list of a host's processors, as operators write it: 0-3,^2,8.
+// It fails with nephos.ErrInvalid if it is none.
+func ParseCPUs(s string) ([]int, error) {
+	in, out := map[int]bool{}, map[int]bool{}
+	for part := range strings.SplitSeq(s, ",") {
+		part, into := strings.TrimSpace(part), in
+		if part == "" {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(part, "^"); ok {
+			part, into = rest, out
+		}
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		a, err1 := strconv.Atoi(strings.TrimSpace(from))
+		b, err2 := strconv.Atoi(strings.TrimSpace(to))
+		if err1 != nil || err2 != nil || a < 0 || b < a || b > maxCPU || b-a > 1<<16 {
+			return nil, fmt.Errorf("list of processors %.80q: want numbers and ranges such as 0-3,^2,8: %w", s, nephos.ErrInvalid)
+		}
+		for cpu := a; cpu <= b; cpu++ {
+			into[cpu] = true
+		}
+	}
+	var cpus []int
+	for cpu := range in {
+		if !out[cpu] {
+			cpus = append(cpus, cpu)
+		}
+	}
+	slices.Sort(cpus)
+	return cpus, nil
 }
 
 // Holds returns an error that wraps ErrInvalid and names the field when the spec

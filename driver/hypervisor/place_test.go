@@ -69,3 +69,27 @@ func TestAPlaceIsChecked(t *testing.T) {
 	host.NUMA[0].Cores = map[int]int{6: 1}
 	require.ErrorIs(t, host.Validate(), nephos.ErrInvalid)
 }
+
+func TestParseCPUs(t *testing.T) {
+	for in, want := range map[string][]int{"": nil, "3": {3}, "0-3,^2, 8": {0, 1, 3, 8}, "^1,0-1": {0}, "2,2": {2}} {
+		got, err := hypervisor.ParseCPUs(in)
+		require.NoError(t, err, in)
+		require.Equal(t, want, got, in)
+	}
+	for _, in := range []string{"a", "3-1", "-1", "1-", "0-99999999", "^", "1;2"} {
+		_, err := hypervisor.ParseCPUs(in)
+		require.ErrorIs(t, err, nephos.ErrInvalid, in)
+	}
+}
+
+func FuzzParseCPUs(f *testing.F) {
+	f.Add("0-3,^2,8")
+	f.Fuzz(func(t *testing.T, s string) {
+		cpus, err := hypervisor.ParseCPUs(s)
+		if err == nil {
+			for i, c := range cpus {
+				require.True(t, c >= 0 && (i == 0 || c > cpus[i-1]))
+			}
+		}
+	})
+}

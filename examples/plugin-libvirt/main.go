@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt"
 	"github.com/nephos-cloud/nephos/driver/hypervisor/libvirt/libvirtd"
 	"github.com/nephos-cloud/nephos/driver/plugin"
@@ -42,6 +44,8 @@ func run(args []string) error {
 	flags.StringVar(&config.HostIP, "host-ip", "", "this host's `address`, as the API tells it")
 	flags.StringVar(&config.MigrationURI, "migration-uri", "", "how other hosts' libvirtd reaches this host's")
 	flags.StringVar(&config.Namespace, "netns", os.Getenv("NEPHOS_NETNS"), "the `path` of the network namespace of the guests' taps, in which libvirtd runs")
+	dedicated := flags.String("dedicated-cpus", "", "processors that guests may have for themselves, such as `2-7,^4`")
+	devices := flags.String("pci-devices", "", "`addresses` of PCI devices that guests may be given, such as 0000:81:00.0,0000:82:00.0")
 	own := flags.String("libvirtd", "", "start a libvirtd in this `directory`, unless it runs, and use it instead of -uri")
 	user := flags.String("libvirtd-user", "", "the `user` that guests of that libvirtd run as, who must be able to walk to -dir and to images; empty: root")
 	group := flags.String("libvirtd-group", "kvm", "their `group`, which may open /dev/kvm")
@@ -54,6 +58,15 @@ func run(args []string) error {
 	}
 	if config.Dir == "" {
 		return fmt.Errorf("say where guests' files go with -dir")
+	}
+	var err error
+	if config.Dedicated, err = hypervisor.ParseCPUs(*dedicated); err != nil {
+		return fmt.Errorf("-dedicated-cpus: %w", err)
+	}
+	for address := range strings.SplitSeq(*devices, ",") {
+		if address = strings.TrimSpace(address); address != "" {
+			config.Devices = append(config.Devices, address)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -5,6 +5,7 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
 )
@@ -30,6 +31,8 @@ var (
 	_ hypervisor.Rescuer        = (*Driver)(nil)
 	_ hypervisor.PasswordSetter = (*Driver)(nil)
 	_ hypervisor.LiveMigrator   = (*Driver)(nil)
+	_ hypervisor.Placer         = (*Driver)(nil)
+	_ hypervisor.DevicePasser   = (*Driver)(nil)
 )
 
 // offered are the abilities that each of libvirt's drivers has the calls for.
@@ -39,10 +42,11 @@ var offered = map[string][]string{
 		hypervisor.CanConsoleLog, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose, hypervisor.CanStatistics,
 		hypervisor.CanResizeDisk, hypervisor.CanThrottleDisk, hypervisor.CanDecryptDisk, hypervisor.CanExportDisk,
 		hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanSetPassword, hypervisor.CanLiveMigrate,
+		hypervisor.CanPlace, hypervisor.CanPassDevices,
 	},
 	"TEST": {
 		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanSuspend, hypervisor.CanEvents, hypervisor.CanDiagnose,
-		hypervisor.CanExportDisk, hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanStatistics,
+		hypervisor.CanExportDisk, hypervisor.CanImportDisk, hypervisor.CanRescue, hypervisor.CanStatistics, hypervisor.CanPlace,
 	},
 	"LXC": {
 		hypervisor.CanReboot, hypervisor.CanPause, hypervisor.CanConsole, hypervisor.CanEvents, hypervisor.CanDiagnose,
@@ -67,4 +71,11 @@ func (d *Driver) Abilities(ctx context.Context) ([]string, error) {
 		has = []string{hypervisor.CanEvents}
 	}
 	return has, nil
+}
+
+// can says whether Abilities has one.
+func (d *Driver) can(ability string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Contains(offered[d.platform.Driver], ability)
 }

@@ -44,6 +44,12 @@ type Config struct {
 	Img string
 	// HostIP is told by Info; 127.0.0.1 if empty.
 	HostIP string
+	// Dedicated are the host's processors that guests may have for themselves; other
+	// guests share the rest. Devices are the addresses of PCI devices that guests may
+	// be given, such as 0000:81:00.0, which libvirt takes from the host's drivers
+	// when a guest starts. Both are for connections to QEMU.
+	Dedicated []int
+	Devices   []string
 	// MigrationURI is how libvirtd on other hosts reaches this one's to move guests
 	// here, such as qemu+tls://node2.example/system. Empty: qemu+tls:// and the
 	// address of PrepareOptions.
@@ -138,7 +144,9 @@ func open(ctx context.Context, cfg Config) (*Driver, error) {
 		_ = d.lock.Close()
 		return nil, err
 	}
-	err = d.begin(ctx)
+	if err = d.begin(ctx); err == nil {
+		err = d.checkGifts(ctx)
+	}
 	if err != nil {
 		_ = d.Close()
 		return nil, err

@@ -30,7 +30,7 @@ const trash = ".gone-"
 func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) error {
 	err := hypervisor.CheckID(id)
 	if err == nil {
-		err = d.checkSpec(spec)
+		err = d.checkSpec(ctx, spec)
 	}
 	if err == nil {
 		_, err = within(ctx, func() (struct{}, error) {
@@ -44,8 +44,11 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 }
 
 // checkSpec refuses what can never be carried out here.
-func (d *Driver) checkSpec(spec hypervisor.Spec) error {
+func (d *Driver) checkSpec(ctx context.Context, spec hypervisor.Spec) error {
 	if err := spec.Validate(); err != nil {
+		return err
+	}
+	if err := d.checkPlace(ctx, spec); err != nil {
 		return err
 	}
 	if d.cfg.CloudID != "" && spec.CloudID != d.cfg.CloudID {

@@ -75,8 +75,7 @@ func (d *Driver) Info(ctx context.Context) (hypervisor.Host, error) {
 }
 
 // describeProcessors adds what libvirt tells of the host's processors and of the
-// memory near them. There are no PCI devices, no huge pages and no processors for
-// one guest alone: the contract has no way to give these to a guest.
+// memory near them, and what of the host one guest may have for itself.
 func (d *Driver) describeProcessors(h *hypervisor.Host, conn *virt.Connect) error {
 	caps, err := conn.GetCapabilities()
 	if err != nil {
@@ -87,6 +86,9 @@ func (d *Driver) describeProcessors(h *hypervisor.Host, conn *virt.Connect) erro
 		return err
 	}
 	h.CPUModel, h.CPUVendor, h.NUMA = about.Model, about.Vendor, about.Cells
+	if err := d.give(h, os.DirFS("/")); err != nil {
+		return err
+	}
 	if about.Threads {
 		h.Traits = append(h.Traits, "HW_CPU_HYPERTHREADING")
 	}

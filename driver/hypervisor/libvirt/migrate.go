@@ -41,6 +41,8 @@ func (d *Driver) CheckMigration(ctx context.Context, id string, dest hypervisor.
 			return no("it is %s", state)
 		case w.rec.Rescue != nil:
 			return no("it is being rescued")
+		case len(w.rec.Spec.PCI) > 0:
+			return no("it has devices of this host")
 		case dest.Type != w.p.Driver:
 			return no("that host runs %s, and this one %s", dest.Type, w.p.Driver)
 		case dest.Arch != w.p.Arch:
@@ -65,7 +67,7 @@ func (d *Driver) PrepareMigration(ctx context.Context, id string, spec hyperviso
 	var target hypervisor.MigrationTarget
 	err := hypervisor.CheckID(id)
 	if err == nil {
-		err = d.checkSpec(spec)
+		err = d.checkSpec(ctx, spec)
 	}
 	if err == nil {
 		target, err = within(ctx, func() (target hypervisor.MigrationTarget, err error) {

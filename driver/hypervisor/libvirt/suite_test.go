@@ -3,6 +3,7 @@
 package libvirt_test
 
 import (
+	"errors"
 	"os/exec"
 	"testing"
 
@@ -34,6 +35,8 @@ func TestImaginedHost(t *testing.T) {
 		require.NoError(t, err)
 		return d
 	}, hypervisortest.Options{CloudID: "test", Guests: 4})
+	_, err = libvirt.Open(t.Context(), libvirt.Config{CloudID: "test", URI: "test:///default", Dir: dir, Dedicated: []int{0}})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 	d, err := libvirt.Open(t.Context(), libvirt.Config{CloudID: "test", URI: "test:///default", Dir: dir})
 	require.NoError(t, err)
 	host, err := d.Info(t.Context())

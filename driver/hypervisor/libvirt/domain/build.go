@@ -76,7 +76,7 @@ func Build(p Platform, dir string, rec Record, run Run, old *libvirtxml.Domain) 
 	switch {
 	case keep:
 		devices := *old.Devices
-		devices.Disks, devices.Interfaces, devices.Filesystems = nil, nil, nil
+		devices.Disks, devices.Interfaces, devices.Filesystems, devices.Hostdevs = nil, nil, nil, nil
 		devices.Emulator = p.Emulator
 		d.Devices, d.OS.Type.Machine, d.OS.NVRam = &devices, old.OS.Type.Machine, old.OS.NVRam
 		p.Machine = d.OS.Type.Machine
@@ -84,6 +84,9 @@ func Build(p Platform, dir string, rec Record, run Run, old *libvirtxml.Domain) 
 		d.Devices.Consoles = []libvirtxml.DomainConsole{{Source: pty()}}
 	default:
 		fixedDevices(p, d.Devices, dir, rec.ID)
+	}
+	if err := place(p, d, spec, old); err != nil {
+		return nil, err
 	}
 	return d, devices(p, d, dir, rec, old)
 }

@@ -90,17 +90,29 @@ func TestGolden(t *testing.T) {
 	alone := bare
 	alone.NICs = nil
 	require.ErrorIs(t, domain.CheckNICs(platform(t, "lxc", domain.Wanted{}), bare.NICs), errors.ErrUnsupported)
+	placed := small
+	placed.VCPUs, placed.MemoryMiB = 6, 3072
+	placed.Topology = hypervisor.Topology{Sockets: 1, Cores: 3, Threads: 2}
+	placed.NUMA = []hypervisor.Cell{
+		{Host: 1, MemoryMiB: 2048, PageKiB: 2048, Pins: []hypervisor.Pin{{VCPU: 4, CPUs: []int{14}}, {VCPU: 0, CPUs: []int{11}}, {VCPU: 1, CPUs: []int{13}}}},
+		{Host: 0, MemoryMiB: 1024, Pins: []hypervisor.Pin{{VCPU: 2, CPUs: []int{0, 1}}, {VCPU: 3, CPUs: []int{0, 1}}, {VCPU: 5, CPUs: []int{2}}}},
+	}
+	placed.PCI = []string{"0000:81:00.0", "0000:82:1f.7"}
+	apart := placed
+	apart.NUMA, apart.EmulatorCPUs, apart.PCI = placed.NUMA, []int{0, 10}, nil
 	for name, c := range map[string]struct {
 		p    domain.Platform
 		spec hypervisor.Spec
 	}{
-		"kvm":     {platform(t, "qemu", domain.Wanted{Type: "kvm"}), spec()},
-		"tcg":     {platform(t, "qemu", domain.Wanted{Type: "qemu"}), spec()},
-		"tcg-q35": {platform(t, "qemu", domain.Wanted{Type: "qemu", Machine: "q35"}), small},
-		"test":    {platform(t, "test", domain.Wanted{}), small},
-		"lxc":     {platform(t, "lxc", domain.Wanted{}), alone},
-		"xen-hvm": {platform(t, "xen", domain.Wanted{}), small},
-		"xen-pv":  {platform(t, "xen", domain.Wanted{OS: "xen"}), bare},
+		"placed":       {platform(t, "qemu", domain.Wanted{Type: "kvm"}), placed},
+		"placed-apart": {platform(t, "qemu", domain.Wanted{Type: "qemu", Machine: "q35"}), apart},
+		"kvm":          {platform(t, "qemu", domain.Wanted{Type: "kvm"}), spec()},
+		"tcg":          {platform(t, "qemu", domain.Wanted{Type: "qemu"}), spec()},
+		"tcg-q35":      {platform(t, "qemu", domain.Wanted{Type: "qemu", Machine: "q35"}), small},
+		"test":         {platform(t, "test", domain.Wanted{}), small},
+		"lxc":          {platform(t, "lxc", domain.Wanted{}), alone},
+		"xen-hvm":      {platform(t, "xen", domain.Wanted{}), small},
+		"xen-pv":       {platform(t, "xen", domain.Wanted{OS: "xen"}), bare},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, _ := build(t, c.p, c.spec, nil, nil)
@@ -183,6 +195,45 @@ func TestAddressesAreKept(t *testing.T) {
 	other, _ := build(t, p, more, old, rec.Targets)
 	require.Equal(t, "q35", other.OS.Type.Machine)
 	require.Nil(t, other.Devices.Disks[1].Address, "another machine has other addresses")
+}
+
+// A device of the host keeps its place in the guest, and goes with the spec.
+func TestDevicesOfTheHostKeepTheirAddresses(t *testing.T) {
+	p := platform(t, "qemu", domain.Wanted{Type: "qemu"})
+	s := spec()
+	s.PCI = []string{"0000:81:00.0"}
+	old, rec := build(t, p, s, nil, nil)
+	require.Len(t, old.Devices.Hostdevs, 1)
+	require.Equal(t, "0000:81:00.0", domain.PCIAddress(old.Devices.Hostdevs[0]))
+	zero, slot := uint(0), uint(9)
+	at := &libvirtxml.DomainAddress{PCI: &libvirtxml.DomainAddressPCI{Domain: &zero, Bus: &zero, Slot: &slot, Function: &zero}}
+	old.Devices.Hostdevs[0].Address = at
+	s.PCI = []string{"0000:82:00.0", "0000:81:00.0"}
+	again, _ := build(t, p, s, old, rec.Targets)
+	require.Len(t, again.Devices.Hostdevs, 2)
+	require.Nil(t, again.Devices.Hostdevs[0].Address)
+	require.Equal(t, at, again.Devices.Hostdevs[1].Address)
+	s.PCI = nil
+	none, _ := build(t, p, s, again, rec.Targets)
+	require.Empty(t, none.Devices.Hostdevs)
+}
+
+// A guest that moves has the other host's processors and cells.
+func TestAMovedGuestIsPlacedThere(t *testing.T) {
+	p := platform(t, "qemu", domain.Wanted{Type: "qemu"})
+	here := spec()
+	here.NUMA = []hypervisor.Cell{{Host: 1, MemoryMiB: 512, Pins: []hypervisor.Pin{{VCPU: 0, CPUs: []int{6}}, {VCPU: 1, CPUs: []int{7}}}}}
+	from, fromRec := build(t, p, here, nil, nil)
+	require.Equal(t, []int{1}, domain.HostCells(from))
+	there := spec()
+	there.NUMA = []hypervisor.Cell{{Host: 0, MemoryMiB: 512, PageKiB: 2048, Pins: []hypervisor.Pin{{VCPU: 0, CPUs: []int{3}}, {VCPU: 1, CPUs: []int{2}}}}}
+	to, toRec := build(t, p, there, nil, nil)
+	moved, err := domain.Move(from, to, fromRec, toRec)
+	require.NoError(t, err)
+	require.Equal(t, []int{0}, domain.HostCells(moved))
+	require.Equal(t, to.CPUTune, moved.CPUTune)
+	require.Equal(t, to.MemoryBacking, moved.MemoryBacking)
+	require.Equal(t, from.CPU.Numa, moved.CPU.Numa)
 }
 
 func TestMove(t *testing.T) {
@@ -290,7 +341,7 @@ func TestHost(t *testing.T) {
 		<cpus><cpu id='4' siblings='4,12'/><cpu id='12' siblings='4,12'/></cpus></cell><cell id='4'/></cells></topology></host></capabilities>`)
 	require.NoError(t, err)
 	require.Equal(t, domain.Host{Threads: true, Cells: []driver.NUMACell{
-		{ID: 3, CPUs: []int{4, 12}, MemoryMiB: 3072},
+		{ID: 3, CPUs: []int{4, 12}, MemoryMiB: 3072, Pages: map[int64]int64{2048: 512}, Cores: map[int]int{4: 4, 12: 4}},
 	}}, h)
 	require.NoError(t, hypervisor.Host{NUMA: h.Cells}.Validate())
 	_, err = domain.ReadHost("<")

@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"libvirt.org/go/libvirtxml"
@@ -38,7 +39,10 @@ func ReadHost(capabilities string) (Host, error) {
 		if x.CPUS != nil {
 			for _, cpu := range x.CPUS.CPUs {
 				c.CPUs = append(c.CPUs, cpu.ID)
-				h.Threads = h.Threads || strings.ContainsAny(cpu.Siblings, ",-")
+				if strings.ContainsAny(cpu.Siblings, ",-") {
+					h.Threads = true
+					core(&c, cpu)
+				}
 			}
 		}
 		if len(c.CPUs) > 0 || c.MemoryMiB > 0 {
@@ -48,8 +52,21 @@ func ReadHost(capabilities string) (Host, error) {
 	return h, nil
 }
 
-// cell is a cell's memory in pages of the usual size, which are its smallest.
-// Guests are given no others.
+// core notes which core a processor is a thread of: the one that is called by the
+// first of its siblings.
+func core(c *driver.NUMACell, cpu libvirtxml.CapsHostNUMACPU) {
+	first, _, _ := strings.Cut(cpu.Siblings, ",")
+	first, _, _ = strings.Cut(first, "-")
+	if n, err := strconv.Atoi(first); err == nil && n >= 0 {
+		if c.Cores == nil {
+			c.Cores = map[int]int{}
+		}
+		c.Cores[cpu.ID] = n
+	}
+}
+
+// cell is a cell's memory in pages of the usual size, which are its smallest, and
+// the number of its other pages.
 func cell(x libvirtxml.CapsHostNUMACell) driver.NUMACell {
 	c := driver.NUMACell{ID: x.ID}
 	if x.Memory != nil {
@@ -58,6 +75,14 @@ func cell(x libvirtxml.CapsHostNUMACell) driver.NUMACell {
 	if len(x.PageInfo) > 0 {
 		usual := slices.MinFunc(x.PageInfo, func(a, b libvirtxml.CapsHostNUMAPageInfo) int { return a.Size - b.Size })
 		c.MemoryMiB = int64(usual.Count) * int64(usual.Size) >> 10
+		for _, p := range x.PageInfo {
+			if p.Size != usual.Size && p.Count > 0 && p.Size > 0 && p.Count <= 1<<40 {
+				if c.Pages == nil {
+					c.Pages = map[int64]int64{}
+				}
+				c.Pages[int64(p.Size)] = int64(p.Count)
+			}
+		}
 	}
 	return c
 }

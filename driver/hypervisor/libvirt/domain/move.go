@@ -10,8 +10,8 @@ import (
 )
 
 // Move describes a domain as it is to be on another host: what the guest sees is
-// from's, and what only a host knows (the places of disks, the names of taps, of
-// sockets and logs) is to's, which was built there. Both are of the same guest.
+// from's, and what only a host knows (its processors and cells, the places of disks,
+// the names of taps, of sockets and logs) is to's, which was built there. Both are of the same guest.
 func Move(from, to *libvirtxml.Domain, fromRec, toRec Record) (*libvirtxml.Domain, error) {
 	moved := new(libvirtxml.Domain)
 	text, err := from.Marshal()
@@ -24,6 +24,7 @@ func Move(from, to *libvirtxml.Domain, fromRec, toRec Record) (*libvirtxml.Domai
 	if moved.Devices == nil || to.Devices == nil {
 		return nil, errors.New("describe the domain on the other host: it has no devices")
 	}
+	moved.CPUTune, moved.NUMATune, moved.MemoryBacking = to.CPUTune, to.NUMATune, to.MemoryBacking
 	there := make(map[string]libvirtxml.DomainDisk)
 	for i, x := range to.Devices.Disks {
 		for id, target := range toRec.Targets {
