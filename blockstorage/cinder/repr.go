@@ -116,6 +116,10 @@ func readOrdered(d *json.Decoder) (any, error) {
 			if err != nil {
 				return nil, err
 			}
+			if i := slices.IndexFunc(o, func(m namedValue) bool { return m.name == name }); i >= 0 {
+				o[i].value = v
+				continue
+			}
 			o = append(o, namedValue{name.(string), v})
 		}
 		_, err = d.Token()

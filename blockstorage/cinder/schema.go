@@ -2,6 +2,7 @@ package cinder
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -181,12 +182,12 @@ func (p property) checkNumber(name string, v any) error {
 	if p.lowest == 0 {
 		return nil
 	}
-	n, err := strconv.ParseInt(fmt.Sprint(v), 10, 64)
+	n, err := strconv.ParseFloat(fmt.Sprint(v), 64)
 	switch {
-	case v == nil:
-	case err == nil && n < p.lowest:
+	case errors.Is(err, strconv.ErrSyntax):
+	case n < float64(p.lowest):
 		return invalid(name, v, "%s is less than the minimum of %d", repr(v), p.lowest)
-	case err != nil || n > maxInt:
+	case n > maxInt:
 		return invalid(name, v, "%s is greater than the maximum of %d", repr(v), maxInt)
 	}
 	return nil
@@ -255,8 +256,7 @@ func isType(v any, t string) bool {
 	case []any:
 		return t == "array"
 	case json.Number:
-		f, err := v.Float64()
-		return t == "integer" && err == nil && f == math.Trunc(f)
+		return t == "integer" && !strings.ContainsAny(string(v), ".eE")
 	}
 	return false
 }
