@@ -593,6 +593,24 @@ func TestFiltersAndOrders(t *testing.T) {
 	})
 }
 
+// The properties that the API names are held against what it says of them.
+func TestPropertiesThatTheAPINames(t *testing.T) {
+	s := start(t)
+	s.Do(member, "POST", "/v2/images", `{"name": "i", "kernel_id": "linux"}`).Want(400).
+		Says(`Provided object does not match schema 'image': 'linux' does not match '^([0-9a-fA-F]){8}-`)
+	s.Do(member, "POST", "/v2/images", `{"name": "i", "architecture": null}`).Want(400).Says("None is not of type 'string'")
+	const kernel = "22222222-2222-4222-8222-222222222222"
+	made := s.Do(member, "POST", "/v2/images", `{"name": "i", "kernel_id": "`+kernel+`", "ramdisk_id": null, "os_distro": "debian"}`).Want(201).Object()
+	require.Equal(t, []any{kernel, nil, "debian"}, []any{made["kernel_id"], made["ramdisk_id"], made["os_distro"]})
+	require.Contains(t, made, "ramdisk_id")
+	path := "/v2/images/" + made["id"].(string)
+	patch := func(ops string) apitest.Answer {
+		return s.Do(member, "PATCH", path, ops, "Content-Type", "application/openstack-images-v2.1-json-patch")
+	}
+	require.Nil(t, patch(`[{"op": "replace", "path": "/kernel_id", "value": null}]`).Want(200).Object()["kernel_id"])
+	patch(`[{"op": "replace", "path": "/ramdisk_id", "value": "x"}]`).Want(400).Says("'x' does not match")
+}
+
 func TestSchemasAndInfo(t *testing.T) {
 	s := start(t)
 	b := s.Do(member, "GET", "/v2/schemas/image", "").Want(200).Object()
@@ -604,6 +622,9 @@ func TestSchemasAndInfo(t *testing.T) {
 		require.Contains(t, props, k)
 	}
 	require.Equal(t, []any{nil, "ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop"}, props["disk_format"].(map[string]any)["enum"])
+	for _, name := range []string{"architecture", "instance_uuid", "kernel_id", "os_distro", "os_version", "ramdisk_id"} {
+		require.Equal(t, false, props[name].(map[string]any)["is_base"], name)
+	}
 	for _, name := range []string{"images", "member", "members"} {
 		require.Equal(t, name, s.Do(member, "GET", "/v2/schemas/"+name, "").Want(200).Object()["name"])
 	}

@@ -40,7 +40,9 @@ var (
 func (a *api) imageBody(img image.Image) map[string]any {
 	b := make(map[string]any, len(img.Properties)+24)
 	for k, v := range img.Properties {
-		b[k] = v
+		if b[k] = v; nullable(k) {
+			b[k] = textOrNull(v)
+		}
 	}
 	self := "/v2/images/" + img.ID
 	b["id"], b["self"], b["file"], b["schema"] = img.ID, self, self+"/file", "/v2/schemas/image"

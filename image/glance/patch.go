@@ -103,7 +103,9 @@ func changeOf(raw map[string]any, draft4 bool) (image.Change, error) {
 	if err := validate(attrs); err != nil {
 		return image.Change{}, err
 	}
-	ch.Value = native(attrs[ch.Name])
+	if ch.Value = native(attrs[ch.Name]); ch.Value == nil && nullable(ch.Name) {
+		ch.Value = ""
+	}
 	return ch, nil
 }
 

@@ -2,6 +2,7 @@ package glance
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type property struct {
 	Properties  map[string]*property `json:"properties,omitempty"`
 	Required    []string             `json:"required,omitempty"`
 	Additional  *bool                `json:"additionalProperties,omitempty"`
+	Base        *bool                `json:"is_base,omitempty"`
 }
 
 const uuidPattern = `^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$`
@@ -45,10 +47,10 @@ func enum(null bool, values []string) []any {
 	return out
 }
 
-// imageProperties describes what every image has.
+// imageProperties describes what every image has, and what many have.
 func imageProperties() map[string]*property {
 	no := false
-	return map[string]*property{
+	props := map[string]*property{
 		"id":               {Type: "string", Pattern: uuidPattern, Description: "An identifier for the image"},
 		"name":             {Type: orNull("string"), MaxLength: 255, Description: "Descriptive name for the image"},
 		"status":           {Type: "string", ReadOnly: true, Description: "Status of the image", Enum: enum(false, []string{"queued", "saving", "active", "killed", "deleted", "uploading", "importing", "pending_delete", "deactivated"})},
@@ -93,6 +95,8 @@ func imageProperties() map[string]*property {
 			},
 		},
 	}
+	maps.Copy(props, baseProperties())
+	return props
 }
 
 func memberProperties() map[string]*property {
