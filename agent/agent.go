@@ -223,7 +223,7 @@ func (a *Agent) accept(d driver.Object) {
 	if o == nil {
 		o = &object{reached: map[string]bool{}}
 		a.objects[k] = o
-	} else if d.Epoch < o.desired.Epoch || d.Epoch == o.desired.Epoch && d.Revision < o.desired.Revision {
+	} else if versionOf(d).Before(versionOf(o.desired)) { // the bus lost what it had, and a sender was late
 		a.cfg.Log.Warn("an older object was refused", "key", k, "revision", d.Revision, "have", o.desired.Revision)
 		return
 	}
@@ -318,7 +318,7 @@ func (a *Agent) work(ctx context.Context, o *object) {
 	a.cfg.Crash.Here("agent after " + string(d.Kind))
 
 	a.mu.Lock()
-	report := driver.Report{Kind: d.Kind, ID: d.ID, Revision: d.Revision, State: state, At: a.cfg.Clock.Now()}
+	report := driver.Report{Kind: d.Kind, ID: d.ID, Epoch: d.Epoch, Revision: d.Revision, State: state, At: a.cfg.Clock.Now()}
 	switch {
 	case errors.Is(err, errWaits):
 		o.running = false

@@ -25,6 +25,10 @@ type message struct {
 
 func key(kind driver.Kind, id string) string { return string(kind) + "/" + id }
 
+func versionOf(o driver.Object) bus.Version {
+	return bus.Version{Epoch: o.Epoch, Revision: o.Revision}
+}
+
 // Fleet is the controllers' end of the bus: it implements [driver.Fleet] for
 // the services, and hands them what agents send.
 type Fleet struct {
@@ -72,7 +76,7 @@ func (f *Fleet) Put(ctx context.Context, host string, o driver.Object) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s %s for host %s: %w", o.Kind, o.ID, host, err)
 	}
-	return f.bus.Put(ctx, host, key(o.Kind, o.ID), b)
+	return f.bus.Put(ctx, host, key(o.Kind, o.ID), versionOf(o), b)
 }
 
 // Ask implements [driver.Fleet].
@@ -178,7 +182,7 @@ func (f *Fleet) Handle(ctx context.Context, host string, value []byte) error {
 			}
 		}
 		if r.Deleted {
-			return f.bus.Delete(ctx, host, key(r.Kind, r.ID))
+			return f.bus.Delete(ctx, host, key(r.Kind, r.ID), bus.Version{Epoch: r.Epoch, Revision: r.Revision})
 		}
 	case m.Beat != nil:
 		b := *m.Beat

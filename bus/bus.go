@@ -15,10 +15,13 @@ import (
 // Bus is the connection of one process. Keys are chosen by the sender.
 type Bus interface {
 	// Put sets a host's key to the value, for the host's watcher now and for one
-	// that comes later.
-	Put(ctx context.Context, host, key string, value []byte) error
-	// Delete forgets a key. It tells the watcher nothing: absence never destroys.
-	Delete(ctx context.Context, host, key string) error
+	// that comes later. Those who send a key's values may overtake one another on
+	// the way here: where a newer version is, it stays, and that is no error. The
+	// same version again is told to the watcher again.
+	Put(ctx context.Context, host, key string, v Version, value []byte) error
+	// Delete forgets a key unless its version is newer. It tells the watcher
+	// nothing: absence never destroys.
+	Delete(ctx context.Context, host, key string, v Version) error
 	// Watch opens the host's desired state: first all there is, then changes.
 	Watch(ctx context.Context, host string) (Watcher, error)
 
@@ -40,6 +43,14 @@ type Bus interface {
 	// Lost receives when desired state may have been lost and must be published
 	// again.
 	Lost() <-chan struct{}
+}
+
+// Version orders the values of a key, by its epoch first.
+type Version struct{ Epoch, Revision int64 }
+
+// Before reports whether v is older than w.
+func (v Version) Before(w Version) bool {
+	return v.Epoch < w.Epoch || v.Epoch == w.Epoch && v.Revision < w.Revision
 }
 
 // Watcher reads a host's desired state. Changes to one key that come faster than

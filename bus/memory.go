@@ -27,8 +27,14 @@ type Memory struct {
 // sender is what the order of reports holds for.
 type sender struct{ host, key string }
 
+// versioned is a key's value.
+type versioned struct {
+	Version
+	value []byte
+}
+
 type hostState struct {
-	state    map[string][]byte
+	state    map[string]versioned
 	watchers map[*memoryWatcher]struct{}
 	handler  Handler
 }
@@ -47,18 +53,21 @@ func NewMemory(clock nephos.Clock) *Memory {
 func (m *Memory) host(name string) *hostState {
 	h := m.hosts[name]
 	if h == nil {
-		h = &hostState{state: map[string][]byte{}, watchers: map[*memoryWatcher]struct{}{}}
+		h = &hostState{state: map[string]versioned{}, watchers: map[*memoryWatcher]struct{}{}}
 		m.hosts[name] = h
 	}
 	return h
 }
 
 // Put implements [Bus].
-func (m *Memory) Put(_ context.Context, host, key string, value []byte) error {
+func (m *Memory) Put(_ context.Context, host, key string, v Version, value []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := m.host(host)
-	h.state[key] = bytes.Clone(value)
+	if have, ok := h.state[key]; ok && v.Before(have.Version) {
+		return nil
+	}
+	h.state[key] = versioned{v, bytes.Clone(value)}
 	for w := range h.watchers {
 		w.changed(key)
 	}
@@ -66,10 +75,12 @@ func (m *Memory) Put(_ context.Context, host, key string, value []byte) error {
 }
 
 // Delete implements [Bus].
-func (m *Memory) Delete(_ context.Context, host, key string) error {
+func (m *Memory) Delete(_ context.Context, host, key string, v Version) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.host(host).state, key)
+	if h := m.host(host); !v.Before(h.state[key].Version) {
+		delete(h.state, key)
+	}
 	return nil
 }
 
@@ -78,7 +89,7 @@ func (m *Memory) Empty() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, h := range m.hosts {
-		h.state = map[string][]byte{}
+		h.state = map[string]versioned{}
 	}
 	m.reports = map[sender][][]byte{}
 	m.Lose()
@@ -142,7 +153,7 @@ func (w *memoryWatcher) Next(ctx context.Context) ([]Entry, error) {
 		var entries []Entry
 		for _, k := range w.order {
 			if v, ok := w.host.state[k]; ok {
-				entries = append(entries, Entry{Key: k, Value: v})
+				entries = append(entries, Entry{Key: k, Value: v.value})
 			}
 		}
 		w.order, w.dirty = nil, map[string]bool{}

@@ -16,9 +16,9 @@ import (
 
 func TestAWatcherSeesWhatWasThereAndWhatChanges(t *testing.T) {
 	m := bus.NewMemory(nil)
-	require.NoError(t, m.Put(t.Context(), "h", "b", []byte("1")))
-	require.NoError(t, m.Put(t.Context(), "h", "a", []byte("1")))
-	require.NoError(t, m.Put(t.Context(), "other", "x", []byte("1")))
+	require.NoError(t, m.Put(t.Context(), "h", "b", bus.Version{}, []byte("1")))
+	require.NoError(t, m.Put(t.Context(), "h", "a", bus.Version{}, []byte("1")))
+	require.NoError(t, m.Put(t.Context(), "other", "x", bus.Version{}, []byte("1")))
 	w, err := m.Watch(t.Context(), "h")
 	require.NoError(t, err)
 	defer w.Close()
@@ -26,18 +26,52 @@ func TestAWatcherSeesWhatWasThereAndWhatChanges(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []bus.Entry{{Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte("1")}}, entries)
 
-	require.NoError(t, m.Put(t.Context(), "h", "b", []byte("2")))
-	require.NoError(t, m.Put(t.Context(), "h", "b", []byte("3")))
+	require.NoError(t, m.Put(t.Context(), "h", "b", bus.Version{}, []byte("2")))
+	require.NoError(t, m.Put(t.Context(), "h", "b", bus.Version{}, []byte("3")))
 	<-w.Ready()
 	entries, err = w.Next(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []bus.Entry{{Key: "b", Value: []byte("3")}}, entries, "the last one only")
 
-	require.NoError(t, m.Delete(t.Context(), "h", "b"))
+	require.NoError(t, m.Delete(t.Context(), "h", "b", bus.Version{}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = w.Next(ctx)
 	require.ErrorIs(t, err, context.Canceled, "absence tells nothing")
+}
+
+// Senders overtake one another: what is newer stays, whoever comes last.
+func TestTheNewestVersionStays(t *testing.T) {
+	m := bus.NewMemory(nil)
+	w, err := m.Watch(t.Context(), "h")
+	require.NoError(t, err)
+	defer w.Close()
+	read := func() []bus.Entry {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		entries, err := w.Next(ctx)
+		if err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		return entries
+	}
+	put := func(epoch, revision int64, value string) {
+		require.NoError(t, m.Put(t.Context(), "h", "k", bus.Version{Epoch: epoch, Revision: revision}, []byte(value)))
+	}
+	put(1, 2, "second")
+	put(1, 1, "first")
+	put(0, 9, "of an older epoch")
+	require.Equal(t, []bus.Entry{{Key: "k", Value: []byte("second")}}, read())
+	put(1, 1, "first")
+	require.Empty(t, read(), "the watcher is not told of it either")
+	put(1, 2, "second")
+	require.Len(t, read(), 1, "the same again is sent again")
+	put(2, 1, "third")
+	require.NoError(t, m.Delete(t.Context(), "h", "k", bus.Version{Epoch: 1, Revision: 2}))
+	require.Equal(t, []bus.Entry{{Key: "k", Value: []byte("third")}}, read(), "who deletes may be late, too")
+	require.NoError(t, m.Delete(t.Context(), "h", "k", bus.Version{Epoch: 2, Revision: 1}))
+	put(1, 1, "first")
+	require.Len(t, read(), 1, "what was deleted is forgotten")
 }
 
 func TestReportsArriveInOrderAndAgainAfterAFailure(t *testing.T) {
@@ -104,7 +138,7 @@ func TestQuestionsReachAHostThatServes(t *testing.T) {
 
 func TestEmptyingLosesEverythingAndSaysSo(t *testing.T) {
 	m := bus.NewMemory(nil)
-	require.NoError(t, m.Put(t.Context(), "h", "a", []byte("1")))
+	require.NoError(t, m.Put(t.Context(), "h", "a", bus.Version{}, []byte("1")))
 	require.NoError(t, m.Report(t.Context(), "h", "k", []byte("r")))
 	m.Empty()
 	<-m.Lost()

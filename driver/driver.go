@@ -36,6 +36,7 @@ type Report struct {
 	Host     string
 	Kind     Kind   `json:",omitempty"`
 	ID       string `json:",omitempty"`
+	Epoch    int64  `json:",omitempty"` // of the object
 	Revision int64  `json:",omitempty"` // the newest revision carried out, or tried
 	Deleted  bool   `json:",omitempty"` // the tombstone has been carried out
 	State    string `json:",omitempty"` // a server's: running, paused, stopped, crashed; a port's: up, down

@@ -27,6 +27,7 @@ type message struct {
 	report bool
 	host   string
 	key    string
+	put    bus.Version
 	value  []byte
 }
 
@@ -56,7 +57,7 @@ func (s *Set) release(messages []message) {
 		if m.report {
 			err = m.wire.Bus.Report(ctx, m.host, m.key, m.value)
 		} else {
-			err = m.wire.Bus.Put(ctx, m.host, m.key, m.value)
+			err = m.wire.Bus.Put(ctx, m.host, m.key, m.put, m.value)
 		}
 		if err != nil {
 			m.wire.lost() // so that it is sent again
@@ -102,8 +103,8 @@ func (w *wire) fate(operation, host, key string) Effect {
 }
 
 // Put implements [bus.Bus].
-func (w *wire) Put(ctx context.Context, host, key string, value []byte) error {
-	return w.send("put", message{host: host, key: key, value: value}, func() error { return w.Bus.Put(ctx, host, key, value) })
+func (w *wire) Put(ctx context.Context, host, key string, v bus.Version, value []byte) error {
+	return w.send("put", message{host: host, key: key, put: v, value: value}, func() error { return w.Bus.Put(ctx, host, key, v, value) })
 }
 
 // Report implements [bus.Bus].

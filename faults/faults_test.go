@@ -240,9 +240,9 @@ func TestMessagesAreLostAndDoubled(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{"h1:s2", "h1:s2", "h1:s3"}, delivered(t, b))
 	<-b.Lost() // so that the controllers publish again
-	require.NoError(t, b.Put(ctx, "h2", "server/s1", []byte("one")))
+	require.NoError(t, b.Put(ctx, "h2", "server/s1", bus.Version{}, []byte("one")))
 	<-b.Lost()
-	require.NoError(t, b.Put(ctx, "h2", "server/s2", []byte("two")))
+	require.NoError(t, b.Put(ctx, "h2", "server/s2", bus.Version{}, []byte("two")))
 	w, err := b.Watch(ctx, "h2")
 	require.NoError(t, err)
 	defer w.Close()
@@ -261,7 +261,7 @@ func TestADeadHostIsSilentUntilItLives(t *testing.T) {
 	require.NoError(t, b.Report(ctx, "h1", "", []byte("beat")))
 	require.NoError(t, b.Report(ctx, "h1", "server/s1", []byte("active")))
 	require.NoError(t, b.Report(ctx, "h2", "server/s2", []byte("active")))
-	require.NoError(t, b.Put(ctx, "h1", "server/s3", []byte("three")))
+	require.NoError(t, b.Put(ctx, "h1", "server/s3", bus.Version{}, []byte("three")))
 	require.Equal(t, []string{"h2:active"}, delivered(t, b))
 	for _, err := range []error{
 		func() error { _, err := b.Ask(ctx, "h1", "q", nil); return err }(),
@@ -378,7 +378,7 @@ func TestASetIsSafeForConcurrentUse(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				_ = b.Put(t.Context(), "h1", "k", []byte("v"))
+				_ = b.Put(t.Context(), "h1", "k", bus.Version{}, []byte("v"))
 				_, _ = set.Intercept("h1")(t.Context(), driver.Call{})
 				if err := set.Remove(r.ID); err != nil && !errors.Is(err, nephos.ErrNotFound) {
 					t.Error(err)
