@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -19,6 +20,7 @@ type Backend struct {
 	Stats volume.Stats
 	// MultiAttach tells whether its volumes take several attachments at once.
 	MultiAttach bool
+	At          time.Time // when it told this
 }
 
 // HostUsage is what a project, or all together, keep on the host.
@@ -82,7 +84,7 @@ func (s *Service) Pools(ctx context.Context, typeNameOrID string) ([]Backend, er
 		}
 		stats.Backend = cmp.Or(stats.Backend, nameOf(pool))
 		stats.MaxOverSubscription = cmp.Or(stats.MaxOverSubscription, scheduler.DefaultOverSubscription)
-		out = append(out, Backend{Name: s.backend(nameOf(pool)), Stats: stats, MultiAttach: pool.MultiAttach() != 0})
+		out = append(out, Backend{Name: s.backend(nameOf(pool)), Stats: stats, MultiAttach: pool.MultiAttach() != 0, At: s.cfg.Clock.Now()})
 	}
 	return out, nil
 }

@@ -82,6 +82,7 @@ func capabilities(p blockstorage.Backend) object {
 		"reserved_percentage": p.Stats.ReservedPercentage, "max_over_subscription_ratio": overSubscription(p.Stats.MaxOverSubscription),
 		"filter_function": orNull(p.Stats.Filter), "goodness_function": orNull(p.Stats.Goodness),
 		"multiattach": p.MultiAttach, "vendor_name": "Nephos", "driver_version": "1", "backend_state": "up",
+		"QoS_support": false, "updated": stamp(p.At), "timestamp": stamp(p.At), // what hosts are asked to bound, pools do not
 	}
 }
 

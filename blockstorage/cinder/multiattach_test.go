@@ -12,6 +12,8 @@ func TestSeveralAttachmentsOnTheWire(t *testing.T) {
 	id := s.volume(`{"size": 1, "volume_type": "shared"}`)
 	require.Equal(t, true, s.Do("member", "GET", "/v3/volumes/"+id, "").Want(200).Get("volume", "multiattach"))
 	require.Equal(t, true, s.Do("admin", "GET", "/v3/scheduler-stats/get_pools?detail=true", "").Want(200).Get("pools", 0, "capabilities", "multiattach"))
+	require.Equal(t, false, s.Do("admin", "GET", "/v3/scheduler-stats/get_pools?detail=true", "").Get("pools", 0, "capabilities", "QoS_support"))
+	require.NotEmpty(t, s.Do("admin", "GET", "/v3/scheduler-stats/get_pools?detail=true", "").Get("pools", 0, "capabilities", "updated"))
 	var ids []string
 	for _, host := range []string{"a", "b"} {
 		a := s.Do("member", "POST 3.54", "/v3/attachments", `{"attachment": {"volume_uuid": "`+id+`", "connector": {"host": "`+host+`"}}}`).Want(200)
