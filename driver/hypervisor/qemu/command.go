@@ -62,9 +62,10 @@ func (c *command) monitor(f *os.File) {
 func (c *command) machine(id, name, accel string, spec hypervisor.Spec) {
 	c.add("-name", name, "-machine", "pc,usb=off", "-nodefaults", "-no-user-config", "-sandbox", sandbox,
 		"-S", "-no-shutdown", "-display", "none", "-vnc", "none", "-boot", "strict=on",
-		"-m", strconv.Itoa(spec.MemoryMiB), "-smp", strconv.Itoa(spec.VCPUs),
+		"-m", strconv.Itoa(spec.MemoryMiB), "-smp", smp(spec),
 		"-rtc", "base=utc,driftfix=slew",
 		"-smbios", "type=1,manufacturer=OpenStack Foundation,product=OpenStack Nova,serial="+id)
+	c.numa(spec.NUMA)
 	if accel == "kvm" {
 		c.add("-accel", "kvm", "-cpu", "host")
 	} else {

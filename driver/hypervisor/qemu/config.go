@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,6 +33,9 @@ type Config struct {
 	Binary, Img string
 	// HostIP is told by Info; 127.0.0.1 if empty.
 	HostIP string
+	// Dedicated are the host's processors that guests may have for themselves; other
+	// guests share the rest.
+	Dedicated []int
 	// SoftReboot bounds how long a soft reboot waits for the guest before the
 	// power is cut; 1 minute if zero.
 	SoftReboot time.Duration
@@ -54,6 +58,8 @@ type Driver struct {
 	token   string // of the directory
 	version int
 	lock    *os.File
+	// unplaced is why guests cannot be placed; nil: they can.
+	unplaced error
 
 	stop   chan struct{} // closed by Close
 	tasks  sync.WaitGroup
@@ -121,6 +127,11 @@ func (d *Driver) open(ctx context.Context) (err error) {
 	}
 	if d.accel, err = d.chooseAccel(ctx); err != nil {
 		return err
+	}
+	if d.unplaced = d.placeable(); errors.Is(d.unplaced, nephos.ErrInvalid) {
+		return fmt.Errorf("Config.Dedicated: %w", d.unplaced)
+	} else if d.unplaced != nil {
+		d.log.Info("guests are not placed on processors and memory of their own", "reason", d.unplaced)
 	}
 	if err := d.findGuests(ctx); err != nil {
 		return err

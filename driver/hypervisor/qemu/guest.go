@@ -38,6 +38,9 @@ func newGuest(id, dir string) *guest {
 
 // lookup returns a guest that has a spec.
 func (d *Driver) lookup(id string) (*guest, error) {
+	if err := hypervisor.CheckID(id); err != nil {
+		return nil, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -191,7 +194,7 @@ func (d *Driver) findGuest(ctx context.Context, id string) error {
 		// Its driver died before it could write down what it had started.
 		g.run = runRecord{
 			PID: p.pid, Ticks: p.ticks, BootID: bootID(), Started: d.clock.Now(),
-			VCPUs: g.rec.Spec.VCPUs, MemoryMiB: g.rec.Spec.MemoryMiB,
+			shape: shapeOf(g.rec.Spec),
 		}
 		if err := writeJSON(filepath.Join(g.dir, "run.json"), g.run); err != nil {
 			p.close()

@@ -28,7 +28,7 @@ func (d *Driver) launch(ctx context.Context, g *guest, incoming bool) (*vm, erro
 	}
 	var c command
 	if incoming {
-		rec.Spec.VCPUs, rec.Spec.MemoryMiB = last.VCPUs, last.MemoryMiB
+		last.apply(&rec.Spec)
 		c.add("-incoming", "defer")
 	}
 	defer func() { c.close() }()
@@ -49,7 +49,7 @@ func (d *Driver) launch(ctx context.Context, g *guest, incoming bool) (*vm, erro
 	}
 	c.close() // else our copy of the listening socket would keep a dead QEMU's queue
 	c.files = nil
-	run := runRecord{PID: p.pid, Ticks: p.ticks, BootID: bootID(), Started: d.clock.Now(), VCPUs: rec.Spec.VCPUs, MemoryMiB: rec.Spec.MemoryMiB}
+	run := runRecord{PID: p.pid, Ticks: p.ticks, BootID: bootID(), Started: d.clock.Now(), shape: shapeOf(rec.Spec)}
 	err = writeJSON(filepath.Join(g.dir, "run.json"), run)
 	if err == nil {
 		d.mu.Lock()
@@ -57,7 +57,9 @@ func (d *Driver) launch(ctx context.Context, g *guest, incoming bool) (*vm, erro
 		d.mu.Unlock()
 		v := d.adopt(ctx, g, p, true)
 		if _, err = v.client(); err == nil {
-			return v, nil
+			if err = v.pin(ctx); err == nil {
+				return v, nil
+			}
 		}
 		err = errors.Join(ctx.Err(), err, p.kill())
 		<-v.gone
@@ -159,6 +161,9 @@ func (d *Driver) checkSpec(s hypervisor.Spec) error {
 		return bad("machine %.40q is not offered, only pc", s.Machine)
 	case s.VCPUs > 255:
 		return bad("vcpus is %d, machine pc has at most 255", s.VCPUs)
+	}
+	if err := d.checkPlace(s); err != nil {
+		return err
 	}
 	slots := make(map[string]int)
 	for _, disk := range s.Disks {

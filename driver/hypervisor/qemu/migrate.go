@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/nephos-cloud/nephos"
@@ -46,7 +47,7 @@ func (d *Driver) CheckMigration(ctx context.Context, id string, dest hypervisor.
 			return no("the destination's processors are %s %s, and here they are %s %s", dest.Accelerator, dest.CPUModel, here.Accelerator, here.CPUModel)
 		case rec.Rescue != nil:
 			return no("it is rescued")
-		case run.VCPUs != rec.Spec.VCPUs || run.MemoryMiB != rec.Spec.MemoryMiB:
+		case !reflect.DeepEqual(run.shape, shapeOf(rec.Spec)):
 			return no("its processors or memory change at its next start; power it off and on first")
 		case !maps.Equal(rec.Slots, assignSlots(nil, rec.Spec)):
 			return no("disks or cards were plugged in another order than a new guest would have them")
@@ -140,7 +141,7 @@ func (d *Driver) await(ctx context.Context, g *guest, spec hypervisor.Spec, addr
 		return "", err
 	}
 	d.mu.Lock()
-	g.run = runRecord{VCPUs: spec.VCPUs, MemoryMiB: spec.MemoryMiB}
+	g.run = runRecord{shape: shapeOf(spec)}
 	d.mu.Unlock()
 	if v, err = d.launch(ctx, g, true); err != nil {
 		return "", err

@@ -82,6 +82,9 @@ func (v *vm) goOn(ctx context.Context) error {
 	if err := v.g.dropMemory(); err != nil {
 		return err
 	}
+	if err := v.pin(ctx); err != nil { // a driver may have died before it did
+		return err
+	}
 	if err := v.execute(ctx, "cont", nil, nil); err != nil {
 		return err
 	}

@@ -20,8 +20,8 @@ var devices = []string{
 }
 
 // describeProcessors adds what the kernel tells of the host's processors and of
-// the memory near them. There are no PCI devices, no huge pages and no processors
-// for one guest alone: the driver cannot give these to a guest.
+// the memory near them. There are no PCI devices: the driver cannot give these to a
+// guest.
 func (d *Driver) describeProcessors(h *hypervisor.Host, root fs.FS) error {
 	p, err := linuxhost.ReadProcessor(root)
 	if err != nil {
@@ -35,11 +35,8 @@ func (d *Driver) describeProcessors(h *hypervisor.Host, root fs.FS) error {
 	if linuxhost.Threads(root) {
 		h.Traits = append(h.Traits, "HW_CPU_HYPERTHREADING")
 	}
-	if h.NUMA, err = linuxhost.ReadCells(root); err != nil {
+	if h.NUMA, err = d.cells(root); err != nil {
 		return err
-	}
-	for i := range h.NUMA {
-		h.NUMA[i].Pages = nil // guests have memory in pages of the usual size
 	}
 	now, err := linuxhost.ReadTimes(root)
 	if err != nil {

@@ -44,9 +44,8 @@ type runRecord struct {
 	Ticks   uint64 // the process's start time, in clock ticks since the host's boot
 	BootID  string // of the host
 	Started time.Time
-	// VCPUs and MemoryMiB are what this power-on has: the spec may have changed.
-	VCPUs, MemoryMiB int
-	Ended            hypervisor.State `json:",omitempty"` // how it ended; empty while it may run
+	shape                    // what this power-on has: the spec may have changed
+	Ended   hypervisor.State `json:",omitempty"` // how it ended; empty while it may run
 }
 
 // withoutSecrets copies a spec for the disk and for memory.
