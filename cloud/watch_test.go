@@ -86,24 +86,27 @@ func streamTells(t *testing.T, c *cloudtest.Cloud) {
 	s := clients.boot(t)
 	resp := get(t, c, clients.compute.Token(), "/watch/v1/events?snapshot=true&types=compute.server,network.port")
 	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.NoError(t, servers.Delete(t.Context(), clients.compute, s.ID).ExtractErr())
 	seen := map[string]bool{}
 	lines := bufio.NewScanner(resp.Body)
-	for !seen["compute.server.delete "+s.ID] && lines.Scan() {
-		text, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok || text == "{}" {
-			continue
+	until := func(what string) {
+		for !seen[what] && lines.Scan() {
+			text, ok := strings.CutPrefix(lines.Text(), "data: ")
+			if !ok || text == "{}" {
+				continue
+			}
+			var e struct {
+				Type       string
+				ResourceID string `json:"resource_id"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(text), &e))
+			seen[e.Type+" "+e.ResourceID] = true
 		}
-		var e struct {
-			Type       string
-			ResourceID string `json:"resource_id"`
-		}
-		require.NoError(t, json.Unmarshal([]byte(text), &e))
-		seen[e.Type+" "+e.ResourceID] = true
+		require.True(t, seen[what], "%v", seen)
 	}
-	require.True(t, seen["compute.server "+s.ID], "the snapshot holds the server: %v", seen)
+	until("compute.server " + s.ID) // in the snapshot
+	require.NoError(t, servers.Delete(t.Context(), clients.compute, s.ID).ExtractErr())
+	until("compute.server.delete " + s.ID)
 	require.True(t, seen["compute.server.delete.start "+s.ID], "%v", seen)
-	require.True(t, seen["compute.server.delete "+s.ID], "%v", seen)
 }
 
 func rulesExist(t *testing.T, c *cloudtest.Cloud) {
