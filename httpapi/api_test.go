@@ -328,6 +328,50 @@ func TestBodyIsBounded(t *testing.T) {
 	require.Equal(t, 413, w.Code)
 }
 
+// A client that reads no answer before it has sent everything is answered, too.
+func TestABodyThatIsTooLargeIsReadToItsEnd(t *testing.T) {
+	a := New(Config{Service: "compute", Verifier: someTokens, MaxBody: 10})
+	a.Add(get("POST /x", func(r *Request) (*Response, error) {
+		_, err := r.Raw()
+		return NoContent(), err
+	}))
+	for _, length := range []int64{8 << 20, -1} {
+		body := &counted{Reader: io.LimitReader(endless{}, 8<<20)}
+		r := httptest.NewRequest("POST", "/x", body)
+		r.ContentLength = length
+		r.Header.Set("X-Auth-Token", "good")
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, r)
+		require.Equal(t, 413, w.Code)
+		require.Equal(t, 8<<20, body.n)
+	}
+	asking := &counted{Reader: endless{}}
+	r := httptest.NewRequest("POST", "/x", asking)
+	r.ContentLength = 1 << 40
+	r.Header.Set("X-Auth-Token", "good")
+	a.ServeHTTP(httptest.NewRecorder(), r)
+	require.Equal(t, maxDrain, asking.n, "not for ever")
+	asking.n = 0
+	r.Header.Set("Expect", "100-continue")
+	a.ServeHTTP(httptest.NewRecorder(), r)
+	require.Zero(t, asking.n, "it is told before it sends")
+}
+
+type counted struct {
+	io.Reader
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += n
+	return n, err
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
 func TestObserveIsToldOfEveryAnswer(t *testing.T) {
 	var seen []string
 	a := New(Config{Service: "compute", Verifier: someTokens, Observe: func(r *Request, status int) {

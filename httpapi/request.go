@@ -127,6 +127,7 @@ func (r *Request) readBody() ([]byte, error) {
 		return nil, nil
 	}
 	if r.ContentLength > limit {
+		r.drain()
 		return nil, tooLarge
 	}
 	buf := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
@@ -134,6 +135,7 @@ func (r *Request) readBody() ([]byte, error) {
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
+		r.drain()
 		return nil, tooLarge
 	case err != nil:
 		if r.Context().Err() != nil {
@@ -142,6 +144,18 @@ func (r *Request) readBody() ([]byte, error) {
 		return nil, &nephos.Error{Kind: nephos.ErrInvalid, Message: "The request body could not be read.", Cause: err}
 	}
 	return buf.Bytes(), nil
+}
+
+// maxDrain bounds what is read of a body that is refused, in bytes.
+const maxDrain = 16 << 20
+
+// drain reads on in a body that is too large. Many a client reads no answer
+// before it has sent all of its request, and would find the connection broken.
+// One that asks first, by Expect, sends nothing.
+func (r *Request) drain() {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // what remains is the connection's end
+	}
 }
 
 // maxIdempotencyKey bounds the Idempotency-Key header in bytes.
