@@ -74,8 +74,8 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 	fs.StringVar(&c.region, "region", "RegionOne", "the region's `name`")
 	fs.StringVar(&c.database, "database", "", "the database's `URL`: sqlite:PATH or postgres://… (default a SQLite file in the data directory)")
 	fs.StringVar(&c.drivers, "drivers", "auto", "`which` drivers: real (QEMU and Linux networking), fake, or auto: real when this machine can run them")
-	fs.Var(&c.hypervisor, "hypervisor", "the `driver` that runs guests: qemu, fake or a plugin's path, with its options behind commas\n"+
-		"(for plugins arg=, env=, dir=, root=, sha256=, uid=, gid=, memory=, processes=, files=, cpus=, cgroup=)")
+	fs.Var(&c.hypervisor, "hypervisor", "the `driver` that runs guests: qemu[,dedicated-cpus=2-7], fake or a plugin's path, with its options\n"+
+		"behind commas (for plugins arg=, env=, dir=, root=, sha256=, uid=, gid=, memory=, processes=, files=, cpus=, cgroup=)")
 	fs.Var(&c.network, "network", "the `driver` that carries networks: linux, fake or a plugin's path")
 	fs.Var(&c.volumes, "volumes", "a `driver` of volumes: file[,dir=][,format=raw|qcow2][,size=GiB] or a plugin's path; each\n"+
 		"further one, told apart by name=, is a pool of its own (default file)")

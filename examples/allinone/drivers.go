@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/nephos-cloud/nephos/cloud"
 	"github.com/nephos-cloud/nephos/driver/hypervisor"
@@ -211,11 +212,15 @@ func (o *hostOpener) openHypervisor(ctx context.Context, name string) (hyperviso
 			Host: hypervisor.Host{Type: "QEMU", Arch: "x86_64", VCPUs: 64, MemoryMiB: 256 << 10, DiskGiB: 10000},
 		})
 	case o.hv.driver == "qemu":
-		if err := errors.Join(cannotQEMU(), o.hv.only()); err != nil {
+		if err := errors.Join(cannotQEMU(), o.hv.only("dedicated-cpus")); err != nil {
 			return nil, err
 		}
+		dedicated, err := hypervisor.ParseCPUs(strings.Join(o.hv.options["dedicated-cpus"], ","))
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", o.hv.text, err)
+		}
 		return qemu.Open(ctx, qemu.Config{
-			CloudID: o.cloudID, Dir: filepath.Join(o.config.data, "guests"),
+			CloudID: o.cloudID, Dir: filepath.Join(o.config.data, "guests"), Dedicated: dedicated,
 			UID: uint32(o.config.qemuUser), GID: uint32(o.config.qemuUser), Log: o.log,
 		})
 	}
