@@ -114,6 +114,8 @@
 //	Statistician     metering
 //	PasswordSetter   change the administrator's password
 //	ImageCacher      base images, where they do not lie on the host itself
+//	Placer           dedicated CPUs, NUMA cells, huge pages; Spec.NUMA
+//	DevicePasser     PCI devices of the host; Spec.PCI
 //
 // Of a network.Driver, and those marked * of a network.Controller too:
 //
