@@ -207,7 +207,7 @@ func (d *Driver) EnsureImage(ctx context.Context, image hypervisor.ImageSpec, bo
 	fail := func(err error) (driver.Image, error) {
 		return driver.Image{}, fmt.Errorf("cache image %.16s: %w", image.Digest, err)
 	}
-	after, err := d.begin(ctx, "EnsureImage", "")
+	after, err := d.enter(ctx, "EnsureImage", "")
 	if err != nil {
 		return driver.Image{}, err
 	}
@@ -237,7 +237,7 @@ func (d *Driver) EnsureImage(ctx context.Context, image hypervisor.ImageSpec, bo
 
 // ListImages implements hypervisor.ImageCacher.
 func (d *Driver) ListImages(ctx context.Context) ([]hypervisor.CachedImage, error) {
-	after, err := d.begin(ctx, "ListImages", "")
+	after, err := d.enter(ctx, "ListImages", "")
 	if err != nil || after != nil {
 		return nil, first(err, after)
 	}
@@ -254,9 +254,12 @@ func (d *Driver) ListImages(ctx context.Context) ([]hypervisor.CachedImage, erro
 
 // EvictImage implements hypervisor.ImageCacher.
 func (d *Driver) EvictImage(ctx context.Context, digest string) error {
-	after, err := d.begin(ctx, "EvictImage", "")
+	after, err := d.enter(ctx, "EvictImage", "")
 	if err != nil {
 		return err
+	}
+	if err := (hypervisor.ImageSpec{Digest: digest, Format: "raw"}).Validate(); err != nil {
+		return fmt.Errorf("evict image %.16q: %w", digest, err)
 	}
 	d.state.mu.Lock()
 	defer d.state.mu.Unlock()

@@ -41,7 +41,7 @@ func (s *State) unsubscribe(sub *subscriber) {
 
 // Events implements hypervisor.Eventer.
 func (d *Driver) Events(ctx context.Context) (<-chan hypervisor.Event, error) {
-	after, err := d.begin(ctx, "Events", "")
+	after, err := d.enter(ctx, "Events", "")
 	if err != nil || after != nil {
 		return nil, first(err, after)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver/hypervisor"
 )
 
 // Fault is one thing that goes wrong, as data.
@@ -91,9 +92,9 @@ func (f *Faults) hit(method, id string) Fault {
 	return found.Fault
 }
 
-// begin starts a call: it suffers the fault due, if any, and returns the error
+// enter starts a call: it suffers the fault due, if any, and returns the error
 // that the call must end with after its work.
-func (d *Driver) begin(ctx context.Context, method, id string) (after, err error) {
+func (d *Driver) enter(ctx context.Context, method, id string) (after, err error) {
 	wrap := func(err error) error { return fmt.Errorf("%s guest %q: %w", method, id, err) }
 	var fault Fault
 	if d.cfg.Faults != nil {
@@ -114,4 +115,12 @@ func (d *Driver) begin(ctx context.Context, method, id string) (after, err error
 		return wrap(fault.Err), nil
 	}
 	return nil, wrap(fault.Err)
+}
+
+// begin enters a call about a guest.
+func (d *Driver) begin(ctx context.Context, method, id string) (after, err error) {
+	if err := hypervisor.CheckID(id); err != nil {
+		return nil, fmt.Errorf("%s guest: %w", method, err)
+	}
+	return d.enter(ctx, method, id)
 }

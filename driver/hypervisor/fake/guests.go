@@ -15,7 +15,7 @@ import (
 
 // Info implements hypervisor.Driver.
 func (d *Driver) Info(ctx context.Context) (hypervisor.Host, error) {
-	after, err := d.begin(ctx, "Info", "")
+	after, err := d.enter(ctx, "Info", "")
 	if err != nil {
 		return hypervisor.Host{}, err
 	}
@@ -200,7 +200,7 @@ func (d *Driver) Get(ctx context.Context, id string) (v hypervisor.Guest, err er
 
 // List implements hypervisor.Driver.
 func (d *Driver) List(ctx context.Context) ([]hypervisor.Guest, error) {
-	after, err := d.begin(ctx, "List", "")
+	after, err := d.enter(ctx, "List", "")
 	if err != nil || after != nil {
 		return nil, first(err, after)
 	}

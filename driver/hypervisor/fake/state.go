@@ -74,6 +74,14 @@ func clone(s hypervisor.Spec) hypervisor.Spec {
 			base := *d.Base
 			d.Base = &base
 		}
+		if d.Source.Limits != nil {
+			limits := *d.Source.Limits
+			d.Source.Limits = &limits
+		}
+		if d.Source.Encryption != nil {
+			encryption := *d.Source.Encryption
+			d.Source.Encryption = &encryption
+		}
 		d.Source.Options, d.Source.Secrets = maps.Clone(d.Source.Options), nil
 	}
 	return s

@@ -126,6 +126,8 @@ func (s *suite) testSnapshot() {
 	require.Error(s.t, sn.Snapshot(s.ctx(), id, "root", filepath.Join(dir, "nodir", "x")), "a path that cannot be written")
 	require.ErrorIs(s.t, sn.Snapshot(s.ctx(), id, "nodisk", filepath.Join(dir, "x")), nephos.ErrNotFound)
 	require.ErrorIs(s.t, sn.Snapshot(s.ctx(), nephos.IDs{}.New(), "root", filepath.Join(dir, "y")), nephos.ErrNotFound)
+	require.NoFileExists(s.t, filepath.Join(dir, "x"), "a call that fails leaves no copy")
+	require.NoFileExists(s.t, filepath.Join(dir, "y"), "a call that fails leaves no copy")
 }
 
 // awaitLog polls the console log until it holds the text.

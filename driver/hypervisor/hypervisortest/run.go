@@ -47,6 +47,7 @@ func Tests(open func(t drivertest.T) hypervisor.Driver, o Options) []drivertest.
 	run("Idempotence", "", (*suite).testIdempotence)
 	run("Labels", "", (*suite).testLabels)
 	run("Errors", "", (*suite).testErrors)
+	run("Identifiers", "", (*suite).testIdentifiers)
 	run("Cancellation", "", (*suite).testCancellation)
 	run("Concurrency", "", (*suite).testConcurrency)
 	run("SameGuestConcurrency", "", (*suite).testSameGuest)

@@ -142,8 +142,8 @@ func (d *Driver) work(ctx context.Context, id string) (*work, func(), error) {
 func look[T any](ctx context.Context, d *Driver, attempt, id string, f func(*work) (T, error)) (T, error) {
 	v, err := within(ctx, func() (T, error) {
 		var none T
-		if hypervisor.CheckID(id) != nil {
-			return none, errNotHere
+		if err := hypervisor.CheckID(id); err != nil {
+			return none, err
 		}
 		w, done, err := d.work(ctx, id)
 		if err != nil {
@@ -165,8 +165,8 @@ func look[T any](ctx context.Context, d *Driver, attempt, id string, f func(*wor
 // change runs f on a guest that is there while nobody else changes it.
 func (d *Driver) change(ctx context.Context, attempt, id string, f func(*work) error) error {
 	_, err := within(ctx, func() (struct{}, error) {
-		if hypervisor.CheckID(id) != nil {
-			return struct{}{}, errNotHere
+		if err := hypervisor.CheckID(id); err != nil {
+			return struct{}{}, err
 		}
 		return struct{}{}, d.alone(ctx, id, func(w *work) error {
 			if err := w.load(); err != nil {
