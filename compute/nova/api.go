@@ -65,7 +65,7 @@ func New(cfg Config) *httpapi.API {
 	h := httpapi.New(cfg.HTTP)
 	for _, routes := range [][]httpapi.Route{
 		a.versionRoutes(), a.serverRoutes(), a.serverPartRoutes(), a.actionRoutes(), a.instanceActionRoutes(),
-		a.attachmentRoutes(), a.consoleRoutes(), a.catalogRoutes(),
+		a.attachmentRoutes(), a.consoleRoutes(), a.catalogRoutes(), a.removedRoutes(),
 	} {
 		for i := range routes {
 			routes[i].Handler = typed(routes[i].Handler)

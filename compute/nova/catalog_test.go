@@ -74,7 +74,7 @@ func TestWhatNovaDroppedIsNotThere(t *testing.T) {
 	s := serveCatalog(t)
 	for _, path := range []string{
 		"/v2.1/os-networks", "/v2.1/os-security-groups", "/v2.1/os-floating-ips", "/v2.1/os-floating-ip-pools", "/v2.1/images",
-		"/v2.1/os-volumes", "/v2.1/os-hosts", "/v2.1/os-agents", "/v2.1/os-cells", "/v2.1/os-fping", "/v2.1/os-certificates",
+		"/v2.1/os-volumes", "/v2.1/os-hosts", "/v2.1/os-certificates",
 	} {
 		s.Do("admin", "GET 2.96", path, "").Want(404)
 	}

@@ -1,0 +1,34 @@
+package nova_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestRemovedAPIs(t *testing.T) {
+	s := serveCatalog(t)
+	const gone = `{"computeFault":{"code":410,"message":"This resource is no longer available. No forwarding address is given."}}`
+	for _, path := range []string{"/os-cells", "/os-cells/x/capacities", "/os-fping/x", "/os-agents", "/os-certificates/x", "/servers/x/os-virtual-interfaces", "/servers/x/consoles"} {
+		for _, version := range []string{"2.1", "2.50", "latest"} {
+			require.JSONEq(t, gone, s.Do("member", "GET "+version, "/v2.1"+path, "").Want(410).Body)
+		}
+	}
+	require.JSONEq(t, gone, s.Do("member", "DELETE 2.1", "/v2.1/os-networks/x", "").Want(410).Body)
+	require.JSONEq(t, gone, s.Do("member", "POST 2.1", "/v2.1/os-tenant-networks", "{}").Want(410).Body)
+	for path, version := range map[string]string{"/images": "2.36", "/images/x/metadata": "2.50", "/os-networks": "latest", "/os-floating-ips": "2.36", "/os-hosts": "2.43"} {
+		a := s.Do("member", "GET "+version, "/v2.1/"+memberProject+path, "")
+		a.Fault(404, "The resource could not be found.")
+		require.Equal(t, "compute", strings.Fields(a.Header.Get("OpenStack-API-Version"))[0], path)
+	}
+	s.Do("stranger", "GET 2.50", "/v2.1/"+memberProject+"/os-cells", "").Want(400)
+}
+
+// An empty body is Python's None to the schemas, and nothing to the actions.
+func TestEmptyBodies(t *testing.T) {
+	s := serveCatalog(t)
+	s.Do("admin", "POST 2.96", "/v2.1/flavors", "").Fault(400, "None is not of type 'object'")
+	s.Do("member", "POST 2.96", "/v2.1/servers", "").Fault(400, "None is not of type 'object'")
+	s.Do("member", "POST 2.96", "/v2.1/servers/x/action", "").Fault(400, "Malformed request body")
+}
