@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -157,8 +158,8 @@ func (a *API) match(r *Request, allow *[]string) *node {
 	}
 	path = strings.TrimPrefix(path, "/")
 	path, found := trimPath(a.cfg.Service, path)
-	if !found {
-		return nil
+	if !found || strings.IndexByte(u.Path, 0) >= 0 || !utf8.ValidString(u.Path) {
+		return nil // nothing is named so, and databases take neither
 	}
 	n := a.root.find(path, r.Method, &r.params, allow)
 	if n != nil && r.Method == http.MethodHead && headless(a.cfg.Service, path) {
