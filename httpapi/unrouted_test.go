@@ -71,6 +71,12 @@ func TestUnroutedAsTheRealServices(t *testing.T) {
 		}
 	}
 
+	for service, root := range roots {
+		for _, id := range []string{"a%00b", "%ff", "%C3%28"} {
+			require.Equal(t, 404, do(apis[service], "GET "+strings.TrimSuffix("/"+root, "/")+"/things/"+id, "").Code, "%s %s", service, id)
+		}
+	}
+
 	// OPTIONS needs no token, and neither do paths of no program.
 	for service, want := range map[string]int{"compute": 401, "volume": 404, "network": 404, "image": 401, "identity": 404, "placement": 401} {
 		require.Equal(t, want, do(apis[service], "GET /nothing", "", "X-Auth-Token: ").Code, service)
