@@ -9,11 +9,12 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 // action is one of the actions of a resource.
 type action struct {
-	schema func(r *httpapi.Request) property // of the value; nil: it is not looked at
+	schema func(r *httpapi.Request) schema.Schema // of the value; nil: it is not looked at
 	min    string
 	run    func(r *httpapi.Request, id string, in object) (*httpapi.Response, error)
 }
@@ -51,8 +52,8 @@ func act(r *httpapi.Request, actions map[string]action) (*httpapi.Response, erro
 		return nil, err
 	}
 	if do.schema != nil {
-		if err := do.schema(r).check(name, v); err != nil {
-			return nil, inOrder(err, raw)
+		if err := checkSent(do.schema(r), name, v, raw); err != nil {
+			return nil, err
 		}
 	}
 	in, _ := v.(object)
@@ -60,8 +61,8 @@ func act(r *httpapi.Request, actions map[string]action) (*httpapi.Response, erro
 }
 
 // always is a schema that is the same in all microversions.
-func always(p property) func(r *httpapi.Request) property {
-	return func(*httpapi.Request) property { return p }
+func always(p schema.Schema) func(r *httpapi.Request) schema.Schema {
+	return func(*httpapi.Request) schema.Schema { return p }
 }
 
 // accepted answers 202 unless there is an error.
@@ -80,9 +81,9 @@ func (a *api) volumeActions() map[string]action {
 		return accepted(a.Manage.UnmanageVolume(r.Context(), id))
 	}}
 	all["os-volume_upload_image"] = action{schema: uploadSchema, run: a.uploadVolume}
-	all["os-set_image_metadata"] = action{schema: always(strict(map[string]property{"metadata": pMetadata}, "metadata")), run: a.setImageMetadata}
+	all["os-set_image_metadata"] = action{schema: always(strict(map[string]schema.Schema{"metadata": pMetadata}, "metadata")), run: a.setImageMetadata}
 	all["os-unset_image_metadata"] = action{
-		schema: always(strict(map[string]property{"key": {types: typeText, min: 1, max: 255}}, "key")), run: a.unsetImageMetadata,
+		schema: always(strict(map[string]schema.Schema{"key": {Types: typeText, MinLength: 1, MaxLength: 255}}, "key")), run: a.unsetImageMetadata,
 	}
 	all["os-reimage"] = action{min: "3.68"} // newer than what is spoken
 	all["os-show_image_metadata"] = action{run: a.showImageMetadata}
@@ -93,7 +94,7 @@ func (a *api) volumeActions() map[string]action {
 func (a *api) stateActions() map[string]action {
 	return map[string]action{
 		"os-extend": {
-			schema: always(strict(map[string]property{"new_size": pSize}, "new_size")),
+			schema: always(strict(map[string]schema.Schema{"new_size": pSize}, "new_size")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				attached := false
 				if since(r, "3.42") {
@@ -115,7 +116,7 @@ func (a *api) stateActions() map[string]action {
 					}
 					said := s
 					if !ok {
-						said = repr(in["snapshot_id"])
+						said = quoting.Repr(in["snapshot_id"])
 					}
 					return nil, badRequest("Specified snapshot %s is None or not the latest one of volume %s.", said, id)
 				}
@@ -123,15 +124,18 @@ func (a *api) stateActions() map[string]action {
 			},
 		},
 		"os-reset_status": {
-			schema: always(property{types: typeObject, props: map[string]property{"status": pStatus, "attach_status": pAttachStatus, "migration_status": pMigration}, format: needStatus}),
+			schema: always(schema.Schema{Types: typeObject, Props: props(map[string]schema.Schema{"status": pStatus, "attach_status": pAttachStatus, "migration_status": pMigration})}),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
+				if err := needStatus(in); err != nil {
+					return nil, err
+				}
 				return accepted(a.Actions.ResetVolume(r.Context(), id, blockstorage.VolumeReset{
 					Status: textOf(in, "status"), AttachStatus: textOf(in, "attach_status"), MigrationStatus: textOf(in, "migration_status"),
 				}))
 			},
 		},
 		"os-set_bootable": {
-			schema: always(strict(map[string]property{"bootable": pBool}, "bootable")),
+			schema: always(strict(map[string]schema.Schema{"bootable": pBool}, "bootable")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				bootable := boolOf(in["bootable"])
 				if _, err := a.Volumes.UpdateVolume(r.Context(), id, blockstorage.VolumeUpdate{Bootable: &bootable}); err != nil {
@@ -141,7 +145,7 @@ func (a *api) stateActions() map[string]action {
 			},
 		},
 		"os-update_readonly_flag": {
-			schema: always(strict(map[string]property{"readonly": pBool}, "readonly")),
+			schema: always(strict(map[string]schema.Schema{"readonly": pBool}, "readonly")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				return accepted(a.Actions.SetReadOnly(r.Context(), id, boolOf(in["readonly"])))
 			},
@@ -174,12 +178,12 @@ func (a *api) attachActions() map[string]action {
 		"os-begin_detaching": mark(func(r *httpapi.Request, id string) error { return a.Legacy.MarkDetaching(r.Context(), id) }),
 		"os-roll_detaching":  mark(func(r *httpapi.Request, id string) error { return a.Legacy.UnmarkDetaching(r.Context(), id) }),
 		"os-attach": {
-			schema: always(property{
-				types: typeObject, required: []string{"mountpoint"}, anyOf: []string{"instance_uuid", "host_name"},
-				props: map[string]property{
-					"instance_uuid": pUUID, "mountpoint": {types: typeText, min: 1, max: 255}, "host_name": {types: typeText, max: 255},
-					"mode": {types: typeText, enum: []any{"rw", "ro"}},
-				},
+			schema: always(schema.Schema{
+				Types: typeObject, Required: []string{"mountpoint"}, AnyOf: []string{"instance_uuid", "host_name"},
+				Props: props(map[string]schema.Schema{
+					"instance_uuid": pUUID, "mountpoint": {Types: typeText, MinLength: 1, MaxLength: 255}, "host_name": {Types: typeText, MaxLength: 255},
+					"mode": {Types: typeText, Enum: []any{"rw", "ro"}},
+				}),
 			}),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				rec := blockstorage.AttachRecord{
@@ -192,21 +196,21 @@ func (a *api) attachActions() map[string]action {
 			},
 		},
 		"os-detach": {
-			schema: always(property{types: typeNullObj, props: map[string]property{"attachment_id": pNullUUID}}),
+			schema: always(schema.Schema{Types: typeNullObj, Props: props(map[string]schema.Schema{"attachment_id": pNullUUID})}),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				return accepted(a.Legacy.RecordDetach(r.Context(), id, textOf(in, "attachment_id")))
 			},
 		},
 		"os-force_detach": {
-			schema: always(property{types: typeObject, props: map[string]property{
-				"connector": {types: []string{"string", "object", "null"}, open: true}, "attachment_id": {types: typeNullText},
-			}}),
+			schema: always(schema.Schema{Types: typeObject, Props: props(map[string]schema.Schema{
+				"connector": {Types: []string{"string", "object", "null"}, Open: true}, "attachment_id": {Types: typeNullText},
+			})}),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				return accepted(a.Legacy.ForceDetach(r.Context(), id, textOf(in, "attachment_id")))
 			},
 		},
 		"os-initialize_connection": {
-			schema: always(strict(map[string]property{"connector": {types: []string{"object", "string"}, open: true}}, "connector")),
+			schema: always(strict(map[string]schema.Schema{"connector": {Types: []string{"object", "string"}, Open: true}}, "connector")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				at, err := a.Legacy.InitializeConnection(r.Context(), id, member(in, "connector"))
 				if err != nil {
@@ -222,7 +226,7 @@ func (a *api) attachActions() map[string]action {
 			},
 		},
 		"os-terminate_connection": {
-			schema: always(strict(map[string]property{"connector": {types: []string{"string", "object", "null"}, open: true}}, "connector")),
+			schema: always(strict(map[string]schema.Schema{"connector": {Types: []string{"string", "object", "null"}, Open: true}}, "connector")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				return accepted(a.Legacy.TerminateConnection(r.Context(), id, member(in, "connector")))
 			},
@@ -231,10 +235,10 @@ func (a *api) attachActions() map[string]action {
 }
 
 var (
-	pStatus       = property{types: typeNullText, format: oneOf("Volume status", volumeStates)}
-	pAttachStatus = property{types: typeNullText, format: oneOf("Volume attach status", []string{"attached", "detached"})}
-	pMigration    = property{types: typeNullText, format: oneOf("Volume migration status", []string{"migrating", "error", "success", "completing", "none", "starting"})}
-	pSnapStatus   = property{types: typeText, format: oneOf("Snapshot status", snapshotStates)}
+	pStatus       = schema.Schema{Types: typeNullText, Format: oneOf("Volume status", volumeStates)}
+	pAttachStatus = schema.Schema{Types: typeNullText, Format: oneOf("Volume attach status", []string{"attached", "detached"})}
+	pMigration    = schema.Schema{Types: typeNullText, Format: oneOf("Volume migration status", []string{"migrating", "error", "success", "completing", "none", "starting"})}
+	pSnapStatus   = schema.Schema{Types: typeText, Format: oneOf("Snapshot status", snapshotStates)}
 
 	volumeStates = []string{
 		"creating", "available", "deleting", "error", "error_deleting", "error_managing", "managing", "attaching", "in-use", "detaching",
@@ -247,36 +251,34 @@ var (
 )
 
 // oneOf is the format of states that an operator may set.
-func oneOf(what string, states []string) func(v any) error {
-	return func(v any) error {
-		s, ok := v.(string)
-		if !ok || s == "" && what != "Snapshot status" || slices.Contains(states, strings.ToLower(s)) {
+func oneOf(what string, states []string) func(s string) error {
+	return func(s string) error {
+		if s == "" && what != "Snapshot status" || slices.Contains(states, strings.ToLower(s)) {
 			return nil
 		}
 		list := "('" + strings.Join(states, "', '") + "')"
 		if what == "Volume attach status" { // a list where the others are tuples
 			list = "['" + strings.Join(states, "', '") + "']"
 		}
-		return plainError(fmt.Sprintf("%s: %s is invalid, valid statuses are: %s.", what, clip(s), list))
+		return schema.Alone(fmt.Sprintf("%s: %s is invalid, valid statuses are: %s.", what, clip(s), list))
 	}
 }
 
-// needStatus is the format of a reset that resets something.
-func needStatus(v any) error {
-	o, _ := v.(object)
-	if textOf(o, "status")+textOf(o, "attach_status")+textOf(o, "migration_status") == "" {
-		return plainError("Must specify 'status', 'attach_status' or 'migration_status' for update.")
+// needStatus refuses a reset that resets nothing.
+func needStatus(in object) error {
+	if textOf(in, "status")+textOf(in, "attach_status")+textOf(in, "migration_status") == "" {
+		return badRequest("Must specify 'status', 'attach_status' or 'migration_status' for update.")
 	}
 	return nil
 }
 
-func uploadSchema(r *httpapi.Request) property {
-	props := map[string]property{
-		"image_name": {types: typeText, min: 1, max: 255}, "force": pBool, "container_format": pNullText,
-		"disk_format": {types: typeText, enum: []any{"raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"}},
+func uploadSchema(r *httpapi.Request) schema.Schema {
+	props := map[string]schema.Schema{
+		"image_name": {Types: typeText, MinLength: 1, MaxLength: 255}, "force": pBool, "container_format": pNullText,
+		"disk_format": {Types: typeText, Enum: []any{"raw", "vmdk", "vdi", "qcow2", "vhd", "vhdx", "ploop"}},
 	}
 	if since(r, "3.1") {
-		props["visibility"] = property{types: typeText, enum: []any{"community", "public", "private", "shared"}}
+		props["visibility"] = schema.Schema{Types: typeText, Enum: []any{"community", "public", "private", "shared"}}
 		props["protected"] = pBool
 	}
 	return strict(props, "image_name")

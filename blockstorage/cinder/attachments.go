@@ -5,6 +5,7 @@ import (
 
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) attachmentRoutes() []httpapi.Route {
@@ -27,9 +28,9 @@ func (a *api) attachmentRoutes() []httpapi.Route {
 }
 
 func (a *api) createAttachment(r *httpapi.Request) (*httpapi.Response, error) {
-	props := map[string]property{"instance_uuid": pUUID, "connector": {types: typeNullObj, open: true}, "volume_uuid": pUUID}
+	props := map[string]schema.Schema{"instance_uuid": pUUID, "connector": {Types: typeNullObj, Open: true}, "volume_uuid": pUUID}
 	if since(r, "3.54") {
-		props["mode"] = property{types: typeText, enum: []any{"rw", "ro"}}
+		props["mode"] = schema.Schema{Types: typeText, Enum: []any{"rw", "ro"}}
 	}
 	o, err := decode(r, body("attachment", strict(props, "volume_uuid")))
 	if err != nil {
@@ -123,7 +124,7 @@ func (a *api) showAttachment(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) connectAttachment(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("attachment", strict(map[string]property{"connector": {types: typeObject, open: true, least: 1}}, "connector")))
+	o, err := decode(r, body("attachment", strict(map[string]schema.Schema{"connector": {Types: typeObject, Open: true, MinProps: 1}}, "connector")))
 	if err != nil {
 		return nil, err
 	}

@@ -3,12 +3,11 @@ package cinder
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 const (
@@ -17,10 +16,10 @@ const (
 )
 
 // decode reads a request's body, checks it and returns it.
-func decode(r *httpapi.Request, p property) (object, error) {
+func decode(r *httpapi.Request, s schema.Schema) (object, error) {
 	raw, err := r.Tree()
 	if err != nil {
-		return nil, noObject(r, p, err)
+		return nil, noObject(r, s, err)
 	}
 	all := make(object, len(raw))
 	for k, v := range raw {
@@ -28,17 +27,15 @@ func decode(r *httpapi.Request, p property) (object, error) {
 			return nil, err
 		}
 	}
-	if err := p.check("", all); err != nil {
-		if body, e := r.Raw(); e == nil {
-			err = inOrder(err, body)
-		}
+	body, err := r.Raw()
+	if err != nil {
 		return nil, err
 	}
-	return all, nil
+	return all, checkSent(s, "", all, body)
 }
 
 // noObject says of a body that is JSON but no object what the schema says of it.
-func noObject(r *httpapi.Request, p property, err error) error {
+func noObject(r *httpapi.Request, s schema.Schema, err error) error {
 	raw, unread := r.Raw()
 	if unread != nil {
 		return err
@@ -47,7 +44,7 @@ func noObject(r *httpapi.Request, p property, err error) error {
 	if _, isObject := v.(object); unparsed != nil || isObject || v == nil {
 		return err
 	}
-	return p.check("", v)
+	return check(s, "", v)
 }
 
 func malformed(cause error) error {
@@ -62,25 +59,11 @@ func parse(raw json.RawMessage) (any, error) {
 	if err := d.Decode(&v); err != nil {
 		return nil, malformed(err)
 	}
-	if !utf8.Valid(raw) || !keepable(v, 0) {
+	if !utf8.Valid(raw) || !limits.Keepable(v) {
 		return nil, malformed(nil)
 	}
 	return v, nil
 }
 
-// keepable refuses values that nest too deep or hold NUL.
-func keepable(v any, depth int) bool {
-	switch v := v.(type) {
-	case string:
-		return !strings.ContainsRune(v, 0)
-	case []any:
-		return depth < maxDepth && !slices.ContainsFunc(v, func(e any) bool { return !keepable(e, depth+1) })
-	case object:
-		for k, e := range v {
-			if depth >= maxDepth || strings.ContainsRune(k, 0) || !keepable(e, depth+1) {
-				return false
-			}
-		}
-	}
-	return true
-}
+// limits bound a member of a body.
+var limits = schema.Limits{Depth: maxDepth}

@@ -8,6 +8,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) manageRoutes() []httpapi.Route {
@@ -27,10 +28,10 @@ func (a *api) manageRoutes() []httpapi.Route {
 }
 
 // manageSchema is the body of a manage in the request's microversion.
-func manageSchema(r *httpapi.Request) property {
-	props := map[string]property{
+func manageSchema(r *httpapi.Request) schema.Schema {
+	props := map[string]schema.Schema{
 		"description": pDescr, "availability_zone": pNullText, "bootable": pBool, "volume_type": pNullText, "name": pNullText,
-		"host": {types: typeNullText, max: 255}, "ref": {types: []string{"object", "string"}, open: true}, "metadata": pNullMeta,
+		"host": {Types: typeNullText, MaxLength: 255}, "ref": {Types: []string{"object", "string"}, Open: true}, "metadata": pNullMeta,
 	}
 	if since(r, "3.16") {
 		props["cluster"] = pNullText

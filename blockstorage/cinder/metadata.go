@@ -12,6 +12,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 // metadataOf is the metadata of volumes or of snapshots.
@@ -106,11 +107,11 @@ func (m metadataOf) write(r *httpapi.Request, replace bool) (*httpapi.Response, 
 
 // read reads a body with one member. Those of snapshots' metadata are of a time
 // before there were schemas.
-func (m metadataOf) read(r *httpapi.Request, name string, schema property) (object, error) {
+func (m metadataOf) read(r *httpapi.Request, name string, s schema.Schema) (object, error) {
 	if !m.loose {
-		return decode(r, schema)
+		return decode(r, s)
 	}
-	o, err := decode(r, property{open: true})
+	o, err := decode(r, schema.Schema{Open: true})
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func (m metadataOf) read(r *httpapi.Request, name string, schema property) (obje
 
 func (m metadataOf) writeOne(r *httpapi.Request) (*httpapi.Response, error) {
 	p := pMetadata
-	p.least, p.most = 1, 1
+	p.MinProps, p.MaxProps = 1, 1
 	o, err := m.read(r, "meta", body("meta", p))
 	if err != nil {
 		return nil, err

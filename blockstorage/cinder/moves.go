@@ -3,14 +3,15 @@ package cinder
 import (
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 // moveActions give a volume another type or another pool.
 func (a *api) moveActions() map[string]action {
 	return map[string]action{
 		"os-retype": {
-			schema: always(strict(map[string]property{
-				"new_type": pText, "migration_policy": {types: typeNullText, enum: []any{"on-demand", "never"}},
+			schema: always(strict(map[string]schema.Schema{
+				"new_type": pText, "migration_policy": {Types: typeNullText, Enum: []any{"on-demand", "never"}},
 			}, "new_type")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				return accepted(a.Moves.RetypeVolume(r.Context(), id, blockstorage.RetypeSpec{
@@ -20,8 +21,8 @@ func (a *api) moveActions() map[string]action {
 		},
 		"os-migrate_volume": {schema: migrateSchema, run: a.migrateVolume},
 		"os-migrate_volume_completion": {
-			schema: always(strict(map[string]property{
-				"new_volume": pUUID, "error": {types: []string{"string", "null", "boolean"}},
+			schema: always(strict(map[string]schema.Schema{
+				"new_volume": pUUID, "error": {Types: []string{"string", "null", "boolean"}},
 			}, "new_volume")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				failed := in["error"] != nil && in["error"] != false && in["error"] != ""
@@ -35,8 +36,8 @@ func (a *api) moveActions() map[string]action {
 	}
 }
 
-func migrateSchema(r *httpapi.Request) property {
-	props := map[string]property{"host": {types: typeText, max: 255}, "force_host_copy": pBool, "lock_volume": pBool}
+func migrateSchema(r *httpapi.Request) schema.Schema {
+	props := map[string]schema.Schema{"host": {Types: typeText, MaxLength: 255}, "force_host_copy": pBool, "lock_volume": pBool}
 	if !since(r, "3.16") {
 		return strict(props, "host")
 	}

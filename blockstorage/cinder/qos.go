@@ -8,6 +8,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) qosRoutes() []httpapi.Route {
@@ -41,11 +42,11 @@ func qosView(r *httpapi.Request, q blockstorage.QoS) object {
 }
 
 // qosName is the format of the name of QoS specs, whose outer spaces do not count.
-func qosName(v any) error {
-	if s, ok := v.(string); ok && utf8.RuneCountInString(strings.TrimSpace(s)) > 255 {
-		return plainError("An invalid 'name' value was provided. The 'name' can not be greater than 255 characters.")
+func qosName(s string) error {
+	if utf8.RuneCountInString(strings.TrimSpace(s)) > 255 {
+		return schema.Alone("An invalid 'name' value was provided. The 'name' can not be greater than 255 characters.")
 	}
-	return isName(v)
+	return isName(s)
 }
 
 // specsOf reads the pairs beside the name and the consumer.
@@ -65,8 +66,8 @@ func specsOf(in object) (map[string]string, error) {
 }
 
 func (a *api) createQoS(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("qos_specs", property{
-		types: typeObject, open: true, required: []string{"name"}, props: map[string]property{"name": {types: typeText, format: qosName}},
+	o, err := decode(r, body("qos_specs", schema.Schema{
+		Types: typeObject, Open: true, Required: []string{"name"}, Props: props(map[string]schema.Schema{"name": {Types: typeText, Format: qosName}}),
 	}))
 	if err != nil {
 		return nil, err
@@ -115,7 +116,7 @@ func (a *api) showQoS(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateQoS(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("qos_specs", property{types: typeObject, keys: keyForm, values: &pNullVal}))
+	o, err := decode(r, body("qos_specs", schema.Schema{Types: typeObject, Patterns: pairs(keyForm, pNullVal)}))
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func (a *api) deleteQoS(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) unsetQoS(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, strict(map[string]property{"keys": {types: []string{"array"}}}, "keys"))
+	o, err := decode(r, strict(map[string]schema.Schema{"keys": {Types: []string{"array"}}}, "keys"))
 	if err != nil {
 		return nil, err
 	}
@@ -146,11 +147,11 @@ func (a *api) unsetQoS(r *httpapi.Request) (*httpapi.Response, error) {
 	keys := make([]string, 0, len(list))
 	for i, k := range list {
 		text, _ := k.(string)
-		if err := (property{types: typeText, min: 1, max: 255}).check(strconv.Itoa(i), k); err != nil {
+		if err := check(schema.Schema{Types: typeText, MinLength: 1, MaxLength: 255}, strconv.Itoa(i), k); err != nil {
 			return nil, err
 		}
 		if seen[text] {
-			return nil, invalid("keys", o["keys"], "%s has non-unique elements", repr(o["keys"]))
+			return nil, invalid("keys", o["keys"], "%s has non-unique elements", quoting.Repr(o["keys"]))
 		}
 		seen[text] = true
 		keys = append(keys, text)

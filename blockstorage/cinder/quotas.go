@@ -2,16 +2,16 @@ package cinder
 
 import (
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strconv"
 
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 // classValue is the form of a quota in a text.
-var classValue = regexp.MustCompile(`^[0-9]*$`)
+var classValue = schema.Match(`^[0-9]*$`)
 
 func (a *api) quotaRoutes() []httpapi.Route {
 	const base = "volume_extension:quotas:"
@@ -94,7 +94,7 @@ func readQuotas(in object) (map[string]int, error) {
 }
 
 func (a *api) updateQuotas(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("quota_set", property{types: typeObject, open: true, least: 1}))
+	o, err := decode(r, body("quota_set", schema.Schema{Types: typeObject, Open: true, MinProps: 1}))
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +125,9 @@ func (a *api) showQuotaClass(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateQuotaClass(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("quota_class_set", property{types: typeObject, values: &property{
-		types: typeSize, pattern: classValue, min: 1, lowest: -1,
-	}, open: true}))
+	o, err := decode(r, body("quota_class_set", schema.Schema{Types: typeObject, Patterns: pairs(anyKey, schema.Schema{
+		Types: typeSize, Pattern: classValue, MinLength: 1, Minimum: schema.Bound(-1), Maximum: schema.Bound(maxInt),
+	})}))
 	if err != nil {
 		return nil, err
 	}

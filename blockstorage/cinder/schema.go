@@ -1,277 +1,71 @@
 package cinder
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/httpapi/pyrepr"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
-// property describes a value in a request, as the JSON schemas of the API do.
-type property struct {
-	types       []string
-	min, max    int // of a text, in characters; a max of 0 is none
-	pattern     *regexp.Regexp
-	enum        []any
-	lowest      int64 // of a number, also one in a text; 0: no bounds
-	props       map[string]property
-	required    []string
-	open        bool           // members that are not in props are let through
-	keys        *regexp.Regexp // of members that are not in props
-	values      *property      // of members whose keys match
-	least, most int            // of an object's members
-	anyOf       []string       // one of these members is needed
-	format      func(v any) error
-	orNull      bool // a type of its own beside null: the API says so in another way
+// quoting is how messages quote what a request says.
+var quoting = pyrepr.Style{Most: maxQuote, AsSent: true}
+
+// dialect is how Cinder goes about its schemas, which are of draft 4: through the
+// members first and the object itself then. The first failure is reported.
+var dialect = schema.Dialect{
+	Quote: quoting, SortMembers: true,
+	Order: []schema.Keyword{
+		schema.MinLength, schema.MaxLength, schema.PatternOf,
+		schema.Members, schema.Required, schema.MinProps, schema.MaxProps, schema.AnyOf, schema.Unknown,
+		schema.Enum, schema.Minimum, schema.Maximum, schema.Format,
+	},
 }
 
-var (
-	typeText     = []string{"string"}
-	typeNullText = []string{"string", "null"}
-	typeBool     = []string{"boolean", "string"}
-	typeSize     = []string{"integer", "string"}
-	typeObject   = []string{"object"}
-	typeNullObj  = []string{"object", "null"}
+// check holds a value, which the body has under the name, against its schema.
+func check(s schema.Schema, name string, v any) error { return refusal(dialect.Check(&s, v), name) }
 
-	digits  = regexp.MustCompile(`^[0-9]+$`)
-	keyForm = regexp.MustCompile(`^[a-zA-Z0-9-_:. /]{1,255}$`)
-	specKey = regexp.MustCompile(`^[a-zA-Z0-9-_:.]{1,255}$`)
-
-	uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$`)
-)
-
-const maxInt = math.MaxInt32
-
-// isUUID is the format of IDs.
-func isUUID(v any) error {
-	if s, ok := v.(string); ok && !uuidForm.MatchString(s) {
-		return fmt.Errorf("%s is not a 'uuid'", repr(v))
-	}
-	return nil
-}
-
-// isName is the format of names that must be there.
-func isName(v any) error {
-	if s, ok := v.(string); ok && strings.TrimSpace(s) == "" {
-		what := "empty"
-		if s == "" {
-			what = "None"
-		}
-		return plainError("An invalid 'name' value was provided. The 'name' can not be " + what + ".")
-	}
-	return nil
-}
-
-// plainError is a format's error that stands alone, without the field.
-type plainError string
-
-func (e plainError) Error() string { return string(e) }
-
-// trimmedLength is the format of names and descriptions whose outer spaces do
-// not count.
-func trimmedLength(name string) func(v any) error {
-	return func(v any) error {
-		if s, ok := v.(string); ok && utf8.RuneCountInString(strings.TrimSpace(s)) > 255 {
-			return plainError(fmt.Sprintf("Invalid input received: %s has %d characters, more than 255.", name, utf8.RuneCountInString(strings.TrimSpace(s))))
-		}
+// checkSent is check of a value whose text is known. Messages quote objects as
+// they were sent, which the value itself forgets.
+func checkSent(s schema.Schema, name string, v any, raw []byte) error {
+	f := dialect.Check(&s, v)
+	if f == nil {
 		return nil
 	}
-}
-
-var (
-	pUUID     = property{types: typeText, format: isUUID}
-	pNullUUID = property{types: typeText, format: isUUID, orNull: true}
-	pText     = property{types: typeText}
-	pNullText = property{types: typeNullText, max: 255}
-	pAny      = property{}
-	pBool     = property{types: typeBool, enum: truths()}
-	pNullBool = property{types: typeBool, enum: truths(), orNull: true}
-	pSize     = property{types: typeSize, pattern: digits, lowest: 1}
-	pNullSize = property{types: append(slices.Clone(typeSize), "null"), pattern: digits, lowest: 1}
-	pValue    = property{types: typeText, max: 255}
-	pNullVal  = property{types: typeNullText, max: 255}
-	pMetadata = property{types: typeObject, keys: keyForm, values: &pValue}
-	pNullMeta = property{types: typeNullObj, keys: keyForm, values: &pValue}
-	pName     = property{types: typeNullText, format: trimmedLength("name")}
-	pDescr    = property{types: typeNullText, format: trimmedLength("description")}
-	pObject   = property{types: typeObject, open: true}
-)
-
-func truths() []any {
-	return []any{
-		true, "True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t",
-		false, "False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f",
+	if sent, err := schema.Parse(raw, maxDepth+1); err == nil {
+		if told := dialect.Check(&s, sent); told != nil {
+			f = told
+		}
 	}
+	return refusal(f, name)
 }
 
-// body is the schema of a body with one member.
-func body(name string, p property) property {
-	return property{types: typeObject, props: map[string]property{name: p}, required: []string{name}}
-}
-
-// strict is an object with just these members, of which some are needed.
-func strict(props map[string]property, required ...string) property {
-	return property{types: typeObject, props: props, required: required}
-}
-
-// check holds a value against the property. The path's last part is named.
-func (p property) check(name string, v any) error {
-	if p.orNull {
-		if v == nil {
-			return nil
-		}
-		q := p
-		q.orNull = false
-		if q.check(name, v) != nil {
-			return invalid(name, v, "%s is not valid under any of the given schemas", repr(v))
-		}
+// refusal names the last part of the path to what failed.
+func refusal(f *schema.Failure, name string) error {
+	if f == nil {
 		return nil
 	}
-	if len(p.types) > 0 && !slices.ContainsFunc(p.types, func(t string) bool { return isType(v, t) }) {
-		return invalid(name, v, "%s is not of type '%s'", repr(v), strings.Join(p.types, "', '"))
+	if n := len(f.Path); n > 0 {
+		name = f.Path[n-1]
 	}
-	switch t := v.(type) {
-	case string:
-		if err := p.checkText(name, t); err != nil {
-			return err
-		}
-	case object:
-		if err := p.checkObject(name, t); err != nil {
-			return err
-		}
+	if f.Whole {
+		return nephos.Errorf(nephos.ErrInvalid, "%s", f.Message).WithField(name)
 	}
-	if p.enum != nil && !slices.Contains(p.enum, v) {
-		return invalid(name, v, "%s is not one of %s", repr(v), repr(p.enum))
-	}
-	if err := p.checkNumber(name, v); err != nil {
-		return err
-	}
-	if p.format != nil && v != nil {
-		if err := p.format(v); err != nil {
-			if plain, ok := err.(plainError); ok { //nolint:errorlint // our own value
-				return nephos.Errorf(nephos.ErrInvalid, "%s", string(plain)).WithField(name)
-			}
-			return invalid(name, v, "%s", err)
-		}
-	}
-	return nil
-}
-
-func (p property) checkText(name, v string) error {
-	n := utf8.RuneCountInString(v)
-	switch {
-	case n < p.min:
-		return invalid(name, v, "%s is too short", repr(v))
-	case p.max > 0 && n > p.max:
-		return invalid(name, v, "%s is too long", repr(v))
-	case p.pattern != nil && !p.pattern.MatchString(v):
-		return invalid(name, v, "%s does not match %s", repr(v), repr(p.pattern.String()))
-	}
-	return nil
-}
-
-func (p property) checkNumber(name string, v any) error {
-	if p.lowest == 0 {
-		return nil
-	}
-	n, err := strconv.ParseFloat(fmt.Sprint(v), 64)
-	switch {
-	case errors.Is(err, strconv.ErrSyntax):
-	case n < float64(p.lowest):
-		return invalid(name, v, "%s is less than the minimum of %d", repr(v), p.lowest)
-	case n > maxInt:
-		return invalid(name, v, "%s is greater than the maximum of %d", repr(v), maxInt)
-	}
-	return nil
-}
-
-// checkObject goes through the members first and the object itself then, which is
-// the order in which Cinder's schemas are written.
-func (p property) checkObject(name string, v object) error {
-	keys := slices.Sorted(maps.Keys(v))
-	var unknown []string
-	for _, k := range keys {
-		q, ok := p.props[k]
-		if !ok && !p.open && (p.keys == nil || !p.keys.MatchString(k)) {
-			unknown = append(unknown, repr(k))
-			continue
-		}
-		if !ok && p.values != nil {
-			q, ok = *p.values, true
-		}
-		if ok {
-			if err := q.check(k, v[k]); err != nil {
-				return err
-			}
-		}
-	}
-	for _, k := range p.required {
-		if _, ok := v[k]; !ok {
-			return invalid(name, v, "%s is a required property", repr(k))
-		}
-	}
-	switch {
-	case len(v) < p.least:
-		return invalid(name, v, "%s does not have enough properties", repr(v))
-	case p.most > 0 && len(v) > p.most:
-		return invalid(name, v, "%s has too many properties", repr(v))
-	case len(p.anyOf) > 0 && !slices.ContainsFunc(p.anyOf, func(k string) bool { _, ok := v[k]; return ok }):
-		return invalid(name, v, "%s is not valid under any of the given schemas", repr(v))
-	}
-	return p.refuseUnknown(name, v, unknown)
-}
-
-func (p property) refuseUnknown(name string, v object, unknown []string) error {
-	switch {
-	case len(unknown) == 0:
-		return nil
-	case p.keys != nil && len(unknown) == 1:
-		return invalid(name, v, "%s does not match any of the regexes: %s", unknown[0], repr(p.keys.String()))
-	case p.keys != nil:
-		return invalid(name, v, "%s do not match any of the regexes: %s", strings.Join(unknown, ", "), repr(p.keys.String()))
-	case len(unknown) == 1:
-		return invalid(name, v, "Additional properties are not allowed (%s was unexpected)", unknown[0])
-	}
-	return invalid(name, v, "Additional properties are not allowed (%s were unexpected)", strings.Join(unknown, ", "))
-}
-
-func isType(v any, t string) bool {
-	switch v := v.(type) {
-	case nil:
-		return t == "null"
-	case string:
-		return t == "string"
-	case bool:
-		return t == "boolean"
-	case object:
-		return t == "object"
-	case []any:
-		return t == "array"
-	case json.Number:
-		return t == "integer" && !strings.ContainsAny(string(v), ".eE")
-	}
-	return false
+	return invalid(name, f.Value, "%s", f.Message)
 }
 
 // invalid is the error for a value that a schema does not take.
 func invalid(name string, v any, format string, args ...any) error {
-	msg := fmt.Sprintf(format, args...)
+	msg := clip(fmt.Sprintf(format, args...))
 	if name == "" {
-		return nephos.Errorf(nephos.ErrInvalid, "%s", clip(msg)).WithField("body")
+		return nephos.Errorf(nephos.ErrInvalid, "%s", msg).WithField("body")
 	}
-	value := repr(v)
-	if s, ok := v.(string); ok {
-		value = clip(s)
-	}
-	return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field/attribute %s. Value: %s. %s", clip(name), value, clip(msg)).WithField(clip(name))
+	name = clip(name)
+	return nephos.Errorf(nephos.ErrInvalid, "Invalid input for field/attribute %s. Value: %s. %s", name, quoting.Str(v), msg).WithField(name)
 }
 
 func badRequest(format string, args ...any) error {
@@ -284,4 +78,107 @@ func clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxQuote], "") + "…"
+}
+
+var (
+	typeText     = []string{"string"}
+	typeNullText = []string{"string", "null"}
+	typeBool     = []string{"boolean", "string"}
+	typeSize     = []string{"integer", "string"}
+	typeObject   = []string{"object"}
+	typeNullObj  = []string{"object", "null"}
+
+	digits  = schema.Match(`^[0-9]+$`)
+	keyForm = schema.Match(`^[a-zA-Z0-9-_:. /]{1,255}$`)
+	specKey = schema.Match(`^[a-zA-Z0-9-_:.]{1,255}$`)
+	anyKey  = schema.Match(``)
+
+	uuidForm = regexp.MustCompile(`^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$`)
+)
+
+const maxInt = math.MaxInt32
+
+// isUUID is the format of IDs.
+func isUUID(s string) error {
+	if !uuidForm.MatchString(s) {
+		return schema.NotA("uuid")
+	}
+	return nil
+}
+
+// isName is the format of names that must be there.
+func isName(s string) error {
+	if strings.TrimSpace(s) != "" {
+		return nil
+	}
+	what := "empty"
+	if s == "" {
+		what = "None"
+	}
+	return schema.Alone("An invalid 'name' value was provided. The 'name' can not be " + what + ".")
+}
+
+// trimmedLength is the format of names and descriptions whose outer spaces do
+// not count.
+func trimmedLength(name string) func(s string) error {
+	return func(s string) error {
+		if n := utf8.RuneCountInString(strings.TrimSpace(s)); n > 255 {
+			return schema.Alone(fmt.Sprintf("Invalid input received: %s has %d characters, more than 255.", name, n))
+		}
+		return nil
+	}
+}
+
+var (
+	pUUID     = schema.Schema{Types: typeText, Format: isUUID}
+	pNullUUID = orNullOf(pUUID)
+	pText     = schema.Schema{Types: typeText}
+	pNullText = schema.Schema{Types: typeNullText, MaxLength: 255}
+	pAny      = schema.Schema{Props: []schema.Prop{}}
+	pBool     = schema.Schema{Types: typeBool, Enum: truths}
+	pNullBool = orNullOf(pBool)
+	pSize     = schema.Schema{Types: typeSize, Pattern: digits, Minimum: schema.Bound(1), Maximum: schema.Bound(maxInt)}
+	pNullSize = schema.Schema{Types: append(typeSize[:2:2], "null"), Pattern: digits, Minimum: schema.Bound(1), Maximum: schema.Bound(maxInt)}
+	pValue    = schema.Schema{Types: typeText, MaxLength: 255}
+	pNullVal  = schema.Schema{Types: typeNullText, MaxLength: 255}
+	pMetadata = schema.Schema{Types: typeObject, Patterns: pairs(keyForm, pValue)}
+	pNullMeta = schema.Schema{Types: typeNullObj, Patterns: pairs(keyForm, pValue)}
+	pName     = schema.Schema{Types: typeNullText, Format: trimmedLength("name")}
+	pDescr    = schema.Schema{Types: typeNullText, Format: trimmedLength("description")}
+	pObject   = schema.Schema{Types: typeObject, Open: true}
+
+	truths = []any{
+		true, "True", "TRUE", "true", "1", "ON", "On", "on", "YES", "Yes", "yes", "y", "t",
+		false, "False", "FALSE", "false", "0", "OFF", "Off", "off", "NO", "No", "no", "n", "f",
+	}
+)
+
+// orNullOf is the schema of what may be null: the API says what is wrong with it
+// in another way than where null is among a value's types.
+func orNullOf(s schema.Schema) schema.Schema {
+	return schema.Schema{OneOf: []schema.Schema{s, {Types: []string{"null"}}}}
+}
+
+// pairs are members whose keys match.
+func pairs(keys *schema.Pattern, of schema.Schema) []schema.PatternProp {
+	return []schema.PatternProp{{Pattern: keys, Value: of}}
+}
+
+// props are an object's members; their order is that of their names.
+func props(of map[string]schema.Schema) []schema.Prop {
+	list := make([]schema.Prop, 0, len(of))
+	for name, s := range of {
+		list = append(list, schema.Named(name, s))
+	}
+	return list
+}
+
+// body is the schema of a body with one member.
+func body(name string, s schema.Schema) schema.Schema {
+	return strict(map[string]schema.Schema{name: s}, name)
+}
+
+// strict is an object with just these members, of which some are needed.
+func strict(of map[string]schema.Schema, required ...string) schema.Schema {
+	return schema.Schema{Types: typeObject, Props: props(of), Required: required}
 }

@@ -1,17 +1,16 @@
 package cinder
 
 import (
-	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 // pHost is the name of a host, with or without a backend and a pool.
-var pHost = property{types: typeNullText, min: 1, max: 255, pattern: regexp.MustCompile(`^[a-zA-Z0-9-._#@:/+\[\]]*$`)}
+var pHost = schema.Schema{Types: typeNullText, MinLength: 1, MaxLength: 255, Pattern: schema.Match(`^[a-zA-Z0-9-._#@:/+\[\]]*$`)}
 
 const ruleUpdateServices = "volume_extension:services:update"
 
@@ -79,19 +78,17 @@ func (a *api) updateService(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) setService(r *httpapi.Request, disabled, withReason bool) (*httpapi.Response, error) {
-	name := property{types: typeText, min: 1, max: 255}
-	schema := property{types: typeObject, anyOf: []string{"binary", "service"}, props: map[string]property{
-		"binary": name, "service": name, "host": pHost, "cluster": pNullText,
-	}}
+	name := schema.Schema{Types: typeText, MinLength: 1, MaxLength: 255}
+	of := map[string]schema.Schema{"binary": name, "service": name, "host": pHost, "cluster": pNullText}
 	if withReason {
-		schema.props["disabled_reason"] = property{types: typeText, min: 1, max: 255, format: func(v any) error {
-			if s, _ := v.(string); strings.TrimSpace(s) == "" {
-				return fmt.Errorf("%s is not a 'disabled_reason'", repr(v))
+		of["disabled_reason"] = schema.Schema{Types: typeText, MinLength: 1, MaxLength: 255, Format: func(s string) error {
+			if strings.TrimSpace(s) == "" {
+				return schema.NotA("disabled_reason")
 			}
 			return nil
 		}}
 	}
-	o, err := decode(r, schema)
+	o, err := decode(r, schema.Schema{Types: typeObject, AnyOf: []string{"binary", "service"}, Props: props(of)})
 	if err != nil {
 		return nil, err
 	}
@@ -119,11 +116,11 @@ func (a *api) setService(r *httpapi.Request, disabled, withReason bool) (*httpap
 // replicate serves what an operator does for replication. Backends are not in
 // clusters, so that naming one finds none.
 func (a *api) replicate(r *httpapi.Request, word string) (*httpapi.Response, error) {
-	schema := property{types: typeObject, props: map[string]property{"host": pHost, "cluster": pNullText}}
+	of := map[string]schema.Schema{"host": pHost, "cluster": pNullText}
 	if word == "failover" || word == "failover_host" {
-		schema.props["backend_id"] = pNullText
+		of["backend_id"] = pNullText
 	}
-	o, err := decode(r, schema)
+	o, err := decode(r, strict(of))
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) snapshotRoutes() []httpapi.Route {
@@ -29,7 +30,7 @@ func (a *api) snapshotRoutes() []httpapi.Route {
 }
 
 func (a *api) createSnapshot(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("snapshot", strict(map[string]property{
+	o, err := decode(r, body("snapshot", strict(map[string]schema.Schema{
 		"name": pNullText, "display_name": pNullText, "description": pNullText, "volume_id": pNullUUID, "force": pBool, "metadata": pNullMeta,
 	}, "volume_id")))
 	if err != nil {
@@ -141,9 +142,9 @@ func (a *api) showSnapshot(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateSnapshot(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("snapshot", property{
-		types: typeObject, anyOf: []string{"name", "description", "display_name", "display_description"},
-		props: map[string]property{"name": pNullText, "description": pNullText, "display_name": pNullText, "display_description": pNullText},
+	o, err := decode(r, body("snapshot", schema.Schema{
+		Types: typeObject, AnyOf: []string{"name", "description", "display_name", "display_description"},
+		Props: props(map[string]schema.Schema{"name": pNullText, "description": pNullText, "display_name": pNullText, "display_description": pNullText}),
 	}))
 	if err != nil {
 		return nil, err
@@ -171,7 +172,7 @@ var percent = regexp.MustCompile(`^(100|[0-9]{1,2})%$`)
 func (a *api) snapshotActions() map[string]action {
 	return map[string]action{
 		"os-reset_status": {
-			schema: always(strict(map[string]property{"status": pSnapStatus}, "status")),
+			schema: always(strict(map[string]schema.Schema{"status": pSnapStatus}, "status")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				return accepted(a.Snapshots.ResetSnapshot(r.Context(), id, textOf(in, "status")))
 			},
@@ -180,7 +181,7 @@ func (a *api) snapshotActions() map[string]action {
 			return accepted(a.Snapshots.DeleteSnapshot(r.Context(), id, true))
 		}},
 		"os-update_snapshot_status": {
-			schema: always(strict(map[string]property{"status": pText, "progress": pAny}, "status")),
+			schema: always(strict(map[string]schema.Schema{"status": pText, "progress": pAny}, "status")),
 			run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 				progress := textOf(in, "progress")
 				if in["progress"] != nil && in["progress"] != "" && !percent.MatchString(progress) {

@@ -6,6 +6,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) transferRoutes() []httpapi.Route {
@@ -49,15 +50,15 @@ func transferView(r *httpapi.Request, t blockstorage.Transfer) (object, error) {
 }
 
 // transferName is the format of a transfer's name, whose outer spaces do not count.
-func transferName(v any) error {
-	if err := isName(v); err != nil {
+func transferName(s string) error {
+	if err := isName(s); err != nil {
 		return err
 	}
-	return trimmedLength("name")(v)
+	return trimmedLength("name")(s)
 }
 
 func (a *api) createTransfer(r *httpapi.Request, newer bool) (*httpapi.Response, error) {
-	props := map[string]property{"volume_id": pUUID, "name": {types: typeText, format: transferName, orNull: true}}
+	props := map[string]schema.Schema{"volume_id": pUUID, "name": orNullOf(schema.Schema{Types: typeText, Format: transferName})}
 	if newer && since(r, "3.55") {
 		props["no_snapshots"] = pBool
 	}
@@ -119,7 +120,7 @@ func (a *api) showTransfer(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) acceptTransfer(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("accept", strict(map[string]property{"auth_key": {types: []string{"string", "integer"}}}, "auth_key")))
+	o, err := decode(r, body("accept", strict(map[string]schema.Schema{"auth_key": {Types: []string{"string", "integer"}}}, "auth_key")))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) typeEncryptionRoutes() []httpapi.Route {
@@ -22,20 +23,18 @@ func (a *api) typeEncryptionRoutes() []httpapi.Route {
 }
 
 // isKeySize is the format of key sizes.
-func isKeySize(v any) error {
-	if s, ok := v.(string); ok {
-		if _, err := strconv.Atoi(strings.TrimSpace(s)); err != nil {
-			return plainError("Invalid input received: key_size must be an integer.")
-		}
+func isKeySize(s string) error {
+	if _, err := strconv.Atoi(strings.TrimSpace(s)); err != nil {
+		return schema.Alone("Invalid input received: key_size must be an integer.")
 	}
 	return nil
 }
 
-func encryptionSchema(required ...string) property {
-	return body("encryption", property{types: typeObject, open: true, required: required, props: map[string]property{
-		"key_size": {types: []string{"string", "integer", "null"}, format: isKeySize}, "provider": {types: typeText, max: 255},
-		"control_location": {enum: []any{"front-end", "back-end"}}, "cipher": pNullText,
-	}})
+func encryptionSchema(required ...string) schema.Schema {
+	return body("encryption", schema.Schema{Types: typeObject, Open: true, Required: required, Props: props(map[string]schema.Schema{
+		"key_size": {Types: []string{"string", "integer", "null"}, Format: isKeySize}, "provider": {Types: typeText, MaxLength: 255},
+		"control_location": {Props: []schema.Prop{}, Enum: []any{"front-end", "back-end"}}, "cipher": pNullText,
+	})})
 }
 
 // encryptionOf reads what the body says, and returns the body as it is told

@@ -7,6 +7,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) typeRoutes() []httpapi.Route {
@@ -52,9 +53,9 @@ func (a *api) typeView(r *httpapi.Request, t blockstorage.Type) object {
 }
 
 func (a *api) createType(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("volume_type", strict(map[string]property{
-		"name": {types: typeText, min: 1, max: 255, format: isName}, "description": pNullText,
-		"extra_specs":                     {types: typeObject, keys: keyForm, values: &pNullVal},
+	o, err := decode(r, body("volume_type", strict(map[string]schema.Schema{
+		"name": {Types: typeText, MinLength: 1, MaxLength: 255, Format: isName}, "description": pNullText,
+		"extra_specs":                     {Types: typeObject, Patterns: pairs(keyForm, pNullVal)},
 		"os-volume-type-access:is_public": pBool,
 	}, "name")))
 	if err != nil {
@@ -130,8 +131,8 @@ func (a *api) showType(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateType(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("volume_type", strict(map[string]property{
-		"name": {types: typeNullText, min: 1, max: 255}, "description": pNullText, "is_public": pBool,
+	o, err := decode(r, body("volume_type", strict(map[string]schema.Schema{
+		"name": {Types: typeNullText, MinLength: 1, MaxLength: 255}, "description": pNullText, "is_public": pBool,
 	})))
 	if err != nil {
 		return nil, err
@@ -165,7 +166,7 @@ func (a *api) listExtraSpecs(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) createExtraSpecs(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("extra_specs", property{types: typeObject, keys: specKey, values: &pNullVal}))
+	o, err := decode(r, body("extra_specs", schema.Schema{Types: typeObject, Patterns: pairs(specKey, pNullVal)}))
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ func (a *api) showExtraSpec(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateExtraSpec(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, property{types: typeObject, keys: specKey, values: &pNullVal, least: 1, most: 1})
+	o, err := decode(r, schema.Schema{Types: typeObject, Patterns: pairs(specKey, pNullVal), MinProps: 1, MaxProps: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +221,7 @@ func (a *api) listTypeAccess(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) typeActions() map[string]action {
-	project := always(strict(map[string]property{"project": pUUID}, "project"))
+	project := always(strict(map[string]schema.Schema{"project": pUUID}, "project"))
 	return map[string]action{
 		"addProjectAccess": {schema: project, run: func(r *httpapi.Request, id string, in object) (*httpapi.Response, error) {
 			return accepted(a.Types.AddTypeAccess(r.Context(), id, textOf(in, "project")))
@@ -256,8 +257,8 @@ func (a *api) showDefaultType(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) setDefaultType(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := decode(r, body("default_type", strict(map[string]property{
-		"volume_type": {types: typeText, min: 1, max: 255, format: isName},
+	o, err := decode(r, body("default_type", strict(map[string]schema.Schema{
+		"volume_type": {Types: typeText, MinLength: 1, MaxLength: 255, Format: isName},
 	}, "volume_type")))
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 func (a *api) volumeRoutes() []httpapi.Route {
@@ -24,27 +25,38 @@ func (a *api) volumeRoutes() []httpapi.Route {
 	}
 }
 
-func volumeProps() map[string]property {
-	return map[string]property{
+// The bodies of creates, by the microversions that changed them.
+var (
+	createVolume30  = newVolume(true)
+	createVolume313 = newVolume(true, schema.Named("group_id", pNullText))
+	createVolume347 = newVolume(true, schema.Named("group_id", pNullText), schema.Named("backup_id", pNullUUID))
+	createVolume353 = newVolume(false, schema.Named("group_id", pNullText), schema.Named("backup_id", pNullUUID))
+)
+
+func newVolume(open bool, more ...schema.Prop) schema.Schema {
+	of := append(props(map[string]schema.Schema{
 		"name": pName, "description": pDescr, "display_name": pName, "display_description": pDescr,
 		"volume_type": pNullText, "metadata": pNullMeta, "snapshot_id": pNullUUID, "source_volid": pNullUUID,
-		"consistencygroup_id": pNullUUID, "size": pNullSize, "availability_zone": {types: typeNullText, min: 1, max: 255},
+		"consistencygroup_id": pNullUUID, "size": pNullSize, "availability_zone": {Types: typeNullText, MinLength: 1, MaxLength: 255},
 		"multiattach": pNullBool, "image_id": pNullText, "imageRef": pNullText,
-	}
+	}), more...)
+	return strict(map[string]schema.Schema{
+		"volume":                     {Types: typeObject, Props: of, Open: open},
+		"OS-SCH-HNT:scheduler_hints": {Types: typeNullObj, Open: true},
+	}, "volume")
 }
 
 // createSchema is the body of a create in the request's microversion.
-func createSchema(r *httpapi.Request) property {
-	props := volumeProps()
-	if since(r, "3.13") {
-		props["group_id"] = pNullText
+func createSchema(r *httpapi.Request) schema.Schema {
+	switch {
+	case since(r, "3.53"):
+		return createVolume353
+	case since(r, "3.47"):
+		return createVolume347
+	case since(r, "3.13"):
+		return createVolume313
 	}
-	if since(r, "3.47") {
-		props["backup_id"] = pNullUUID
-	}
-	s := body("volume", property{types: typeObject, props: props, open: !since(r, "3.53")})
-	s.props["OS-SCH-HNT:scheduler_hints"] = property{types: typeNullObj, open: true}
-	return s
+	return createVolume30
 }
 
 func (a *api) createVolume(r *httpapi.Request) (*httpapi.Response, error) {
@@ -275,11 +287,11 @@ func (a *api) showVolume(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateVolume(r *httpapi.Request) (*httpapi.Response, error) {
-	p := property{types: typeObject, props: map[string]property{
+	p := schema.Schema{Types: typeObject, Props: props(map[string]schema.Schema{
 		"name": pName, "description": pDescr, "display_name": pName, "display_description": pDescr, "metadata": pMetadata,
-	}}
+	})}
 	if since(r, "3.53") {
-		p.anyOf = []string{"name", "description", "display_name", "display_description", "metadata"}
+		p.AnyOf = []string{"name", "description", "display_name", "display_description", "metadata"}
 	}
 	o, err := decode(r, body("volume", p))
 	if err != nil {

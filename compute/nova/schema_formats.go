@@ -2,7 +2,6 @@ package nova
 
 import (
 	"encoding/base64"
-	"errors"
 	"strings"
 	"unicode"
 
@@ -47,7 +46,7 @@ func isKeyName(safe string) func(t string) error {
 }
 
 func badName(reason string) error {
-	return errors.New("An invalid 'name' value was provided. The name must be: " + reason) //nolint:staticcheck // Nova's sentence
+	return schema.Alone("An invalid 'name' value was provided. The name must be: " + reason)
 }
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) }

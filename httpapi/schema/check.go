@@ -15,50 +15,60 @@ import (
 // value checks a value and all in it. The depth is that below the root.
 func (c *checking) value(s *Schema, v any, depth int) {
 	if len(s.Types) > 0 && !c.d.typed(s.Types, v) {
-		c.report(Failure{Value: v, Message: " is not of type '" + strings.Join(s.Types, "', '") + "'", depth: depth, mistyped: true}, true)
+		f := Failure{Value: v, depth: depth, mistyped: true}
+		if !c.quiet {
+			f.Message = " is not of type '" + strings.Join(s.Types, "', '") + "'"
+		}
+		c.report(f, true)
 		return
 	}
 	if s.OneOf != nil {
 		c.oneOf(s.OneOf, v, depth)
 	}
+	if c.done() {
+		return
+	}
+	t, isText := v.(string)
+	first, last := Enum, Enum-1 // the keywords about values of the kind
+	switch v.(type) {
+	case string:
+		first, last = MinLength, Maximum
+	case json.Number:
+		first, last = Minimum, Maximum
+	case []any:
+		first, last = Items, MaxItems
+	case map[string]any, Object:
+		first, last = Members, MaxProps
+	}
 	var unknown []string
 	for _, k := range c.d.Order {
-		if c.done() {
-			return
-		}
-		if k == Enum {
-			if s.Enum != nil && !slices.ContainsFunc(s.Enum, func(e any) bool { return e == v }) {
+		switch {
+		case k == Enum:
+			if s.Enum != nil && !slices.Contains(s.Enum, v) {
 				c.fail(v, depth, " is not one of "+c.d.Quote.Repr(s.Enum))
 			}
+		case k < first || k > last:
 			continue
+		case isText:
+			c.text(k, s, v, t, depth)
+		case k <= Maximum:
+			c.number(k, s, v, string(v.(json.Number)), depth)
+		case k <= MaxItems:
+			c.array(k, s, v, v.([]any), depth)
+		default:
+			unknown = c.object(k, s, v, unknown, depth)
 		}
-		switch is := v.(type) {
-		case string:
-			if k <= Maximum {
-				c.text(k, s, v, is, depth)
-			}
-		case json.Number:
-			if k == Minimum || k == Maximum {
-				c.number(k, s, v, string(is), depth)
-			}
-		case []any:
-			if k >= Items && k <= MaxItems {
-				c.array(k, s, v, is, depth)
-			}
-		case map[string]any, Object:
-			if k >= Members {
-				unknown = c.object(k, s, v, unknown, depth)
-			}
+		if c.done() {
+			return
 		}
 	}
 }
 
 // below checks a part of a value, which the name leads to.
 func (c *checking) below(s *Schema, v any, name string, depth int) {
-	was := c.found
-	if c.value(s, v, depth+1); c.found != was {
-		c.found.Path = append(c.found.Path, name)
-	}
+	known := c.found
+	c.value(s, v, depth+1)
+	c.within(name, known)
 }
 
 func (d *Dialect) typed(types []string, v any) bool {
@@ -89,14 +99,16 @@ func isWhole(n json.Number) bool {
 
 func (c *checking) oneOf(schemas []Schema, v any, depth int) {
 	var why *Failure
+	was := *c
 	for i := range schemas {
-		one := checking{d: c.d, quiet: c.quiet || !c.d.Nearest}
-		one.value(&schemas[i], v, depth)
-		if one.found == nil {
+		c.found, c.quiet = nil, was.quiet || !c.d.Nearest
+		c.value(&schemas[i], v, depth)
+		one := c.found
+		if *c = was; one == nil {
 			return
 		}
-		if why == nil && !one.found.mistyped {
-			why = one.found
+		if why == nil && !one.mistyped {
+			why = one
 		}
 	}
 	if c.d.Nearest && why != nil {
@@ -190,10 +202,9 @@ func (c *checking) items(s *Schema, v any, list []any, depth int) {
 	}
 	for i, e := range list {
 		if s.Items != nil {
-			was := c.found
-			if c.value(s.Items, e, depth+1); c.found != was {
-				c.found.Path = append(c.found.Path, strconv.Itoa(i))
-			}
+			known := c.found
+			c.value(s.Items, e, depth+1)
+			c.within(strconv.Itoa(i), known)
 		}
 		if seen != nil && !c.done() && again(seen, e) {
 			c.fail(v, depth, " has non-unique elements")

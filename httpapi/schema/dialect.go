@@ -98,7 +98,7 @@ func (d *Dialect) Check(s *Schema, v any) *Failure {
 // checking is one check of a value.
 type checking struct {
 	d     *Dialect
-	quiet bool // what exactly is wrong does not matter
+	quiet bool // what exactly is wrong does not matter: what is found is failed
 	// found is what will be reported. Its path grows from the end while the check
 	// returns to the root.
 	found *Failure
@@ -114,13 +114,27 @@ func (c *checking) fail(v any, depth int, told string) {
 
 // report reports a failure, unless a worse one is known.
 func (c *checking) report(f Failure, quote bool) {
-	if c.found != nil && (c.done() || !f.before(c.found)) {
+	switch {
+	case c.quiet:
+		c.found = failed
+		return
+	case c.found != nil && (c.done() || !f.before(c.found)):
 		return
 	}
-	if quote && !c.quiet {
+	if quote {
 		f.Message = c.d.Quote.Repr(f.Value) + f.Message
 	}
-	c.found = &f
+	found := f
+	c.found = &found
+}
+
+var failed = &Failure{}
+
+// within notes the name of what led to a failure, unless it was known before.
+func (c *checking) within(name string, known *Failure) {
+	if c.found != known && !c.quiet {
+		c.found.Path = append(c.found.Path, name)
+	}
 }
 
 // bound writes a bound as Python does: integers up to 2⁵³ without a point.

@@ -33,8 +33,7 @@ type Schema struct {
 	// here and below.
 	MinLength, MaxLength int
 	Pattern              *Pattern
-	// Format returns what is wrong with a text: [NotA], or an error that stands
-	// alone, without a word of the field.
+	// Format returns what is wrong with a text: [NotA] or [Alone].
 	Format func(text string) error
 
 	// Minimum and Maximum bound a number, also one in a text.
@@ -90,6 +89,11 @@ func Bound(n float64) *float64 { return &n }
 type NotA string
 
 func (n NotA) Error() string { return "it is not a '" + string(n) + "'" }
+
+// Alone is what a [Schema.Format] says that needs no word of where the text is.
+type Alone string
+
+func (a Alone) Error() string { return string(a) }
 
 // prop returns the schema of a property by its name, nil if there is none.
 func (s *Schema) prop(name string) *Schema {
