@@ -36,6 +36,30 @@ func (s *Service) Interface(ctx context.Context, serverID, portID string) (NIC, 
 	return row.NICs[i], nil
 }
 
+// onceInterface and onceVolume are what an Idempotency-Key is kept for.
+const (
+	onceInterface = "compute.attach_interface"
+	onceVolume    = "compute.attach_volume"
+)
+
+// cardMadeBefore returns the card of a request that is sent again.
+func (s *Service) cardMadeBefore(ctx context.Context, row *serverRow, key string) (NIC, error) {
+	i := slices.IndexFunc(row.NICs, func(n NIC) bool { return n.Key == key })
+	if i < 0 {
+		return NIC{}, nephos.Errorf(nephos.ErrNotFound, "The interface that was attached with this Idempotency-Key is gone.")
+	}
+	if row.NICs[i].PortID == "" {
+		return NIC{}, nephos.Errorf(nephos.ErrConflict, "The interface of this Idempotency-Key is still being attached: ask again.")
+	}
+	views, err := s.cfg.Ports.PortsOf(row.served(ctx), row.ID)
+	if err != nil {
+		return NIC{}, err
+	}
+	one := []NIC{row.NICs[i]}
+	describeNICs(one, views)
+	return one[0], nil
+}
+
 // AttachInterface implements [Interfaces]. The card is on record before its port
 // is made, so that whoever comes after a crash finishes or undoes it.
 func (s *Service) AttachInterface(ctx context.Context, serverID string, req network.PortRequest) (NIC, error) {
@@ -55,6 +79,12 @@ func (s *Service) AttachInterface(ctx context.Context, serverID string, req netw
 	if s.cfg.Ports == nil {
 		return NIC{}, invalid("There is no network service.")
 	}
+	if key, ok, err := s.cfg.Store.Made(ctx, onceInterface); ok || err != nil {
+		if err != nil {
+			return NIC{}, err
+		}
+		return s.cardMadeBefore(ctx, row, key)
+	}
 	plans, err := s.cfg.Ports.CheckPorts(ctx, []network.PortRequest{req})
 	if err != nil {
 		return NIC{}, err
@@ -64,7 +94,13 @@ func (s *Service) AttachInterface(ctx context.Context, serverID string, req netw
 	}
 	nic := newNIC(s.cfg.IDs.New(), plans[0])
 	nic.State = nicAttaching
+	before := ""
 	row, err = s.change(ctx, serverID, interfacesRule+"create", false, func(ctx context.Context, tx *store.Tx, row *serverRow) error {
+		before = ""
+		if key, first, err := tx.Once(ctx, onceInterface, nic.Key); err != nil || !first {
+			before = key
+			return err
+		}
 		if err := row.attachable("attach_interface", Active, Paused, Stopped); err != nil {
 			return err
 		}
@@ -83,6 +119,9 @@ func (s *Service) AttachInterface(ctx context.Context, serverID string, req netw
 	})
 	if err != nil {
 		return NIC{}, err
+	}
+	if before != "" {
+		return s.cardMadeBefore(ctx, row, before)
 	}
 	s.cfg.Crash.Here("compute recorded card")
 	work := row.served(ctx)
@@ -117,6 +156,9 @@ func (s *Service) dropNIC(ctx context.Context, serverID, key string, cause error
 		}
 		cur.NICs = slices.DeleteFunc(cur.NICs, func(n NIC) bool { return n.Key == key && n.PortID == "" })
 		if err := cur.finish(ctx, tx, cause.Error(), "", nil); err != nil {
+			return err
+		}
+		if err := tx.Forget(ctx, onceInterface); err != nil {
 			return err
 		}
 		return cur.save(ctx, tx, "nics", "action")

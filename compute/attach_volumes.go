@@ -67,6 +67,12 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 	if s.cfg.Volumes == nil {
 		return Disk{}, invalid("There is no volume service.")
 	}
+	if id, ok, err := s.cfg.Store.Made(ctx, onceVolume); ok || err != nil {
+		if err != nil {
+			return Disk{}, err
+		}
+		return s.diskMadeBefore(ctx, serverID, id)
+	}
 	v, err := s.cfg.Volumes.Volume(ctx, req.VolumeID)
 	if err != nil {
 		return Disk{}, err
@@ -81,7 +87,13 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 		return Disk{}, invalid("Invalid volume: %w", err)
 	}
 	var d diskRow
+	id, before := s.cfg.IDs.New(), ""
 	row, err = s.change(ctx, serverID, attachmentsRule+"create", false, func(ctx context.Context, tx *store.Tx, row *serverRow) error {
+		before = ""
+		if old, first, err := tx.Once(ctx, onceVolume, id); err != nil || !first {
+			before = old
+			return err
+		}
 		if err := row.attachable("attach_volume", Active, Paused, Stopped); err != nil {
 			return err
 		}
@@ -93,7 +105,7 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 		if err != nil {
 			return err
 		}
-		d.CreatedAt = tx.Now()
+		d.ID, d.CreatedAt = id, tx.Now()
 		if _, err := tx.NewInsert().Model(&d).Returning("NULL").Exec(ctx); err != nil {
 			return err
 		}
@@ -108,6 +120,9 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 	if err != nil {
 		return Disk{}, err
 	}
+	if before != "" {
+		return s.diskMadeBefore(ctx, serverID, before)
+	}
 	s.cfg.Crash.Here("compute recorded disk")
 	a, err := s.cfg.Volumes.ReserveVolume(row.served(ctx), diskKey(&d), d.VolumeID, row.ID)
 	if err != nil {
@@ -121,6 +136,19 @@ func (s *Service) AttachVolume(ctx context.Context, serverID string, req AttachR
 		}
 		return reconcile.Enqueue(ctx, tx, kindServer, serverID, tx.Now())
 	})
+}
+
+// diskMadeBefore returns the attachment of a request that is sent again.
+func (s *Service) diskMadeBefore(ctx context.Context, serverID, id string) (Disk, error) {
+	disks, err := loadDisks(ctx, s.cfg.Store.Reader(), serverID)
+	if err != nil {
+		return Disk{}, err
+	}
+	i := slices.IndexFunc(disks, func(d diskRow) bool { return d.ID == id })
+	if i < 0 {
+		return Disk{}, nephos.Errorf(nephos.ErrNotFound, "The volume that was attached with this Idempotency-Key is detached.")
+	}
+	return disks[i].Disk, nil
 }
 
 // checkShared refuses volumes that several servers may have to who does not know
@@ -168,7 +196,7 @@ func (s *Service) newDisk(disks []diskRow, row *serverRow, req AttachRequest, si
 		return diskRow{}, nephos.Errorf(nephos.ErrConflict, "The supplied device path (%.64s) is in use.", device)
 	}
 	return diskRow{Disk: Disk{
-		ID: s.cfg.IDs.New(), ServerID: row.ID, Position: position, Source: "volume", SourceID: req.VolumeID, Destination: "volume",
+		ServerID: row.ID, Position: position, Source: "volume", SourceID: req.VolumeID, Destination: "volume",
 		VolumeID: req.VolumeID, SizeGiB: size, Device: device, Tag: req.Tag, DeleteOnTermination: req.DeleteOnTermination, State: diskAttaching,
 	}}, nil
 }
@@ -184,6 +212,9 @@ func (s *Service) dropDisk(ctx context.Context, d *diskRow, cause error) error {
 			return err
 		}
 		if err := row.finish(ctx, tx, cause.Error(), "", nil); err != nil {
+			return err
+		}
+		if err := tx.Forget(ctx, onceVolume); err != nil {
 			return err
 		}
 		return row.save(ctx, tx, "action")

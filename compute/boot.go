@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/reconcile"
@@ -65,6 +67,14 @@ func (s *Service) Boot(ctx context.Context, req BootRequest) ([]Server, error) {
 	target := map[string]any{"project_id": me.ProjectID, "user_id": me.UserID, "availability_zone": req.Zone}
 	if err := s.cfg.Policy.Enforce(ctx, serversRule("create"), target); err != nil {
 		return nil, err
+	}
+	// A retry would find its ports and volumes taken by what the first request made.
+	if id, ok, err := s.cfg.Store.Made(ctx, "compute.boot"); ok || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		first, err := bootedBefore(ctx, s.cfg.Store.Reader(), id)
+		return s.withPasswords(first, req), err
 	}
 	b := &boot{s: s, req: req, target: target}
 	if err := b.check(ctx); err != nil {
@@ -153,17 +163,22 @@ func (b *boot) insert(ctx context.Context) ([]Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range out {
-		if out[i].AdminPass = req.AdminPass; req.AdminPass == "" {
-			out[i].AdminPass = s.adminPass(out[i].ID)
+	return s.withPasswords(out, req), nil
+}
+
+// withPasswords tells the passwords that servers of the request have.
+func (s *Service) withPasswords(servers []Server, req BootRequest) []Server {
+	for i := range servers {
+		if servers[i].AdminPass = req.AdminPass; req.AdminPass == "" {
+			servers[i].AdminPass = s.adminPass(servers[i].ID)
 		}
 	}
-	return out, nil
+	return servers
 }
 
 // bootedBefore returns what the first request with the same key made.
-func bootedBefore(ctx context.Context, tx *store.Tx, id string) ([]Server, error) {
-	q := tx.NewSelect().Model((*serverRow)(nil)).
+func bootedBefore(ctx context.Context, db bun.IDB, id string) ([]Server, error) {
+	q := db.NewSelect().Model((*serverRow)(nil)).
 		Where("server.reservation_id = (SELECT reservation_id FROM compute_servers WHERE id = ?)", id).
 		Order("server.launch_index")
 	servers, err := readServers(ctx, q, true)

@@ -1,6 +1,7 @@
 package compute_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	fakehv "github.com/nephos-cloud/nephos/driver/hypervisor/fake"
+	"github.com/nephos-cloud/nephos/network"
 	"github.com/nephos-cloud/nephos/store"
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
@@ -232,6 +234,62 @@ func TestTheSameKeyBootsOnce(t *testing.T) {
 	require.Equal(t, first[0].AdminPass, again[0].AdminPass)
 	_, err = c.service.Boot(nephos.WithIdempotency(c.user(), nephos.Idempotency{Key: "k", Digest: "e"}), req)
 	require.ErrorIs(t, err, nephos.ErrInvalid)
+}
+
+// What a first request took is no reason to refuse the second of the same key.
+func TestTheSameKeyAttachesOnce(t *testing.T) {
+	c := newCloud(t, 1, nil)
+	keyed := func(key string) context.Context {
+		return nephos.WithIdempotency(c.user(), nephos.Idempotency{Key: key, Digest: key})
+	}
+	root := c.volume(true)
+	zero := 0
+	req := compute.BootRequest{Name: "one", FlavorID: c.flavor(1, 64, 1), Disks: []compute.DiskRequest{
+		{Source: "volume", SourceID: root.ID, Destination: "volume", BootIndex: &zero},
+	}}
+	first, err := c.service.Boot(keyed("boot"), req)
+	require.NoError(t, err)
+	c.settle()
+	again, err := c.service.Boot(keyed("boot"), req)
+	require.NoError(t, err)
+	require.Equal(t, first[0].ID, again[0].ID)
+
+	s, v := c.running(), c.volume(false)
+	disk, err := c.service.AttachVolume(keyed("volume"), s.ID, compute.AttachRequest{VolumeID: v.ID})
+	require.NoError(t, err)
+	c.settle()
+	same, err := c.service.AttachVolume(keyed("volume"), s.ID, compute.AttachRequest{VolumeID: v.ID})
+	require.NoError(t, err)
+	require.Equal(t, disk.ID, same.ID)
+	require.Equal(t, disk.AttachmentID, same.AttachmentID)
+	require.NoError(t, c.service.DetachVolume(c.user(), s.ID, v.ID))
+	c.settle()
+	_, err = c.service.AttachVolume(keyed("volume"), s.ID, compute.AttachRequest{VolumeID: v.ID})
+	require.ErrorIs(t, err, nephos.ErrNotFound)
+
+	before, err := c.service.ListInterfaces(c.user(), s.ID)
+	require.NoError(t, err)
+	card, err := c.service.AttachInterface(keyed("card"), s.ID, network.PortRequest{NetworkID: c.net.ID})
+	require.NoError(t, err)
+	c.settle()
+	twin, err := c.service.AttachInterface(keyed("card"), s.ID, network.PortRequest{NetworkID: c.net.ID})
+	require.NoError(t, err)
+	require.Equal(t, card.PortID, twin.PortID)
+	nics, err := c.service.ListInterfaces(c.user(), s.ID)
+	require.NoError(t, err)
+	require.Len(t, nics, len(before)+1)
+	other, err := c.service.AttachInterface(keyed("another card"), s.ID, network.PortRequest{NetworkID: c.net.ID})
+	require.NoError(t, err)
+	require.NotEqual(t, card.PortID, other.PortID)
+
+	image, err := c.service.CreateServerImage(keyed("image"), s.ID, "copy", nil)
+	require.NoError(t, err)
+	for range 2 { // while it is made, and after
+		same, err := c.service.CreateServerImage(keyed("image"), s.ID, "copy", nil)
+		require.NoError(t, err)
+		require.Equal(t, image, same)
+		c.settle()
+	}
 }
 
 func TestBothDatabases(t *testing.T) {

@@ -57,7 +57,13 @@ func (s *Service) CreateServerImage(ctx context.Context, serverID, name string, 
 		return "", invalid("The name of an image has at most %d bytes.", maxImageName).WithField("name")
 	}
 	snap := snapshotRow{ServerID: serverID, ImageID: s.cfg.IDs.New(), Name: name, Metadata: orEmpty(metadata)}
+	before := ""
 	row, err := s.change(ctx, serverID, serversRule("create_image"), true, func(ctx context.Context, tx *store.Tx, row *serverRow) error {
+		before = ""
+		if old, first, err := tx.Once(ctx, "compute.create_image", snap.ImageID); err != nil || !first {
+			before = old
+			return err
+		}
 		if err := row.demand("createImage", Active, Stopped, Paused, Suspended); err != nil {
 			return err
 		}
@@ -82,8 +88,8 @@ func (s *Service) CreateServerImage(ctx context.Context, serverID, name string, 
 		}
 		return reconcile.Enqueue(ctx, tx, kindSnapshot, serverID, time.Time{})
 	})
-	if err != nil {
-		return "", err
+	if err != nil || before != "" {
+		return before, err
 	}
 	s.cfg.Crash.Here("compute snapshot begun")
 	// The image is there when the caller hears of it; if that fails for good, the

@@ -249,6 +249,28 @@ func TestIdempotencyKeyReturnsTheFirstResult(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, first)
 		require.Equal(t, "four", got)
+
+		for _, c := range []struct {
+			ctx  context.Context
+			want string
+		}{{keyed, "one"}, {other, "four"}, {ctx, ""}} {
+			id, made, err := db.Made(c.ctx, "test.create")
+			require.NoError(t, err)
+			require.Equal(t, c.want, id)
+			require.Equal(t, c.want != "", made)
+		}
+		_, _, err = db.Made(nephos.WithIdempotency(ctx, nephos.Idempotency{Key: "k", Digest: "other"}), "test.create")
+		require.ErrorIs(t, err, nephos.ErrInvalid)
+		for _, of := range []context.Context{ctx, keyed} { // without a key there is nothing to forget
+			require.NoError(t, db.Tx(of, func(ctx context.Context, tx *store.Tx) error { return tx.Forget(ctx, "test.create") }))
+		}
+		got, first, err = once(keyed, "five")
+		require.NoError(t, err)
+		require.True(t, first)
+		require.Equal(t, "five", got)
+		got, _, err = once(other, "six")
+		require.NoError(t, err)
+		require.Equal(t, "four", got, "another's is not forgotten")
 	})
 }
 
