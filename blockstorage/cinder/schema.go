@@ -134,7 +134,7 @@ var (
 	pNullUUID = orNullOf(pUUID)
 	pText     = schema.Schema{Types: typeText}
 	pNullText = schema.Schema{Types: typeNullText, MaxLength: 255}
-	pAny      = schema.Schema{Props: []schema.Prop{}}
+	pAny      = schema.Schema{}
 	pBool     = schema.Schema{Types: typeBool, Enum: truths}
 	pNullBool = orNullOf(pBool)
 	pSize     = schema.Schema{Types: typeSize, Pattern: digits, Minimum: schema.Bound(1), Maximum: schema.Bound(maxInt)}

@@ -33,7 +33,7 @@ func isKeySize(s string) error {
 func encryptionSchema(required ...string) schema.Schema {
 	return body("encryption", schema.Schema{Types: typeObject, Open: true, Required: required, Props: props(map[string]schema.Schema{
 		"key_size": {Types: []string{"string", "integer", "null"}, Format: isKeySize}, "provider": {Types: typeText, MaxLength: 255},
-		"control_location": {Props: []schema.Prop{}, Enum: []any{"front-end", "back-end"}}, "cipher": pNullText,
+		"control_location": {Enum: []any{"front-end", "back-end"}}, "cipher": pNullText,
 	})})
 }
 
