@@ -72,10 +72,38 @@ func (s *Service) TypeEncryption(ctx context.Context, typeID string) (*TypeEncry
 	return &row.TypeEncryption, nil
 }
 
+// onceEncryption is what an Idempotency-Key is kept for.
+const onceEncryption = "blockstorage.create_type_encryption"
+
+// encryptionMadeBefore returns what a type asks for, to a request that is sent
+// again.
+func (s *Service) encryptionMadeBefore(ctx context.Context, typeID string, err error) (TypeEncryption, error) {
+	if err == nil {
+		err = s.enforce(ctx, ruleEncryption+"create", own(ctx))
+	}
+	if err != nil {
+		return TypeEncryption{}, err
+	}
+	row, err := loadEncryption(ctx, s.cfg.Store.Reader(), typeID)
+	if err != nil {
+		return TypeEncryption{}, err
+	}
+	if row == nil {
+		return TypeEncryption{}, noEncryption(typeID)
+	}
+	return row.TypeEncryption, nil
+}
+
 // CreateTypeEncryption implements [TypeEncryptions].
 func (s *Service) CreateTypeEncryption(ctx context.Context, e TypeEncryption) (TypeEncryption, error) {
+	if _, ok, err := s.cfg.Store.Made(ctx, onceEncryption); ok || err != nil {
+		return s.encryptionMadeBefore(ctx, e.TypeID, err)
+	}
 	e.ID = s.cfg.IDs.New()
 	err := s.changeEncryption(ctx, e.TypeID, "create", func(ctx context.Context, tx *store.Tx, row *typeEncryptionRow) error {
+		if _, _, err := tx.Once(ctx, onceEncryption, e.ID); err != nil {
+			return err
+		}
 		if row != nil {
 			return nephos.Errorf(nephos.ErrInvalid, "Volume type encryption for type %s already exists.", e.TypeID)
 		}

@@ -64,12 +64,23 @@ func (s *Service) sharedImage(ctx context.Context, db bun.IDB, id string, rules 
 	return img, row, nil
 }
 
+// onceMember is what an Idempotency-Key is kept for.
+const onceMember = "image.add_member"
+
 // AddMember implements [Members].
 func (s *Service) AddMember(ctx context.Context, imageID, memberID string) (Member, error) {
+	if _, ok, err := s.cfg.Store.Made(ctx, onceMember); err != nil {
+		return Member{}, err
+	} else if ok {
+		return s.Member(ctx, imageID, memberID)
+	}
 	var m Member
 	err := s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		img, row, err := s.sharedImage(ctx, tx, imageID, "add_member")
 		if err != nil {
+			return err
+		}
+		if _, _, err := tx.Once(ctx, onceMember, img.ID); err != nil {
 			return err
 		}
 		if memberID == "" || utf8.RuneCountInString(memberID) > maxText || checkUTF8("member", memberID) != nil {

@@ -428,8 +428,12 @@ func TestWhoSeesWhat(t *testing.T) {
 		require.ErrorIs(t, w.DeleteImage(b, shared.ID), nephos.ErrForbidden)
 		_, err = w.AddMember(b, shared.ID, "c")
 		require.ErrorIs(t, err, nephos.ErrForbidden)
-		_, err = w.AddMember(a, shared.ID, "c")
-		require.NoError(t, err)
+		keyed := nephos.WithIdempotency(a, nephos.Idempotency{Key: "k", Digest: "c"})
+		for range 2 {
+			m, err := w.AddMember(keyed, shared.ID, "c")
+			require.NoError(t, err, "a retry")
+			require.Equal(t, "c", m.MemberID)
+		}
 		all, err := w.ListMembers(a, shared.ID)
 		require.NoError(t, err)
 		require.Len(t, all, 2)

@@ -18,7 +18,9 @@ func TestTypeEncryption(t *testing.T) {
 	s.Do("admin", "PUT", path+"/x", `{"encryption": {"key_size": 64}}`).
 		Fault(404, "Volume type encryption for type "+id+" does not exist.")
 
-	a := s.Do("admin", "POST", path, `{"encryption": {"provider": "luks", "control_location": "front-end", "key_size": "256", "cipher": null}}`).Want(200)
+	const whole = `{"encryption": {"provider": "luks", "control_location": "front-end", "key_size": "256", "cipher": null}}`
+	a := s.Do("admin", "POST", path, whole, "Idempotency-Key", "k").Want(200)
+	require.Equal(t, a.Body, s.Do("admin", "POST", path, whole, "Idempotency-Key", "k").Want(200).Body, "a retry")
 	require.EqualValues(t, 256, a.Get("encryption", "key_size"))
 	require.Equal(t, id, a.Get("encryption", "volume_type_id"))
 	encryptionID := a.Text("encryption", "encryption_id")
