@@ -17,7 +17,7 @@ func Catch(t *testing.T, tests []Test, names ...string) {
 			t.Errorf("the suite has no test %s", name)
 			continue
 		}
-		r := Runner{Timeout: 10 * time.Second, Dir: t.TempDir()}.Run(t.Context(), tests[i:i+1])
+		r := Runner{Timeout: time.Second, Dir: t.TempDir()}.Run(t.Context(), tests[i:i+1])
 		if r.Failed != 1 {
 			t.Errorf("%s did not notice:\n%s", name, r.Outcomes[0].Log)
 		}

@@ -86,7 +86,7 @@ func (c *Controller) Unbind(ctx context.Context, portID string) error {
 
 // Bound implements [network.Controller].
 func (c *Controller) Bound(ctx context.Context) (hosts map[string]string, err error) {
-	err = c.call(ctx, "Bound", "", func(h *host) error {
+	err = c.look(ctx, "Bound", func(h *host) error {
 		hosts = maps.Clone(h.bound)
 		return nil
 	})

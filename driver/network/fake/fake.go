@@ -178,8 +178,21 @@ func (d *Driver) Close() error {
 	return nil
 }
 
-// call runs the work of one method on the host's books, with its faults.
+// call runs the work of one method about an object.
 func (d *Driver) call(ctx context.Context, method, id string, work func(*host) error) error {
+	if err := network.CheckID(id); err != nil {
+		return err
+	}
+	return d.run(ctx, method, id, work)
+}
+
+// look runs the work of one method about all objects.
+func (d *Driver) look(ctx context.Context, method string, work func(*host) error) error {
+	return d.run(ctx, method, "", work)
+}
+
+// run does the work on the host's books, with the method's faults.
+func (d *Driver) run(ctx context.Context, method, id string, work func(*host) error) error {
 	latency, fault := d.state.strike(method, id, false)
 	if err := nephos.Sleep(ctx, d.state.clock, latency); err != nil {
 		return err
@@ -208,7 +221,7 @@ func (d *Driver) call(ctx context.Context, method, id string, work func(*host) e
 // List implements [network.Driver].
 func (d *Driver) List(ctx context.Context) (network.Inventory, error) {
 	var inv network.Inventory
-	err := d.call(ctx, "List", "", func(h *host) error {
+	err := d.look(ctx, "List", func(h *host) error {
 		inv = h.inventory()
 		return nil
 	})

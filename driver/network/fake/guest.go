@@ -14,7 +14,7 @@ import (
 // events behind loses some.
 func (d *Driver) Events(ctx context.Context) (<-chan network.Event, error) {
 	inner := make(chan network.Event, 1024)
-	err := d.call(ctx, "Events", "", func(h *host) error {
+	err := d.look(ctx, "Events", func(h *host) error {
 		h.watchers[inner] = struct{}{}
 		return nil
 	})
@@ -66,7 +66,7 @@ func (s *State) Lease(portID string) (netip.Addr, error) {
 
 // ServeMetadata implements [network.MetadataServer].
 func (d *Driver) ServeMetadata(ctx context.Context, socket string) error {
-	return d.call(ctx, "ServeMetadata", "", func(h *host) error {
+	return d.look(ctx, "ServeMetadata", func(h *host) error {
 		h.socket = socket
 		return nil
 	})

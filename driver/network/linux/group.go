@@ -61,7 +61,7 @@ func (d *Driver) cutGroup(id string, old, g network.SecurityGroup) {
 
 // DeleteSecurityGroup implements [network.Driver].
 func (d *Driver) DeleteSecurityGroup(ctx context.Context, id string) error {
-	return d.locked(ctx, false, func() error {
+	return d.about(ctx, id, func() error {
 		if d.sw == nil {
 			return nil
 		}

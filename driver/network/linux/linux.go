@@ -154,6 +154,14 @@ func (d *Driver) locked(ctx context.Context, makeSwitch bool, f func() error) er
 	return f()
 }
 
+// about is locked for a call about an object that need not be there.
+func (d *Driver) about(ctx context.Context, id string, f func() error) error {
+	if err := network.CheckID(id); err != nil {
+		return err
+	}
+	return d.locked(ctx, false, f)
+}
+
 // openSwitch finds the switch namespace, or makes it.
 func (d *Driver) openSwitch(create bool) error {
 	name := d.switchName()

@@ -186,7 +186,7 @@ func (d *Driver) bridgeOf(id string) (*bridge, error) {
 
 // DeleteNetwork implements [network.Driver].
 func (d *Driver) DeleteNetwork(ctx context.Context, id string) error {
-	return d.locked(ctx, false, func() error {
+	return d.about(ctx, id, func() error {
 		if d.sw == nil {
 			return nil
 		}

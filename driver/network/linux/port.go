@@ -131,7 +131,7 @@ func (d *Driver) ensureTap(id string) (netlink.Link, error) {
 
 // DeletePort implements [network.Driver].
 func (d *Driver) DeletePort(ctx context.Context, id string) error {
-	return d.locked(ctx, false, func() error {
+	return d.about(ctx, id, func() error {
 		if d.sw == nil {
 			return nil
 		}
@@ -181,7 +181,7 @@ func (d *Driver) cut(t *tap) {
 // PortStatistics implements [network.Statistician].
 func (d *Driver) PortStatistics(ctx context.Context, id string) (network.Statistics, error) {
 	var s network.Statistics
-	err := d.locked(ctx, false, func() error {
+	err := d.about(ctx, id, func() error {
 		if d.sw == nil {
 			return nephos.NotFound("Port", id)
 		}

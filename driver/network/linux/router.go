@@ -228,7 +228,7 @@ func ensureRoutes(ns *namespace, r network.Router) error {
 
 // DeleteRouter implements [network.RouterDriver].
 func (d *Driver) DeleteRouter(ctx context.Context, id string) error {
-	return d.locked(ctx, false, func() error {
+	return d.about(ctx, id, func() error {
 		if d.sw == nil {
 			return nil
 		}

@@ -34,6 +34,7 @@ func ControllerTests(open OpenController, o Options) []drivertest.Test {
 		{"Bind", (*control).bind},
 		{"ErrorMeaning", (*control).errors},
 		{"Cancellation", (*control).cancellation},
+		{"Identifiers", (*control).identifiers},
 		{"Concurrency", (*control).concurrency},
 		{"Routers", (*control).routers},
 		{"Names", (*control).names},
@@ -167,19 +168,6 @@ func (c *control) errors() {
 	p.MAC = "01:00:00:00:00:01"
 	require.ErrorIs(c, c.raw.EnsurePort(c.ctx, c.id("bad"), p), nephos.ErrInvalid)
 	require.Equal(c, ports, c.list().Ports)
-}
-
-func (c *control) cancellation() {
-	ctx, cancel := context.WithCancel(c.ctx)
-	cancel()
-	require.ErrorIs(c, c.raw.EnsureNetwork(ctx, c.id("network"), c.network()), context.Canceled)
-	require.ErrorIs(c, c.raw.EnsurePort(ctx, c.id("port"), c.port(c.id("network"), 0)), context.Canceled)
-	require.ErrorIs(c, c.raw.DeletePort(ctx, c.id("port")), context.Canceled)
-	_, err := c.raw.Bind(ctx, c.id("port"), "host1", network.BindOptions{})
-	require.ErrorIs(c, err, context.Canceled)
-	_, err = c.raw.List(ctx)
-	require.ErrorIs(c, err, context.Canceled)
-	require.Equal(c, network.Inventory{}, c.list())
 }
 
 func (c *control) concurrency() {

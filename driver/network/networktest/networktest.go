@@ -66,6 +66,7 @@ func Tests(open Open, o Options) []drivertest.Test {
 		{"Order", order},
 		{"Concurrency", concurrency},
 		{"Cancellation", cancellation},
+		{"Identifiers", identifiers},
 		{"ErrorMeaning", errorMeaning},
 		{"DeleteLeavesNone", deleteLeavesNone},
 		{"ReopenLosesNone", reopenLosesNone},

@@ -1,7 +1,6 @@
 package networktest
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/stretchr/testify/require"
@@ -88,21 +87,6 @@ func concurrency(s *suite) {
 		require.NoError(s, err)
 	}
 	require.Equal(s, ids[:1], s.inventory().Ports)
-}
-
-// cancellation: a call whose context is done does nothing and says so.
-func cancellation(s *suite) {
-	d := s.driver // a Node would check first
-	ctx, cancel := context.WithCancel(s.ctx)
-	cancel()
-	require.ErrorIs(s, d.EnsureNetwork(ctx, s.id("network"), s.network()), context.Canceled)
-	_, err := d.EnsurePort(ctx, s.id("port"), s.port(s.id("network"), 0))
-	require.ErrorIs(s, err, context.Canceled)
-	require.ErrorIs(s, d.EnsureSecurityGroup(ctx, s.id("group"), s.group()), context.Canceled)
-	require.ErrorIs(s, d.DeletePort(ctx, s.id("port")), context.Canceled)
-	_, err = d.List(ctx)
-	require.ErrorIs(s, err, context.Canceled)
-	require.Equal(s, network.Inventory{}, normal(s.inventory()))
 }
 
 // errorMeaning: errors wrap the sentinels that package driver names.
