@@ -119,7 +119,7 @@ func (s *Service) ListAttachments(ctx context.Context, f AttachmentFilter, p nep
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	follow := more(&rows, p.Limit)
+	follow := store.More(&rows, p.Limit)
 	out, err := views(rows)
 	return out, follow, err
 }

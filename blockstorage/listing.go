@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // fieldKind is how a filter's value is read.
@@ -86,63 +87,23 @@ func (l *listing) having(q *bun.SelectQuery, column string, pairs map[string]str
 
 // page adds order, marker, offset and limit.
 func (l *listing) page(ctx context.Context, db bun.IDB, q *bun.SelectQuery, p nephos.Page, offset int) (*bun.SelectQuery, error) {
-	type key struct {
-		expr string
-		desc bool
-	}
 	if len(p.Sort) == 0 {
 		p.Sort = []nephos.SortKey{{Key: "created_at", Desc: true}}
 	}
-	var keys []key
+	order := store.Keyset{Table: l.table, Alias: l.alias, Missing: l.missing}
 	for _, k := range p.Sort {
 		f, ok := l.fields[k.Key]
 		if !ok {
 			return nil, badRequest("Invalid input received: Invalid sort key")
 		}
-		keys = append(keys, key{f.expr, k.Desc})
+		order.Keys = append(order.Keys, store.Key{Expr: f.expr, Desc: k.Desc})
 	}
-	if !slices.ContainsFunc(keys, func(k key) bool { return k.expr == "@.id" }) {
-		keys = append(keys, key{"@.id", keys[0].desc})
+	if !order.Has("@.id") {
+		order.Keys = append(order.Keys, store.Key{Expr: "@.id", Desc: order.Keys[0].Desc})
 	}
-	if p.Marker != "" {
-		n, err := db.NewSelect().Table(l.table).Where("id = ?", p.Marker).Count(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return nil, l.missing(p.Marker)
-		}
-		// The rows after the marker: those beyond it by the first key, or equal by
-		// that and beyond by the second, and so on.
-		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			for i := range keys {
-				q = q.WhereGroup(" OR ", func(q *bun.SelectQuery) *bun.SelectQuery {
-					for j, e := range keys[:i+1] {
-						op := "="
-						if j == i {
-							op = ">"
-							if e.desc {
-								op = "<"
-							}
-						}
-						q = q.Where("? ? (SELECT ? FROM ? AS mark WHERE mark.id = ?)", l.column(e.expr), bun.Safe(op),
-							bun.Safe(strings.ReplaceAll(e.expr, "@", "mark")), bun.Safe(l.table), p.Marker)
-					}
-					return q
-				})
-			}
-			return q
-		})
-	}
-	for _, k := range keys {
-		dir := "ASC"
-		if k.desc {
-			dir = "DESC"
-		}
-		q = q.OrderExpr("? ?", l.column(k.expr), bun.Safe(dir))
-	}
-	if p.Limit > 0 {
-		q = q.Limit(int64(p.Limit) + 1)
+	q, err := order.Page(ctx, db, q, p)
+	if err != nil {
+		return nil, err
 	}
 	if offset > 0 {
 		if p.Limit <= 0 {
@@ -151,15 +112,6 @@ func (l *listing) page(ctx context.Context, db bun.IDB, q *bun.SelectQuery, p ne
 		q = q.Offset(int64(offset))
 	}
 	return q, nil
-}
-
-// more cuts a page to its limit and reports whether something follows.
-func more[T any](rows *[]T, limit int) bool {
-	if limit <= 0 || len(*rows) <= limit {
-		return false
-	}
-	*rows = (*rows)[:limit]
-	return true
 }
 
 // SortKeys returns the attributes by which the list of a resource (volume,

@@ -197,7 +197,7 @@ func (s *Service) ListQoS(ctx context.Context, f QoSFilter, p nephos.Page) ([]Qo
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	follow := more(&rows, p.Limit)
+	follow := store.More(&rows, p.Limit)
 	out := make([]QoS, len(rows))
 	for i, r := range rows {
 		out[i] = r.QoS

@@ -218,7 +218,7 @@ func (s *Service) ListSnapshots(ctx context.Context, f SnapshotFilter, p nephos.
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	follow := more(&rows, p.Limit)
+	follow := store.More(&rows, p.Limit)
 	out := make([]Snapshot, len(rows))
 	for i, r := range rows {
 		out[i] = r.Snapshot

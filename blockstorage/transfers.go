@@ -173,7 +173,7 @@ func (s *Service) ListTransfers(ctx context.Context, f TransferFilter, p nephos.
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	follow := more(&rows, p.Limit)
+	follow := store.More(&rows, p.Limit)
 	out := make([]Transfer, len(rows))
 	for i, r := range rows {
 		out[i] = r.Transfer

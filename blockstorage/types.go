@@ -287,7 +287,7 @@ func (s *Service) ListTypes(ctx context.Context, f TypeFilter, p nephos.Page) ([
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	follow := more(&rows, p.Limit)
+	follow := store.More(&rows, p.Limit)
 	out := make([]Type, len(rows))
 	for i, r := range rows {
 		out[i] = s.visible(ctx, r.Type)

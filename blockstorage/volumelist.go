@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
@@ -116,7 +117,7 @@ func (s *Service) ListVolumes(ctx context.Context, f VolumeFilter, p nephos.Page
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	follow := more(&rows, p.Limit)
+	follow := store.More(&rows, p.Limit)
 	vs, err := withAttachments(ctx, db, rows...)
 	return vs, follow, err
 }

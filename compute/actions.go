@@ -196,36 +196,25 @@ func (s *Service) ListActions(ctx context.Context, serverID string, f ActionFilt
 	}
 	db := s.cfg.Store.Reader()
 	var rows []actionRow
-	q := db.NewSelect().Model(&rows).Where("action.server_id = ?", serverID).
-		Order("action.started_at DESC", "action.request_id DESC")
+	q := db.NewSelect().Model(&rows).Where("action.server_id = ?", serverID)
 	if f.Since != nil {
 		q = q.Where("action.updated_at >= ?", *f.Since)
 	}
 	if f.Before != nil {
 		q = q.Where("action.updated_at <= ?", *f.Before)
 	}
-	if p.Marker != "" {
-		var marker []actionRow
-		err := db.NewSelect().Model(&marker).Where("action.server_id = ? AND action.request_id = ?", serverID, p.Marker).Scan(ctx)
-		if err != nil {
-			return nil, false, err
-		}
-		if len(marker) == 0 {
-			return nil, false, invalid("Marker %s could not be found.", p.Marker).WithField("marker")
-		}
-		m := marker[0]
-		q = q.Where("(action.started_at < ? OR action.started_at = ? AND action.request_id < ?)", m.StartedAt, m.StartedAt, m.RequestID)
+	order := store.Keyset{
+		Table: "compute_actions", Alias: "action", ID: "request_id", Among: map[string]any{"server_id": serverID},
+		Keys: []store.Key{{Expr: "@.started_at", Desc: true}, {Expr: "@.request_id", Desc: true}}, Missing: noMarker,
 	}
-	if p.Limit > 0 {
-		q = q.Limit(int64(p.Limit + 1))
+	q, err := order.Page(ctx, db, q, p)
+	if err != nil {
+		return nil, false, err
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	more := p.Limit > 0 && len(rows) > p.Limit
-	if more {
-		rows = rows[:p.Limit]
-	}
+	more := store.More(&rows, p.Limit)
 	out := make([]Action, len(rows))
 	for i, r := range rows {
 		out[i] = r.Action

@@ -18,6 +18,11 @@ func invalid(format string, args ...any) *nephos.Error {
 	return nephos.Errorf(nephos.ErrInvalid, format, args...)
 }
 
+// noMarker is the error for a marker that names nothing.
+func noMarker(marker string) error {
+	return invalid("Marker %s could not be found.", clip(marker)).WithField("marker")
+}
+
 // check validates the request, and fills in what all its servers share.
 func (b *boot) check(ctx context.Context) error {
 	req := &b.req

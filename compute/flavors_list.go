@@ -4,16 +4,17 @@ import (
 	"context"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // flavorSorts are the API's sort keys of flavors. Values are never null, so that
 // pages can begin after any row.
 var flavorSorts = map[string]string{
-	"created_at": "flavor.created_at", "description": "COALESCE(flavor.description, '')", "disabled": "flavor.disabled",
-	"ephemeral_gb": "flavor.ephemeral_gib", "flavorid": "flavor.id", "id": "flavor.seq", "is_public": "flavor.public",
-	"memory_mb": "flavor.memory_mib", "name": "flavor.name", "root_gb": "flavor.disk_gib", "rxtx_factor": "flavor.rxtx_factor",
-	"swap": "flavor.swap_mib", "updated_at": "COALESCE(flavor.updated_at, flavor.created_at)", "vcpu_weight": "flavor.seq",
-	"vcpus": "flavor.vcpus",
+	"created_at": "@.created_at", "description": "COALESCE(@.description, '')", "disabled": "@.disabled",
+	"ephemeral_gb": "@.ephemeral_gib", "flavorid": "@.id", "id": "@.seq", "is_public": "@.public",
+	"memory_mb": "@.memory_mib", "name": "@.name", "root_gb": "@.disk_gib", "rxtx_factor": "@.rxtx_factor",
+	"swap": "@.swap_mib", "updated_at": "COALESCE(@.updated_at, @.created_at)", "vcpu_weight": "@.seq",
+	"vcpus": "@.vcpus",
 }
 
 // ListFlavors implements [Flavors].
@@ -26,7 +27,8 @@ func (s *Service) ListFlavors(ctx context.Context, f FlavorFilter, p nephos.Page
 		f.Public = &yes
 	}
 	var rows []flavorRow
-	q := s.cfg.Store.Reader().NewSelect().Model(&rows)
+	db := s.cfg.Store.Reader()
+	q := db.NewSelect().Model(&rows)
 	if f.Public != nil {
 		q = q.Where("(flavor.public = ? OR "+accessible+")", *f.Public, caller(ctx).ProjectID)
 	}
@@ -39,43 +41,25 @@ func (s *Service) ListFlavors(ctx context.Context, f FlavorFilter, p nephos.Page
 	if f.MinDisk > 0 {
 		q = q.Where("flavor.disk_gib >= ?", f.MinDisk)
 	}
-	keys := []string{}
-	var desc []bool
+	order := store.Keyset{Table: "compute_flavors", Alias: "flavor", Missing: func(marker string) error {
+		return invalid("marker [%s] not found", clip(marker)).WithField("marker")
+	}}
 	for _, k := range p.Sort {
 		expr, ok := flavorSorts[k.Key]
 		if !ok {
 			return nil, false, invalid("Invalid sort key: %s", clip(k.Key)).WithField("sort_key")
 		}
-		keys, desc = append(keys, expr), append(desc, k.Desc)
+		order.Keys = append(order.Keys, store.Key{Expr: expr, Desc: k.Desc})
 	}
-	turned := len(desc) > 0 && desc[0]
-	keys, desc = append(keys, "flavor.id"), append(desc, turned)
-	for i, k := range keys {
-		if desc[i] {
-			k += " DESC"
-		}
-		q = q.OrderExpr(k)
-	}
-	if p.Marker != "" {
-		found, err := s.cfg.Store.Reader().NewSelect().Model((*flavorRow)(nil)).Where("flavor.id = ?", p.Marker).Exists(ctx)
-		if err != nil {
-			return nil, false, err
-		}
-		if !found {
-			return nil, false, invalid("marker [%s] not found", clip(p.Marker)).WithField("marker")
-		}
-		q = q.Where(following(keys, desc, "FROM compute_flavors AS flavor WHERE flavor.id = ?0"), p.Marker)
-	}
-	if p.Limit > 0 {
-		q = q.Limit(int64(p.Limit + 1))
+	order.Keys = append(order.Keys, store.Key{Expr: "@.id", Desc: len(order.Keys) > 0 && order.Keys[0].Desc})
+	q, err := order.Page(ctx, db, q, p)
+	if err != nil {
+		return nil, false, err
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	more := p.Limit > 0 && len(rows) > p.Limit
-	if more {
-		rows = rows[:p.Limit]
-	}
+	more := store.More(&rows, p.Limit)
 	sees := f.ExtraSpecs && s.seesExtraSpecs(ctx)
 	out := make([]Flavor, len(rows))
 	for i, r := range rows {
@@ -84,23 +68,4 @@ func (s *Service) ListFlavors(ctx context.Context, f FlavorFilter, p nephos.Page
 		}
 	}
 	return out, more, nil
-}
-
-// following is the condition for rows that come after a marker in the order of
-// the keys. The database knows the marker's values itself: from selects its row.
-func following(keys []string, desc []bool, from string) string {
-	condition, equal := "", ""
-	for i, k := range keys {
-		value := "(SELECT " + k + " " + from + ")"
-		op := " > "
-		if desc[i] {
-			op = " < "
-		}
-		if i > 0 {
-			condition += " OR "
-		}
-		condition += equal + k + op + value
-		equal += k + " = " + value + " AND "
-	}
-	return "(" + condition + ")"
 }

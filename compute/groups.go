@@ -200,10 +200,7 @@ func (s *Service) ListGroups(ctx context.Context, f GroupFilter, p nephos.Page) 
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	more := p.Limit > 0 && len(rows) > p.Limit
-	if more {
-		rows = rows[:p.Limit]
-	}
+	more := store.More(&rows, p.Limit)
 	groups, err := withMembers(ctx, db, rows)
 	return groups, more, err
 }

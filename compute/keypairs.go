@@ -166,23 +166,19 @@ func (s *Service) ListKeyPairs(ctx context.Context, userID string, p nephos.Page
 	}
 	db := s.cfg.Store.Reader()
 	var rows []keyPairRow
-	q := db.NewSelect().Model(&rows).Where("keypair.user_id = ?", owner).Order("keypair.name")
-	if p.Marker != "" {
-		if _, err := loadKeyPair(ctx, db, owner, p.Marker); err != nil {
-			return nil, false, invalid("Marker %s could not be found.", clip(p.Marker)).WithField("marker")
-		}
-		q = q.Where("keypair.name > ?", p.Marker)
+	q := db.NewSelect().Model(&rows).Where("keypair.user_id = ?", owner)
+	order := store.Keyset{
+		Table: "compute_keypairs", Alias: "keypair", ID: "name", Among: map[string]any{"user_id": owner},
+		Keys: []store.Key{{Expr: "@.name"}}, Missing: noMarker,
 	}
-	if p.Limit > 0 {
-		q = q.Limit(int64(p.Limit + 1))
+	q, err = order.Page(ctx, db, q, p)
+	if err != nil {
+		return nil, false, err
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	more := p.Limit > 0 && len(rows) > p.Limit
-	if more {
-		rows = rows[:p.Limit]
-	}
+	more := store.More(&rows, p.Limit)
 	out := make([]KeyPair, len(rows))
 	for i, r := range rows {
 		out[i] = r.KeyPair

@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // exactColumns are the columns of the filters that must match exactly.
@@ -69,21 +70,17 @@ func (s *Service) list(ctx context.Context, f ServerFilter, p nephos.Page, match
 	}
 	var out []Server
 	for {
-		q, err := s.listQuery(ctx, s.cfg.Store.Reader().NewSelect().Model((*serverRow)(nil)), f, p)
+		page := p
+		page.Limit = limit
+		q, err := s.listQuery(ctx, s.cfg.Store.Reader().NewSelect().Model((*serverRow)(nil)), f, page)
 		if err != nil {
 			return nil, false, err
-		}
-		if limit > 0 {
-			q = q.Limit(int64(limit + 1))
 		}
 		servers, err := readServers(ctx, q, f.UserData)
 		if err != nil {
 			return nil, false, err
 		}
-		more := limit > 0 && len(servers) > limit
-		if more {
-			servers = servers[:limit]
-		}
+		more := store.More(&servers, limit)
 		if match == nil {
 			return servers, more, nil
 		}

@@ -2,11 +2,11 @@ package compute
 
 import (
 	"context"
-	"slices"
 
 	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // sortColumns are the columns of what servers can be sorted by, by the Compute
@@ -22,73 +22,36 @@ var sortColumns = map[string]string{
 
 // pageServers adds order, marker and limit.
 func pageServers(ctx context.Context, db bun.IDB, q *bun.SelectQuery, p nephos.Page) (*bun.SelectQuery, error) {
-	type key struct {
-		column string
-		desc   bool
+	order := store.Keyset{Table: "compute_servers", Alias: "server", Missing: func(marker string) error {
+		return invalid("marker [%.64s] not found", marker).WithField("marker")
+	}}
+	add := func(column string, desc bool) {
+		if expr := orderOf(column); !order.Has(expr) {
+			order.Keys = append(order.Keys, store.Key{Expr: expr, Desc: desc})
+		}
 	}
-	var keys []key
 	for _, k := range p.Sort {
 		column, ok := sortColumns[k.Key]
 		if !ok {
 			return nil, invalid("Sort key %.64s is not one of servers'.", k.Key).WithField("sort_key")
 		}
-		if !slices.ContainsFunc(keys, func(have key) bool { return have.column == column }) {
-			keys = append(keys, key{column, k.Desc})
-		}
+		add(column, k.Desc)
 	}
-	if len(keys) == 0 {
-		keys = []key{{"created_at", true}}
+	if len(order.Keys) == 0 {
+		add("created_at", true)
 	}
-	if !slices.ContainsFunc(keys, func(k key) bool { return k.column == "id" }) {
-		keys = append(keys, key{"id", keys[0].desc})
-	}
-	if p.Marker != "" {
-		n, err := db.NewSelect().Table("compute_servers").Where("id = ?", p.Marker).Count(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return nil, invalid("marker [%.64s] not found", p.Marker).WithField("marker")
-		}
-		// The rows after the marker: those beyond it by the first key, or equal by
-		// that and beyond by the second, and so on. An unset value sorts as the
-		// oldest time.
-		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			for i := range keys {
-				q = q.WhereGroup(" OR ", func(q *bun.SelectQuery) *bun.SelectQuery {
-					for j, k := range keys[:i+1] {
-						op := "="
-						if j == i {
-							if op = ">"; k.desc {
-								op = "<"
-							}
-						}
-						q = q.Where("? ? (SELECT ? FROM compute_servers m WHERE m.id = ?)", orderOf("server", k.column), bun.Safe(op), orderOf("m", k.column), p.Marker)
-					}
-					return q
-				})
-			}
-			return q
-		})
-	}
-	for _, k := range keys {
-		dir := "ASC"
-		if k.desc {
-			dir = "DESC"
-		}
-		q = q.OrderExpr("? ?", orderOf("server", k.column), bun.Safe(dir))
-	}
-	return q, nil
+	add("id", order.Keys[0].Desc)
+	return order.Page(ctx, db, q, p)
 }
 
 // orderOf is the expression by which rows are ordered: columns that may be
 // unset sort as if they were the least.
-func orderOf(alias, column string) bun.Safe {
+func orderOf(column string) string {
 	switch column {
 	case "launched_at", "deleted_at":
-		return bun.Safe("COALESCE(" + alias + "." + column + ", '1970-01-01 00:00:00+00:00')")
+		return "COALESCE(@." + column + ", '1970-01-01 00:00:00+00:00')"
 	case "description":
-		return bun.Safe("COALESCE(" + alias + "." + column + ", '')")
+		return "COALESCE(@." + column + ", '')"
 	}
-	return bun.Safe(alias + "." + column)
+	return "@." + column
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // ServerUsage is what a server used in a period.
@@ -57,31 +58,21 @@ func (s *Service) ListUsage(ctx context.Context, f UsageFilter, p nephos.Page) (
 	}
 	var rows []serverRow
 	q := db.NewSelect().Model(&rows).Column("id", "name", "project_id", "flavor", "launched_at", "deleted_at", "vm_state").
-		Where("server.launched_at < ? AND (server.deleted_at IS NULL OR server.deleted_at > ?)", f.Stop, f.Start).
-		Order("server.project_id", "server.id")
+		Where("server.launched_at < ? AND (server.deleted_at IS NULL OR server.deleted_at > ?)", f.Stop, f.Start)
 	if f.ProjectID != "" {
 		q = q.Where("server.project_id = ?", f.ProjectID)
 	}
-	if p.Marker != "" {
-		var at []struct{ ProjectID string }
-		if err := db.NewSelect().Table("compute_servers").Column("project_id").Where("id = ?", p.Marker).Scan(ctx, &at); err != nil {
-			return nil, false, err
-		}
-		if len(at) == 0 {
-			return nil, false, invalid("Marker %s could not be found.", clip(p.Marker)).WithField("marker")
-		}
-		q = q.Where("(server.project_id > ? OR server.project_id = ? AND server.id > ?)", at[0].ProjectID, at[0].ProjectID, p.Marker)
+	order := store.Keyset{
+		Table: "compute_servers", Alias: "server", Keys: []store.Key{{Expr: "@.project_id"}, {Expr: "@.id"}}, Missing: noMarker,
 	}
-	if p.Limit > 0 {
-		q = q.Limit(int64(p.Limit + 1))
+	q, err := order.Page(ctx, db, q, p)
+	if err != nil {
+		return nil, false, err
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, false, err
 	}
-	more := p.Limit > 0 && len(rows) > p.Limit
-	if more {
-		rows = rows[:p.Limit]
-	}
+	more := store.More(&rows, p.Limit)
 	out := make([]ServerUsage, len(rows))
 	for i, r := range rows {
 		out[i] = usageOf(r.Server, f, now)

@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // MatchOp is how a [Match] compares.
@@ -76,11 +77,7 @@ func page[T any](ctx context.Context, s *Service, q *bun.SelectQuery, rows *[]T,
 	if err := q.Scan(ctx); err != nil {
 		return false, err
 	}
-	if limit > 0 && len(*rows) > limit {
-		*rows = (*rows)[:limit]
-		return true, nil
-	}
-	return false, nil
+	return store.More(rows, limit), nil
 }
 
 // one scans a query for a single row; false when there is none.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/identity/policy"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // SortKeys are the keys that a list of images can be ordered by.
@@ -40,30 +41,20 @@ func (s *Service) ListImages(ctx context.Context, f Filter, p nephos.Page) ([]Im
 	if err != nil {
 		return nil, false, err
 	}
-	if p.Marker != "" {
-		marker, err := s.loadRow(ctx, db, p.Marker)
-		if err != nil {
-			if errors.Is(err, nephos.ErrNotFound) {
-				err = nephos.Errorf(nephos.ErrInvalid, "No image found with ID %s", clip(p.Marker)).WithField("marker")
-			}
+	if p.Marker != "" { // one that the caller sees
+		if _, err := s.loadRow(ctx, db, p.Marker); errors.Is(err, nephos.ErrNotFound) {
+			return nil, false, order.Missing(p.Marker)
+		} else if err != nil {
 			return nil, false, err
 		}
-		q = after(q, order, marker)
 	}
-	for _, k := range order {
-		dir := "ASC"
-		if k.Desc {
-			dir = "DESC"
-		}
-		q = q.OrderExpr("? "+dir, bun.Safe(sortColumn(k.Key)))
-	}
-	if err := q.Limit(int64(p.Limit) + 1).Scan(ctx); err != nil {
+	if q, err = order.Page(ctx, db, q, p); err != nil {
 		return nil, false, err
 	}
-	more := len(rows) > p.Limit
-	if more {
-		rows = rows[:p.Limit]
+	if err := q.Scan(ctx); err != nil {
+		return nil, false, err
 	}
+	more := store.More(&rows, p.Limit)
 	imgs, err := whole(ctx, db, rows)
 	if err != nil {
 		return nil, false, err
@@ -193,8 +184,10 @@ func (t TimeMatch) where(q *bun.SelectQuery) (*bun.SelectQuery, error) {
 
 // orderOf completes an order: it ends with created_at and id, which make it
 // total.
-func orderOf(sort []nephos.SortKey) ([]nephos.SortKey, error) {
-	order := slices.Clone(sort)
+func orderOf(sort []nephos.SortKey) (store.Keyset, error) {
+	order := store.Keyset{Table: "image_images", Alias: "image", Missing: func(marker string) error {
+		return nephos.Errorf(nephos.ErrInvalid, "No image found with ID %s", clip(marker)).WithField("marker")
+	}}
 	desc := true
 	if len(sort) > 0 {
 		desc = sort[0].Desc
@@ -207,13 +200,14 @@ func orderOf(sort []nephos.SortKey) ([]nephos.SortKey, error) {
 	}
 	for _, k := range sort {
 		if !slices.Contains(SortKeys(), k.Key) {
-			return nil, nephos.Errorf(nephos.ErrInvalid, "Invalid sort key: %s. It must be one of the following: %s.",
+			return order, nephos.Errorf(nephos.ErrInvalid, "Invalid sort key: %s. It must be one of the following: %s.",
 				clip(k.Key), strings.Join(SortKeys(), ", ")).WithField("sort_key")
 		}
+		order.Keys = append(order.Keys, store.Key{Expr: sortColumn(k.Key), Desc: k.Desc})
 	}
 	for _, key := range []string{"created_at", "id"} {
-		if !slices.ContainsFunc(order, func(k nephos.SortKey) bool { return k.Key == key }) {
-			order = append(order, nephos.SortKey{Key: key, Desc: desc})
+		if expr := sortColumn(key); !order.Has(expr) {
+			order.Keys = append(order.Keys, store.Key{Expr: expr, Desc: desc})
 		}
 	}
 	return order, nil
@@ -223,54 +217,9 @@ func orderOf(sort []nephos.SortKey) ([]nephos.SortKey, error) {
 func sortColumn(key string) string {
 	switch key {
 	case "name", "disk_format", "container_format":
-		return "COALESCE(image." + key + ", '')"
+		return "COALESCE(@." + key + ", '')"
 	case "size":
-		return "COALESCE(image.size, -1)"
+		return "COALESCE(@.size, -1)"
 	}
-	return "image." + key
-}
-
-func sortValue(row imageRow, key string) any {
-	switch key {
-	case "name":
-		return deref(row.Name)
-	case "disk_format":
-		return deref(row.DiskFormat)
-	case "container_format":
-		return deref(row.ContainerFormat)
-	case "status":
-		return row.Status
-	case "size":
-		if row.Size == nil {
-			return int64(-1)
-		}
-		return *row.Size
-	case "created_at":
-		return row.CreatedAt.UTC()
-	case "updated_at":
-		return row.UpdatedAt.UTC()
-	}
-	return row.ID
-}
-
-// after leaves of a query what comes after the marker.
-func after(q *bun.SelectQuery, order []nephos.SortKey, marker imageRow) *bun.SelectQuery {
-	return q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-		for i, k := range order {
-			var cond []string
-			var args []any
-			for _, same := range order[:i] {
-				cond = append(cond, "? = ?")
-				args = append(args, bun.Safe(sortColumn(same.Key)), sortValue(marker, same.Key))
-			}
-			op := "? > ?"
-			if k.Desc {
-				op = "? < ?"
-			}
-			cond = append(cond, op)
-			args = append(args, bun.Safe(sortColumn(k.Key)), sortValue(marker, k.Key))
-			q = q.WhereOr("("+strings.Join(cond, " AND ")+")", args...)
-		}
-		return q
-	})
+	return "@." + key
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/store"
 )
 
 // Filter narrows a list: by the name of an attribute in the Networking API, the
@@ -140,62 +141,18 @@ func parseBool(v string) (bool, error) {
 
 // page adds order, marker and limit.
 func (l *listing) page(ctx context.Context, db bun.IDB, q *bun.SelectQuery, p nephos.Page) (*bun.SelectQuery, error) {
-	type key struct {
-		column string
-		desc   bool
-	}
-	var keys []key
+	order := store.Keyset{Table: l.table, Alias: l.alias, Missing: l.missing}
 	for _, k := range p.Sort {
 		f, ok := l.fields[k.Key]
 		if !ok || f.column == "" || f.unsorted {
 			return nil, nephos.Errorf(nephos.ErrInvalid, "['%s'] is invalid attribute for sort_keys", k.Key).WithReason("HTTPBadRequest")
 		}
-		keys = append(keys, key{f.column, k.Desc != p.Reverse})
+		order.Keys = append(order.Keys, store.Key{Expr: strings.Replace(f.column, l.alias+".", "@.", 1), Desc: k.Desc != p.Reverse})
 	}
-	if !slices.ContainsFunc(keys, func(k key) bool { return k.column == l.alias+".id" }) {
-		keys = append(keys, key{l.alias + ".id", p.Reverse})
+	if !order.Has("@.id") {
+		order.Keys = append(order.Keys, store.Key{Expr: "@.id", Desc: p.Reverse})
 	}
-	if p.Marker != "" {
-		n, err := db.NewSelect().Table(l.table).Where("id = ?", p.Marker).Count(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return nil, l.missing(p.Marker)
-		}
-		// The rows after the marker: those beyond it by the first key, or equal by
-		// that and beyond by the second, and so on.
-		q = q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			for i, k := range keys {
-				q = q.WhereGroup(" OR ", func(q *bun.SelectQuery) *bun.SelectQuery {
-					for j, e := range keys[:i+1] {
-						op := "="
-						if j == i {
-							op = ">"
-							if k.desc {
-								op = "<"
-							}
-						}
-						bare := strings.TrimPrefix(e.column, l.alias+".")
-						q = q.Where("? ? (SELECT ? FROM ? WHERE id = ?)", bun.Safe(e.column), bun.Safe(op), bun.Safe(bare), bun.Safe(l.table), p.Marker)
-					}
-					return q
-				})
-			}
-			return q
-		})
-	}
-	for _, k := range keys {
-		dir := "ASC"
-		if k.desc {
-			dir = "DESC"
-		}
-		q = q.OrderExpr("? ?", bun.Safe(k.column), bun.Safe(dir))
-	}
-	if p.Limit > 0 {
-		q = q.Limit(int64(p.Limit) + 1)
-	}
-	return q, nil
+	return order.Page(ctx, db, q, p)
 }
 
 // find runs a list query and reports whether more follow.
@@ -210,10 +167,7 @@ func find[T any](ctx context.Context, db bun.IDB, l *listing, q *bun.SelectQuery
 	if err := q.Scan(ctx); err != nil {
 		return false, err
 	}
-	more := p.Limit > 0 && len(*rows) > p.Limit
-	if more {
-		*rows = (*rows)[:p.Limit]
-	}
+	more := store.More(rows, p.Limit)
 	if p.Reverse {
 		slices.Reverse(*rows)
 	}
