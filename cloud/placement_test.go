@@ -63,6 +63,29 @@ func (h *hardware) spec(id string) hypervisor.Spec {
 
 func (h *hardware) last() string { return h.servers[len(h.servers)-1] }
 
+// topology is what the Compute API tells of a server's cells.
+type topology struct {
+	Nodes []topologyNode `json:"nodes"`
+	Page  int            `json:"pagesize_kb"`
+}
+
+type topologyNode struct {
+	VCPUs    []int          `json:"vcpu_set"`
+	Siblings [][]int        `json:"siblings"`
+	Memory   int            `json:"memory_mb"`
+	Host     *int           `json:"host_node"`
+	Pins     map[string]int `json:"cpu_pinning"`
+}
+
+func (h *hardware) topology(c *gophercloud.ServiceClient, id string) (out topology) {
+	h.t.Helper()
+	newer := *c
+	newer.Microversion = "2.78"
+	_, err := newer.Get(h.t.Context(), newer.ServiceURL("servers", id, "topology"), &out, nil)
+	require.NoError(h.t, err)
+	return out
+}
+
 // A server gets what its flavor says of its host: these and no others, also after
 // a restart, and another server gets them when it has gone.
 func TestAServerHasItsPiecesOfTheHost(t *testing.T) {
@@ -86,6 +109,13 @@ func TestAServerHasItsPiecesOfTheHost(t *testing.T) {
 	require.Equal(t, []string{"0000:81:00.0"}, two.PCI)
 	_, fault = h.boot(flavor)
 	require.Contains(t, fault, "lack PCI devices")
+
+	cell := 1
+	require.Equal(t, topology{Nodes: []topologyNode{{
+		VCPUs: []int{0, 1}, Siblings: [][]int{{0, 1}}, Memory: 2048, Host: &cell, Pins: map[string]int{"0": 11, "1": 13},
+	}}, Page: 2048}, h.topology(h.admin.Compute, one))
+	require.Equal(t, topology{Nodes: []topologyNode{{VCPUs: []int{0, 1}, Siblings: [][]int{{0, 1}}, Memory: 2048}}, Page: 2048}, h.topology(h.member.Compute, one),
+		"where that is on the host is for operators")
 
 	h.cloud.Restart()
 	require.NoError(t, servers.Reboot(t.Context(), h.member.Compute, one, servers.RebootOpts{Type: servers.HardReboot}).ExtractErr())
@@ -159,6 +189,7 @@ func TestWhatCannotBeKeptIsNotPromised(t *testing.T) {
 	require.Contains(t, force(h.flavor(map[string]string{"pci_passthrough:alias": "gpu:1"})), "lack PCI devices")
 	host, fault := h.boot(h.flavor(map[string]string{"hw:cpu_cores": "2"}))
 	require.NotEmpty(t, host, fault)
+	require.Equal(t, topology{Nodes: []topologyNode{}}, h.topology(h.member.Compute, h.last()))
 	require.Equal(t, hypervisor.Topology{Sockets: 1, Cores: 2, Threads: 1}, h.spec(h.last()).Topology)
 	_, err := servers.Create(t.Context(), h.member.Compute, servers.CreateOpts{
 		Name: "s", ImageRef: h.p.ImageID, FlavorRef: h.flavor(map[string]string{"hw:cpu_max_sockets": "1", "hw:cpu_max_cores": "1", "hw:cpu_max_threads": "1"}), Networks: []servers.Network{{UUID: h.p.NetworkID}},

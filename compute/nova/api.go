@@ -27,6 +27,7 @@ type Config struct {
 	Consoles    compute.Consoles
 	Images      compute.ServerImages
 	Catalog     compute.Catalog
+	Topologies  compute.Topologies
 	// ImageURL is the public URL of the Image API, for the place of an image that
 	// is made of a server.
 	ImageURL string
@@ -59,6 +60,7 @@ func New(cfg Config) *httpapi.API {
 		orElse[compute.Consoles](&cfg.Consoles, s)
 		orElse[compute.ServerImages](&cfg.Images, s)
 		orElse[compute.Catalog](&cfg.Catalog, s)
+		orElse[compute.Topologies](&cfg.Topologies, s)
 	}
 	cfg.HTTP.Service, cfg.HTTP.Faults, cfg.HTTP.Versions = "compute", httpapi.NovaFault, &versions
 	a := &api{Config: cfg}

@@ -1,7 +1,6 @@
 package nova
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/nephos-cloud/nephos"
@@ -31,7 +30,7 @@ func (a *api) serverPartRoutes() []httpapi.Route {
 		{Pattern: "GET " + server + "/ips", Rules: rules("ips:index"), Handler: a.listIPs},
 		{Pattern: "GET " + server + "/ips/{label}", Rules: rules("ips:show"), Handler: a.showIPs},
 		{Pattern: "GET " + server + "/os-security-groups", Rules: rules("os-security-groups:list"), Handler: a.listServerGroups},
-		{Pattern: "GET " + server + "/topology", Min: "2.78", Rules: []string{"compute:server:topology:index"}, Handler: a.showTopology},
+		{Pattern: "GET " + server + "/topology", Min: "2.78", Rules: []string{"compute:server:topology:index", "compute:server:topology:host:index"}, Handler: a.showTopology},
 		{Pattern: "GET " + server + "/migrations", Min: "2.23", Rules: rules("servers:migrations:index"), Handler: a.listServerMigrations},
 		{Pattern: "GET " + server + "/migrations/{migration}", Min: "2.23", Rules: rules("servers:migrations:show"), Handler: a.showServerMigration},
 		{Pattern: "DELETE " + server + "/migrations/{migration}", Min: "2.24", Rules: rules("servers:migrations:delete"), Handler: a.abortServerMigration},
@@ -197,12 +196,4 @@ func (a *api) showIPs(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, nephos.Errorf(nephos.ErrNotFound, "Instance is not a member of specified network")
 	}
 	return httpapi.OK(map[string][]address{label: list}), nil
-}
-
-// showTopology tells that no server is pinned to parts of its host.
-func (a *api) showTopology(r *httpapi.Request) (*httpapi.Response, error) {
-	if _, err := a.Servers.Server(r.Context(), r.PathValue("id")); err != nil {
-		return nil, err
-	}
-	return httpapi.OK(map[string]any{"nodes": []any{}, "pagesize_kb": json.RawMessage("null")}), nil
 }
