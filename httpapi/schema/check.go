@@ -281,7 +281,7 @@ func (c *checking) members(s *Schema, o members, depth int) (unknown []string) {
 		return nil
 	}
 	for name, e := range o.all {
-		known := s.prop(name) != nil
+		known := s.Prop(name) != nil
 		for i := range s.Patterns {
 			if p := &s.Patterns[i]; p.Pattern.MatchString(name) {
 				known = true
@@ -300,7 +300,7 @@ func (c *checking) members(s *Schema, o members, depth int) (unknown []string) {
 // sorted checks all members in the order of their names.
 func (c *checking) sorted(s *Schema, v any, o members, depth int) (unknown []string) {
 	for _, name := range o.names() {
-		p := s.prop(name)
+		p := s.Prop(name)
 		for i := range s.Patterns {
 			if p == nil && s.Patterns[i].Pattern.MatchString(name) {
 				p = &s.Patterns[i].Value

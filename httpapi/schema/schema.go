@@ -95,8 +95,8 @@ type Alone string
 
 func (a Alone) Error() string { return string(a) }
 
-// prop returns the schema of a property by its name, nil if there is none.
-func (s *Schema) prop(name string) *Schema {
+// Prop returns the schema of a property by its name, nil if there is none.
+func (s *Schema) Prop(name string) *Schema {
 	for i := range s.Props {
 		if s.Props[i].Name == name {
 			return &s.Props[i].Schema

@@ -2,29 +2,25 @@ package keystone
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
-var appCredSchema = schema{required: []string{"name"}, props: map[string]property{
+var appCredSchema = open(map[string]schema.Schema{
 	"name": pName, "description": pNullText, "secret": pNullText, "expires_at": pNullText, "unrestricted": pBool,
-	"roles": {types: []string{"array"}, items: &property{
-		types: []string{"object"}, closed: true, props: map[string]property{"id": pID, "name": pName},
-	}},
-	"access_rules": {types: []string{"array"}, items: &property{
-		types: []string{"object"}, closed: true, props: map[string]property{
-			"path":    {types: typeString, max: 225, pattern: regexp.MustCompile(`^\/.*`)},
-			"method":  {types: typeString, pattern: regexp.MustCompile(`^(POST|GET|HEAD|PATCH|PUT|DELETE)$`)},
-			"service": pID, "id": pID,
-		},
-	}},
-}}
+	"roles": listOf(closed(map[string]schema.Schema{"id": pID, "name": pName})),
+	"access_rules": listOf(closed(map[string]schema.Schema{
+		"path":    {Types: typeString, MaxLength: 225, Pattern: schema.Match(`^\/.*`)},
+		"method":  {Types: typeString, Pattern: schema.Match(`^(POST|GET|HEAD|PATCH|PUT|DELETE)$`)},
+		"service": pID, "id": pID,
+	})),
+}, "name")
 
 func (a *api) appCredRoutes() []httpapi.Route {
 	const all, one = " /v3/users/{id}/application_credentials", " /v3/users/{id}/application_credentials/{cred_id}"
@@ -59,7 +55,7 @@ func (a *api) createAppCred(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, nephos.Errorf(errors.ErrUnsupported, "Access rules are not implemented.").WithField("access_rules")
 	}
 	for _, name := range sortedKeys(o) {
-		if _, known := appCredSchema.props[name]; !known && !slices.Contains([]string{"id", "user_id", "project_id", "system"}, name) {
+		if appCredSchema.Prop(name) == nil && !slices.Contains([]string{"id", "user_id", "project_id", "system"}, name) {
 			return nil, nephos.Errorf(nephos.ErrInvalid, "'%s' is an invalid keyword argument for ApplicationCredentialModel", name).WithField(name)
 		}
 	}
@@ -82,7 +78,7 @@ func (a *api) createAppCred(r *httpapi.Request) (*httpapi.Response, error) {
 			return nil, invalid(at, "{} does not have enough properties")
 		case 1:
 		default:
-			return nil, invalid(at, "%s has too many properties", repr(v))
+			return nil, invalid(at, "%s has too many properties", quoting.Repr(v))
 		}
 		spec.Roles = append(spec.Roles, identity.Ref{ID: role.text("id"), Name: role.text("name")})
 	}

@@ -6,31 +6,32 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
 var (
-	pRefDomain = property{types: []string{"object"}, props: map[string]property{"id": pText, "name": pText}}
+	pRefDomain = open(map[string]schema.Schema{"id": pText, "name": pText})
 
-	pAuthUser = property{types: []string{"object"}, props: map[string]property{
+	pAuthUser = open(map[string]schema.Schema{
 		"id": pText, "name": pText, "password": pText, "domain": pRefDomain,
-	}}
+	})
 
-	authSchema = schema{required: []string{"identity"}, props: map[string]property{
-		"identity": {types: []string{"object"}, needs: []string{"methods"}, props: map[string]property{
-			"methods":  {types: []string{"array"}, items: &pText},
-			"password": {types: []string{"object"}, props: map[string]property{"user": pAuthUser}},
-			"token":    {types: []string{"object"}, needs: []string{"id"}, props: map[string]property{"id": pText}},
-			"application_credential": {types: []string{"object"}, props: map[string]property{
+	authSchema = open(map[string]schema.Schema{
+		"identity": open(map[string]schema.Schema{
+			"methods":  listOf(pText),
+			"password": open(map[string]schema.Schema{"user": pAuthUser}),
+			"token":    open(map[string]schema.Schema{"id": pText}, "id"),
+			"application_credential": open(map[string]schema.Schema{
 				"id": pText, "name": pText, "secret": pText, "user": pAuthUser,
-			}},
-		}},
-		"scope": {types: []string{"object", "string"}, props: map[string]property{
-			"project": {types: []string{"object"}, props: map[string]property{"id": pText, "name": pText, "domain": pRefDomain}},
+			}),
+		}, "methods"),
+		"scope": orText(open(map[string]schema.Schema{
+			"project": open(map[string]schema.Schema{"id": pText, "name": pText, "domain": pRefDomain}),
 			"domain":  pRefDomain,
-			"system":  {types: []string{"object"}, props: map[string]property{"all": pBool}},
-		}},
-	}}
+			"system":  open(map[string]schema.Schema{"all": pBool}),
+		})),
+	}, "identity")
 )
 
 // authHint is what a refusal tells of how to authenticate.
@@ -64,12 +65,9 @@ func authRequest(r *httpapi.Request) (identity.AuthRequest, error) {
 	if body["auth"] == nil {
 		return req, expecting("auth", "request body")
 	}
-	v, ok := body["auth"].(map[string]any)
-	if !ok {
-		return req, notObject("auth", body["auth"])
-	}
+	v, _ := body["auth"].(map[string]any)
 	auth := object(v)
-	if err := authSchema.check(auth); err != nil {
+	if err := check(&authSchema, body["auth"]); err != nil {
 		return req, err
 	}
 	id := auth.object("identity")

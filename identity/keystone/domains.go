@@ -2,15 +2,16 @@ package keystone
 
 import (
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
 var (
-	domainSchema = schema{required: []string{"name"}, props: map[string]property{
+	domainSchema = open(map[string]schema.Schema{
 		"name": pShortName, "description": pNullText, "enabled": pBool, "tags": pTags, "options": pImmutable,
 		"explicit_domain_id": pNullText,
-	}}
-	domainUpdateSchema = schema{props: domainSchema.props, atLeast1: true}
+	}, "name")
+	domainUpdateSchema = changed(domainSchema)
 )
 
 func (a *api) domainRoutes() []httpapi.Route {

@@ -1,18 +1,17 @@
 package keystone
 
 import (
-	"regexp"
-
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
 var (
-	endpointSchema = schema{strict: true, required: []string{"interface", "service_id", "url"}, props: map[string]property{
-		"interface": {types: typeString, enum: []string{"admin", "internal", "public"}}, "service_id": pText, "region_id": pText, "region": pText,
-		"url": {types: typeString, max: 225, pattern: regexp.MustCompile(`^[a-zA-Z0-9+.-]+:.+`)}, "enabled": pBool,
-	}}
-	endpointUpdateSchema = schema{strict: true, props: endpointSchema.props, atLeast1: true}
+	endpointSchema = open(map[string]schema.Schema{
+		"interface": {Types: typeString, Enum: []any{"admin", "internal", "public"}}, "service_id": pText, "region_id": pText, "region": pText,
+		"url": {Types: typeString, MaxLength: 225, Pattern: schema.Match(`^[a-zA-Z0-9+.-]+:.+`)}, "enabled": pBool,
+	}, "interface", "service_id", "url")
+	endpointUpdateSchema = changed(endpointSchema)
 )
 
 var endpointFields = []string{"interface", "service_id", "region_id", "region", "url", "enabled"}
@@ -43,7 +42,7 @@ func regionOf(o object) (id *string, create bool) {
 }
 
 func (a *api) createEndpoint(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := member(r, "endpoint", endpointSchema)
+	o, err := needed(r, "endpoint", endpointSchema)
 	if err != nil {
 		return nil, a.refuse(r, err, "create_endpoint", "")
 	}
@@ -87,7 +86,7 @@ func (a *api) showEndpoint(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateEndpoint(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := member(r, "endpoint", endpointUpdateSchema)
+	o, err := needed(r, "endpoint", endpointUpdateSchema)
 	if err != nil {
 		return nil, a.refuse(r, err, "update_endpoint", r.PathValue("id"))
 	}

@@ -2,14 +2,15 @@ package keystone
 
 import (
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
 var (
-	groupSchema = schema{required: []string{"name"}, props: map[string]property{
+	groupSchema = open(map[string]schema.Schema{
 		"name": pName, "domain_id": pID, "description": pNullText,
-	}}
-	groupUpdateSchema = schema{props: groupSchema.props, atLeast1: true}
+	}, "name")
+	groupUpdateSchema = changed(groupSchema)
 )
 
 func (a *api) groupRoutes() []httpapi.Route {

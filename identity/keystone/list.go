@@ -32,7 +32,7 @@ func paging(r *httpapi.Request) (nephos.Page, error) {
 	if s := q.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 0 {
-			return p, invalid("limit", "%s is not a non-negative integer", repr(s))
+			return p, invalid("limit", "%s is not a non-negative integer", quoting.Repr(s))
 		}
 		p.Limit = n
 	}

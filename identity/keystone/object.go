@@ -6,6 +6,9 @@ import (
 	"github.com/nephos-cloud/nephos"
 )
 
+// object is a JSON object from a request's body. Numbers are json.Number.
+type object map[string]any
+
 // text returns a property's text, "" when it is absent or null.
 func (o object) text(name string) string {
 	s, _ := o[name].(string)

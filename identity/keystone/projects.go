@@ -3,24 +3,24 @@ package keystone
 import (
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
 var (
-	pShortName = property{types: typeString, min: 1, max: 64, pattern: pName.pattern}
-	pTag       = property{types: typeString, min: 1, max: 255, pattern: regexp.MustCompile(`^[^,/]*$`)}
-	pTags      = property{types: []string{"array"}, items: &pTag, max: 80, unique: true}
+	pShortName = schema.Schema{Types: typeString, MinLength: 1, MaxLength: 64, Pattern: pName.Pattern}
+	pTag       = schema.Schema{Types: typeString, MinLength: 1, MaxLength: 255, Pattern: schema.Match(`^[^,/]*$`)}
+	pTags      = schema.Schema{Types: []string{"array"}, Items: &pTag, MaxItems: 80, Unique: true}
 
-	projectSchema = schema{required: []string{"name"}, props: map[string]property{
+	projectSchema = open(map[string]schema.Schema{
 		"name": pShortName, "description": pNullText, "domain_id": pNullID, "enabled": pBool, "is_domain": pBool,
 		"parent_id": pNullID, "tags": pTags, "options": pImmutable,
-	}}
-	projectUpdateSchema = schema{props: projectSchema.props, atLeast1: true}
+	}, "name")
+	projectUpdateSchema = changed(projectSchema)
 )
 
 var projectFields = []string{"name", "description", "domain_id", "enabled", "is_domain", "parent_id", "tags", "options"}
@@ -248,7 +248,7 @@ func (a *api) setTags(r *httpapi.Request) (*httpapi.Response, error) {
 	if !given {
 		wanted = map[string]any{}
 	}
-	if err := pTags.check("", wanted); err != nil {
+	if err := check(&pTags, wanted); err != nil {
 		return nil, a.refuse(r, err, "update_project_tags", r.PathValue("id"))
 	}
 	tags, err := a.ProjectTags.SetProjectTags(r.Context(), r.PathValue("id"), o.texts("tags"))
@@ -268,7 +268,7 @@ func (a *api) checkTag(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) addTag(r *httpapi.Request) (*httpapi.Response, error) {
 	id, tag := r.PathValue("id"), r.PathValue("tag")
-	if err := pTag.check("", tag); err != nil {
+	if err := check(&pTag, tag); err != nil {
 		return nil, err
 	}
 	if err := a.ProjectTags.AddProjectTag(r.Context(), id, tag); err != nil {

@@ -3,12 +3,13 @@ package keystone
 import (
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
 var (
-	regionSchema       = schema{strict: true, props: map[string]property{"id": pText, "description": pNullText, "parent_region_id": pNullText}}
-	regionUpdateSchema = schema{strict: true, props: regionSchema.props, atLeast1: true}
+	regionSchema       = open(map[string]schema.Schema{"id": pText, "description": pNullText, "parent_region_id": pNullText})
+	regionUpdateSchema = changed(regionSchema)
 )
 
 func (a *api) regionRoutes() []httpapi.Route {
@@ -30,7 +31,7 @@ func regionBody(r *httpapi.Request, v identity.Region) map[string]any {
 }
 
 func (a *api) createRegion(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := member(r, "region", regionSchema)
+	o, err := needed(r, "region", regionSchema)
 	if err != nil {
 		return nil, a.refuse(r, err, "create_region", "")
 	}
@@ -72,7 +73,7 @@ func (a *api) showRegion(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateRegion(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := member(r, "region", regionUpdateSchema)
+	o, err := needed(r, "region", regionUpdateSchema)
 	if err != nil {
 		return nil, a.refuse(r, err, "update_region", r.PathValue("id"))
 	}

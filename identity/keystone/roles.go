@@ -2,15 +2,13 @@ package keystone
 
 import (
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
-var roleSchema = schema{
-	props:    map[string]property{"name": pName, "description": pText, "options": pImmutable},
-	required: []string{"name"},
-}
+var roleSchema = open(map[string]schema.Schema{"name": pName, "description": pText, "options": pImmutable}, "name")
 
-var roleUpdateSchema = schema{props: roleSchema.props, atLeast1: true}
+var roleUpdateSchema = changed(roleSchema)
 
 func (a *api) roleRoutes() []httpapi.Route {
 	return []httpapi.Route{

@@ -2,14 +2,15 @@ package keystone
 
 import (
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
 var (
-	serviceSchema = schema{strict: true, required: []string{"type"}, props: map[string]property{
-		"type": {types: typeString, min: 1, max: 255}, "name": pName, "enabled": pBool, "description": pNullText,
-	}}
-	serviceUpdateSchema = schema{strict: true, props: serviceSchema.props, atLeast1: true}
+	serviceSchema = open(map[string]schema.Schema{
+		"type": {Types: typeString, MinLength: 1, MaxLength: 255}, "name": pName, "enabled": pBool, "description": pNullText,
+	}, "type")
+	serviceUpdateSchema = changed(serviceSchema)
 )
 
 func (a *api) serviceRoutes() []httpapi.Route {
@@ -31,7 +32,7 @@ func serviceBody(r *httpapi.Request, s identity.CloudService) map[string]any {
 }
 
 func (a *api) createService(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := member(r, "service", serviceSchema)
+	o, err := needed(r, "service", serviceSchema)
 	if err != nil {
 		return nil, a.refuse(r, err, "create_service", "")
 	}
@@ -68,7 +69,7 @@ func (a *api) showService(r *httpapi.Request) (*httpapi.Response, error) {
 }
 
 func (a *api) updateService(r *httpapi.Request) (*httpapi.Response, error) {
-	o, err := member(r, "service", serviceUpdateSchema)
+	o, err := needed(r, "service", serviceUpdateSchema)
 	if err != nil {
 		return nil, a.refuse(r, err, "update_service", r.PathValue("id"))
 	}

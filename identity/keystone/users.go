@@ -7,27 +7,26 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/identity"
 )
 
 var (
-	pUserOptions = property{types: []string{"object"}, closed: true, props: map[string]property{
+	pUserOptions = closed(map[string]schema.Schema{
 		"ignore_change_password_upon_first_use": pNullBool, "ignore_password_expiry": pNullBool,
 		"ignore_lockout_failure_attempts": pNullBool, "ignore_user_inactivity": pNullBool, "lock_password": pNullBool,
 		"multi_factor_auth_enabled": pNullBool,
-		"multi_factor_auth_rules": {types: []string{"array", "null"}, items: &property{
-			types: []string{"array"}, min: 1, unique: true, items: &pText,
-		}},
-	}}
-	userSchema = schema{required: []string{"name"}, props: map[string]property{
+		"multi_factor_auth_rules":   {Types: []string{"array", "null"}, Items: &schema.Schema{Types: []string{"array"}, MinItems: 1, Unique: true, Items: &pText}},
+	})
+	userSchema = open(map[string]schema.Schema{
 		"name": pName, "domain_id": pID, "default_project_id": pNullID, "description": pNullText, "enabled": pBool,
 		"password": pNullText, "options": pUserOptions,
-		"federated": {types: []string{"array"}, items: &property{types: []string{"object"}}},
-	}}
-	userUpdateSchema     = schema{props: userSchema.props, atLeast1: true}
-	passwordChangeSchema = schema{required: []string{"original_password", "password"}, props: map[string]property{
+		"federated": listOf(schema.Schema{Types: typeObject}),
+	}, "name")
+	userUpdateSchema     = changed(userSchema)
+	passwordChangeSchema = open(map[string]schema.Schema{
 		"original_password": pText, "password": pText,
-	}}
+	}, "original_password", "password")
 )
 
 var userFields = []string{"name", "domain_id", "default_project_id", "enabled", "password", "options", "password_expires_at", "federated"}
@@ -153,8 +152,8 @@ func (a *api) changePassword(r *httpapi.Request) (*httpapi.Response, error) {
 		return nil, err
 	}
 	for _, name := range sortedKeys(o) {
-		if _, known := passwordChangeSchema.props[name]; !known {
-			return nil, nephos.Errorf(nephos.ErrInvalid, "Additional properties are not allowed (%s was unexpected)", repr(name)).WithField(name)
+		if passwordChangeSchema.Prop(name) == nil {
+			return nil, nephos.Errorf(nephos.ErrInvalid, "Additional properties are not allowed (%s was unexpected)", quoting.Repr(name)).WithField(name)
 		}
 	}
 	return nil, a.Users.ChangePassword(r.Context(), r.PathValue("id"), o.text("original_password"), o.text("password"))
