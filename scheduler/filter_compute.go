@@ -31,7 +31,7 @@ func (destination) Prepare(req *Request) Check {
 		ignore[id] = true
 	}
 	named := req.forced() || req.RequestedHost != "" || req.RequestedNode != ""
-	if len(ignore) == 0 && !named {
+	if len(ignore)+len(req.Refused) == 0 && !named {
 		return Check{}
 	}
 	return Check{Host: func(h HostView) Verdict {
@@ -43,6 +43,8 @@ func (destination) Prepare(req *Request) Check {
 			return Verdict{Reason: "not the host asked for", Saw: t.name}
 		case ignore[t.id]:
 			return Verdict{Reason: "excluded by the request", Saw: t.name}
+		case req.Refused[t.id] != "":
+			return Verdict{Reason: req.Refused[t.id], Saw: t.name}
 		}
 		return Verdict{}
 	}}

@@ -165,6 +165,8 @@ func TestFilters(t *testing.T) {
 		{"forced secure boot", nil, func(H) {}, scheduler.Request{ForcedHost: "h1", ExtraSpecs: map[string]string{"os:secure_boot": "required"}}, "do not offer os:secure_boot"},
 		{"forced onto a full host", nil, func(H) {}, scheduler.Request{ForcedNode: "h1", Resources: scheduler.Resources{scheduler.DiskGB: 101}}, "lack disk"},
 		{"requested in another zone", scheduler.AvailabilityZoneFilter{}, func(H) {}, scheduler.Request{RequestedHost: "h1", Zone: "az9"}, "in another zone"},
+		{"refused", nil, func(H) {}, scheduler.Request{Refused: map[string]string{"h1": "filled up meanwhile"}}, "filled up meanwhile"},
+		{"another refused", nil, func(H) {}, scheduler.Request{Refused: map[string]string{"h2": "filled up meanwhile"}}, ""},
 		{"ignored", nil, func(H) {}, scheduler.Request{IgnoreHosts: []string{"h1"}}, "excluded by the request"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -33,6 +33,9 @@ type Request struct {
 	RequestedHost, RequestedNode string
 	// IgnoreHosts are ids of hosts not to be asked, such as those that failed.
 	IgnoreHosts []string
+	// Refused are reasons, as a [Verdict] has them, not to ask hosts, by their ids:
+	// what turned out when they were to be claimed.
+	Refused map[string]string
 
 	FlavorName      string
 	ExtraSpecs      map[string]string

@@ -297,6 +297,7 @@ type full struct {
 	uncounted  int64
 	consumers  int
 	used       scheduler.Resources
+	parts      bool // of the amounts there is enough
 }
 
 func (f *full) Error() string { return f.reason.Error() }

@@ -1,10 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/fnv"
-	"slices"
+	"maps"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/scheduler"
@@ -31,9 +32,10 @@ type job struct {
 	req     scheduler.Request
 	want    scheduler.Resources
 	o       Options
-	who     string         // for whom, as errors call it
-	refused map[string]int // host id to how often its rows said no
-	fulls   []*full        // what they said last
+	who     string            // for whom, as errors call it
+	refused map[string]int    // host id to how often its rows said no
+	parts   map[string]string // and why, if its parts did
+	fulls   []*full           // what they said last
 }
 
 // claimer is what claims for one server and for several do each in its way.
@@ -102,10 +104,15 @@ func (j *job) decide(ctx context.Context, o scheduler.Options, c claimer) (sched
 // request leaves out hosts whose rows keep disagreeing with the snapshot.
 func (j *job) request() scheduler.Request {
 	req := j.req
+	req.Refused = maps.Clone(req.Refused)
 	for id, n := range j.refused {
-		if n > 1 {
-			req.IgnoreHosts = append(slices.Clip(req.IgnoreHosts), id)
+		if n <= 1 {
+			continue
 		}
+		if req.Refused == nil {
+			req.Refused = map[string]string{}
+		}
+		req.Refused[id] = cmp.Or(j.parts[id], "filled up meanwhile")
 	}
 	return req
 }
@@ -122,6 +129,12 @@ func (j *job) full(err error) bool {
 		j.s.observe(f.uuid, f.generation, f.used, f.consumers)
 		if id, ok := j.s.hostOf(f.uuid); ok {
 			j.refused[id]++
+			if f.parts {
+				if j.parts == nil {
+					j.parts = map[string]string{}
+				}
+				j.parts[id] = "have no CPUs or devices left that go together"
+			}
 		}
 	}
 	return true

@@ -60,7 +60,7 @@ func (j *job) assign(ctx context.Context, tx *store.Tx, list ...allocation) erro
 		a, err := scheduler.Assign(l.host, j.req, c.amounts, l.taken)
 		var no *nephos.Error
 		if errors.As(err, &no) && no.Kind == nephos.ErrNoCapacity {
-			j.fulls = append(j.fulls, &full{reason: no, uuid: c.uuid})
+			j.fulls = append(j.fulls, &full{reason: no, uuid: c.uuid, parts: true})
 			return errAllFull
 		}
 		if err != nil {

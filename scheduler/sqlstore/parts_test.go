@@ -148,6 +148,7 @@ func TestPartsAreGivenWithTheClaimAndGoWithIt(t *testing.T) {
 		require.NoError(t, s.PutHost(ctx, h))
 		err = boot("alone", 2, map[string]string{"hw:cpu_policy": "dedicated", "hw:cpu_thread_policy": "require"})
 		require.ErrorIs(t, err, nephos.ErrNoCapacity)
+		require.ErrorContains(t, err, "1 have no CPUs or devices left that go together")
 		require.Zero(t, distinct(t, s, db, "h0"))
 		left, err := s.Host(ctx, "h0")
 		require.NoError(t, err)
