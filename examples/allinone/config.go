@@ -110,7 +110,7 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 		if v, ok := env(name); ok && c.origin[f.Name] == "default" {
 			for _, one := range severally(f, v) {
 				if err := f.Value.Set(one); err != nil {
-					errs = append(errs, fmt.Errorf("%s: %w", name, err))
+					errs = append(errs, fmt.Errorf("%s: %q: %w", name, one, err))
 				}
 			}
 			c.origin[f.Name] = "environment"
@@ -157,7 +157,7 @@ func (c *config) readFile(fs *flag.FlagSet, path string) error {
 		}
 		for _, one := range list {
 			if err := f.Value.Set(fmt.Sprint(one)); err != nil {
-				return fmt.Errorf("%s: %s: %w", path, name, err)
+				return fmt.Errorf("%s: %s: %q: %w", path, name, fmt.Sprint(one), err)
 			}
 		}
 		c.origin[name] = "file"

@@ -47,7 +47,7 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 		{says: "unexpected argument", args: []string{"start"}},
 		{says: "-drivers", args: []string{"-drivers", "magic"}},
 		{says: "-hosts", args: []string{"-hosts", "0"}},
-		{says: "NEPHOS_HOSTS", env: map[string]string{"NEPHOS_HOSTS": "many"}},
+		{says: `NEPHOS_HOSTS: "many": parse error`, env: map[string]string{"NEPHOS_HOSTS": "many"}},
 		{says: "go together", args: []string{"-tls-cert", "x"}},
 		{says: "-insecure", args: []string{"-listen", "192.0.2.1:80"}},
 		{says: "-public-url", args: []string{"-listen", ":80", "-insecure"}},
@@ -69,6 +69,7 @@ func TestEveryServiceHasADoorOfItsOwnIfAsked(t *testing.T) {
 	require.NoError(t, err)
 	defer d.close()
 	require.Equal(t, "https://cloud.example.org", d.url)
+	require.Equal(t, "https://cloud.example.org/identity/v3", d.authURL())
 	require.Equal(t, map[string]string{
 		"identity": "https://cloud.example.org:5000", "image": "https://cloud.example.org:9292", "network": "https://cloud.example.org:9696",
 		"volume": "https://cloud.example.org:8776", "placement": "https://cloud.example.org:8778",

@@ -21,6 +21,10 @@ type doors struct {
 	urls map[string]string
 }
 
+// authURL is where clients log in. Scripts rely on its path, also where the
+// catalog names a port of the service's own.
+func (d *doors) authURL() string { return d.url + "/identity/v3" }
+
 func openDoors(c *config) (_ *doors, err error) {
 	d := &doors{more: map[string]net.Listener{}, urls: map[string]string{}}
 	defer func() {

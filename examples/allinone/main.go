@@ -165,11 +165,7 @@ func serve(ctx context.Context, c *config, cl *cloud.Cloud, doors *doors, passwo
 	for name, l := range doors.more {
 		start(func() error { return httpapi.Serve(ctx, l, cl.API(name), log) })
 	}
-	authURL := doors.url + "/identity/v3"
-	if u := doors.urls["identity"]; u != "" {
-		authURL = u + "/v3"
-	}
-	if err := writeClientFiles(c.data, authURL, c.region, password); err != nil {
+	if err := writeClientFiles(c.data, doors.authURL(), c.region, password); err != nil {
 		cancel()
 		wg.Wait()
 		return err
