@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -20,6 +21,7 @@ const (
 	text fieldKind = iota
 	boolean
 	integer
+	moment
 )
 
 // field is an attribute that a list can be filtered and sorted by: an
@@ -56,6 +58,12 @@ func (l *listing) filter(q *bun.SelectQuery, match map[string]string) *bun.Selec
 				return q.Where("1 = 0")
 			}
 			q = q.Where("? = ?", l.column(f.expr), n)
+		case f.kind == moment:
+			at, ok := parseMoment(value)
+			if !ok {
+				return q.Where("1 = 0")
+			}
+			q = q.Where("? = ?", l.column(f.expr), at)
 		case f.kind == boolean:
 			q = q.Where("? = ?", l.column(f.expr), value == "true")
 		default:
@@ -63,6 +71,16 @@ func (l *listing) filter(q *bun.SelectQuery, match map[string]string) *bun.Selec
 		}
 	}
 	return q
+}
+
+// parseMoment reads a time as the API writes times, and as databases do.
+func parseMoment(s string) (time.Time, bool) {
+	for _, layout := range []string{"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", time.RFC3339Nano, time.DateOnly} {
+		if at, err := time.Parse(layout, strings.TrimSpace(s)); err == nil && at.Year() > 0 {
+			return at.UTC(), true
+		}
+	}
+	return time.Time{}, false
 }
 
 func likeText(s string) string {

@@ -91,7 +91,7 @@ func qosList() *listing {
 	return &listing{
 		table: "blockstorage_qos", alias: "qos", missing: qosNotFound,
 		fields: map[string]field{
-			"id": {expr: "@.id"}, "name": {expr: "@.name"}, "consumer": {expr: "@.consumer"}, "created_at": {expr: "@.created_at"},
+			"id": {expr: "@.id"}, "name": {expr: "@.name"}, "consumer": {expr: "@.consumer"}, "created_at": {expr: "@.created_at", kind: moment},
 		},
 	}
 }

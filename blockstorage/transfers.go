@@ -80,7 +80,7 @@ func transferList() *listing {
 		table: "blockstorage_transfers", alias: "tra", missing: transferNotFound,
 		fields: map[string]field{
 			"id": {expr: "@.id"}, "name": {expr: "COALESCE(@.name, '')"}, "display_name": {expr: "COALESCE(@.name, '')"},
-			"volume_id": {expr: "@.volume_id"}, "created_at": {expr: "@.created_at"},
+			"volume_id": {expr: "@.volume_id"}, "created_at": {expr: "@.created_at", kind: moment},
 		},
 	}
 }

@@ -95,3 +95,26 @@ func TestATransferredVolumeIsNobodyElses(t *testing.T) {
 	_, err = f.Transfer(f.stranger, offer.ID)
 	require.ErrorIs(t, err, nephos.ErrNotFound)
 }
+
+// A filter by a time that is none finds nothing, on PostgreSQL too, which would
+// not compare the two.
+func TestListsAreFilteredByTimes(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		v := f.make(blockstorage.VolumeSpec{SizeGiB: 1})
+		s := f.snapshot(v.ID)
+		_, err := f.CreateTransfer(f.user, blockstorage.TransferSpec{VolumeID: v.ID})
+		require.NoError(t, err)
+		for at, found := range map[string]int{
+			s.CreatedAt.Format("2006-01-02T15:04:05.000000"): 1, s.CreatedAt.Format("2006-01-02 15:04:05.000000"): 1, s.CreatedAt.Format("2006-01-02T15:04:05.000000Z"): 1,
+			"2001-01-01": 0, "x": 0, "": 0, "9999-99-99T99:99:99": 0, "0000-00-00": 0,
+		} {
+			list, _, err := f.ListSnapshots(f.user, blockstorage.SnapshotFilter{Match: map[string]string{"created_at": at}}, nephos.Page{})
+			require.NoError(t, err, at)
+			require.Len(t, list, found, at)
+			for _, name := range []string{"created_at", "created_at~"} {
+				_, _, err = f.ListTransfers(f.user, blockstorage.TransferFilter{Match: map[string]string{name: at}}, nephos.Page{})
+				require.NoError(t, err, at)
+			}
+		}
+	})
+}

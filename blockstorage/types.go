@@ -86,8 +86,8 @@ func typeList() *listing {
 		table: "blockstorage_types", alias: "typ", missing: typeNotFound,
 		fields: map[string]field{
 			"id": {expr: "@.id"}, "name": {expr: "@.name"}, "description": {expr: "COALESCE(@.description, '')"},
-			"is_public": {expr: "@.is_public", kind: boolean}, "created_at": {expr: "@.created_at"},
-			"updated_at": {expr: "COALESCE(@.updated_at, @.created_at)"},
+			"is_public": {expr: "@.is_public", kind: boolean}, "created_at": {expr: "@.created_at", kind: moment},
+			"updated_at": {expr: "COALESCE(@.updated_at, @.created_at)", kind: moment},
 		},
 	}
 }
