@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -158,8 +159,8 @@ func (a *API) match(r *Request, allow *[]string) *node {
 	}
 	path = strings.TrimPrefix(path, "/")
 	path, found := trimPath(a.cfg.Service, path)
-	if !found || strings.IndexByte(u.Path, 0) >= 0 || !utf8.ValidString(u.Path) {
-		return nil // nothing is named so, and databases take neither
+	if !found || a.cfg.Service != "image" && (strings.IndexByte(u.Path, 0) >= 0 || !utf8.ValidString(u.Path)) {
+		return nil // nothing is named so, and databases take neither; tags of images are checked
 	}
 	n := a.root.find(path, r.Method, &r.params, allow)
 	if n != nil && r.Method == http.MethodHead && headless(a.cfg.Service, path) {
@@ -313,6 +314,9 @@ func (a *API) faultUnrouted(r *Request, allow []string) {
 		if list := a.allowed(allow); list != "" {
 			r.Writer.Header()["Allow"] = []string{list}
 		}
+	}
+	if f.Status == http.StatusNotFound && a.cfg.Service == "image" && !slices.Contains(glanceMethods, r.Method) {
+		f.Status, f.Kind = http.StatusNotImplemented, nil
 	}
 	f.Title = title(f.Status)
 	a.fault(r, f)

@@ -9,6 +9,9 @@ import (
 // This file holds what the real services' web frameworks see differently before
 // they look at a resource: slashes, HEAD, OPTIONS and paths of other programs.
 
+// glanceMethods are those that Glance knows at all.
+var glanceMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch}
+
 // trimPath returns a path, which has no slash at its beginning, as routes are
 // written; not found is a path that the service's router would not know by its
 // end.

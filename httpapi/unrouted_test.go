@@ -44,6 +44,8 @@ func TestUnroutedAsTheRealServices(t *testing.T) {
 		{"image", "HEAD /v2/things", 405, "GET, PUT"},
 		{"image", "POST /v2/things/x", 405, "DELETE, GET"},
 		{"image", "OPTIONS /v2/things", 200, ""},
+		{"image", "FOO /v2/things", 405, "GET, PUT"},
+		{"image", "FOO /v2/nothing", 501, ""},
 		{"network", "GET /v2.0/things/", 200, ""},
 		{"network", "GET /v2.0/things.json", 200, ""},
 		{"network", "HEAD /v2.0/things", 405, ""},
@@ -72,6 +74,9 @@ func TestUnroutedAsTheRealServices(t *testing.T) {
 	}
 
 	for service, root := range roots {
+		if service == "image" {
+			continue // which says more
+		}
 		for _, id := range []string{"a%00b", "%ff", "%C3%28"} {
 			require.Equal(t, 404, do(apis[service], "GET "+strings.TrimSuffix("/"+root, "/")+"/things/"+id, "").Code, "%s %s", service, id)
 		}

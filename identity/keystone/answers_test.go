@@ -142,3 +142,13 @@ func TestFixedTagsAndImplications(t *testing.T) {
 	s.Do(root, "PUT", "/v3/groups/"+group+"/users/"+user, "").Want(204)
 	require.Contains(t, s.Do(root, "GET", "/v3/users/"+user+"/groups", "").Want(200).Get("groups", 0), "membership_expires_at")
 }
+
+func TestQueriesThatADatabaseDoesNotTakeAreRefused(t *testing.T) {
+	s := serve(t, cast)
+	group := s.make("admin", "group", `{"name": "g", "domain_id": "`+s.make("admin", "domain", `{"name": "home"}`)+`"}`)
+	for _, path := range []string{"/v3/users?name=a%00b", "/v3/groups/" + group + "/users?name=%00", "/v3/projects?tags=%ff", "/v3/roles?%00=x", "/v3/users?marker=%C3%28"} {
+		s.Do("admin", "GET", path, "").Fault(400, "The query must be UTF-8 text without NUL.")
+		require.Equal(t, 401, s.Do("", "GET", path, "").Status)
+	}
+	require.Equal(t, 404, s.Do("admin", "GET", "/v3/groups/a%00b/users", "").Status)
+}

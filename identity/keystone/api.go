@@ -2,7 +2,9 @@ package keystone
 
 import (
 	"errors"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -80,9 +82,26 @@ func New(cfg Config) *httpapi.API {
 		a.versionRoutes(), a.tokenRoutes(), a.domainRoutes(), a.projectRoutes(), a.userRoutes(), a.groupRoutes(), a.roleRoutes(),
 		a.impliedRoleRoutes(), a.grantRoutes(), a.assignmentRoutes(), a.serviceRoutes(), a.endpointRoutes(), a.regionRoutes(), a.appCredRoutes(),
 	} {
+		for i, r := range routes {
+			routes[i].Handler = ofText(r.Handler)
+		}
 		h.Add(routes...)
 	}
 	return h
+}
+
+// ofText runs a handler unless something in the query is not text that a database
+// takes.
+func ofText(next httpapi.Handler) httpapi.Handler {
+	return func(r *httpapi.Request) (*httpapi.Response, error) {
+		bad := func(s string) bool { return strings.ContainsRune(s, 0) || !utf8.ValidString(s) }
+		for name, values := range r.Query() {
+			if bad(name) || slices.ContainsFunc(values, bad) {
+				return nil, nephos.Errorf(nephos.ErrInvalid, "The query must be UTF-8 text without NUL.").WithField("query")
+			}
+		}
+		return next(r)
+	}
 }
 
 // orElse sets a part that was not given.

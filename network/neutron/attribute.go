@@ -1,6 +1,7 @@
 package neutron
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -99,8 +100,17 @@ const maxBulk = 1000
 
 // decode reads a request's body: one item, or several under the plural.
 func decode(r *httpapi.Request, singular, plural string, attributes map[string]attribute, create bool) (items []values, bulk bool, err error) {
-	missing := badRequest("Unable to find '%s' in request body", singular)
-	if raw, err := r.Raw(); err == nil && len(raw) == 0 {
+	missing := noResource(singular)
+	raw, err := r.Raw()
+	if err != nil {
+		return nil, false, err
+	}
+	if !core(singular) {
+		if err := checkExtensionBody(raw, create); err != nil {
+			return nil, false, err
+		}
+	}
+	if len(raw) == 0 {
 		return nil, false, missing
 	}
 	tree, err := r.Tree()
@@ -137,16 +147,97 @@ func decode(r *httpapi.Request, singular, plural string, attributes map[string]a
 		}
 		return items, true, nil
 	}
-	raw, ok := tree[singular]
-	if !ok || string(raw) == "null" {
+	member, ok := tree[singular]
+	switch {
+	case !ok:
 		return nil, false, missing
+	case string(member) == "null":
+		return nil, false, badRequest("%w", missing)
 	}
-	item, err := decodeItem(raw, "")
+	item, err := decodeItem(member, "")
 	if err != nil {
 		return nil, false, badRequest("Object '%s' contains invalid data", singular)
 	}
 	v, err := convert(item, attributes, create)
 	return []values{v}, false, err
+}
+
+// core reports whether a resource is of Neutron's own, and not of an extension,
+// whose bodies are read by other code.
+func core(singular string) bool {
+	return singular == "network" || singular == "subnet" || singular == "port"
+}
+
+// noResource is the error for a body without the resource.
+func noResource(singular string) *nephos.Error {
+	return nephos.Errorf(nephos.ErrInvalid, "Unable to find '%s' in request body", singular).WithField(singular)
+}
+
+// isNoResource reports whether an error is [noResource]'s.
+func isNoResource(err error, singular string) bool {
+	e, ok := err.(*nephos.Error)
+	return ok && e.Field == singular && e.Message == noResource(singular).Message
+}
+
+// checkExtensionBody refuses what extensions' resources refuse of a body in words
+// of their own: what is not JSON, and what is empty.
+func checkExtensionBody(raw []byte, create bool) error {
+	var body any
+	if len(raw) > 0 && json.Unmarshal(raw, &body) != nil {
+		return malformedBody()
+	}
+	required := badRequest("Resource body required")
+	switch v := body.(type) {
+	case map[string]any:
+		if len(v) == 0 {
+			return required
+		}
+	case []any:
+		if create && len(v) == 0 {
+			return required
+		}
+	case nil:
+		if create {
+			return required
+		}
+		return invalidFormat(raw)
+	default:
+		if !create {
+			return invalidFormat(raw)
+		}
+	}
+	return nil
+}
+
+func malformedBody() error {
+	return nephos.Errorf(nephos.ErrInvalid, "Malformed request body: Cannot understand JSON.").WithReason("MalformedRequestBody")
+}
+
+// invalidFormat quotes a body as Python does bytes.
+func invalidFormat(raw []byte) error {
+	return nephos.Errorf(nephos.ErrInvalid, "Bad body request: Invalid format: b%s.", pythonBytes(raw)).WithReason("BadRequest")
+}
+
+func pythonBytes(raw []byte) string {
+	var b strings.Builder
+	quote := byte('\'')
+	if bytes.IndexByte(raw, '\'') >= 0 && bytes.IndexByte(raw, '"') < 0 {
+		quote = '"'
+	}
+	b.WriteByte(quote)
+	for _, c := range raw[:min(len(raw), 300)] {
+		switch {
+		case c == quote || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte(quote)
+	return b.String()
 }
 
 // decodeItem reads an object; one that only wraps another under the name is

@@ -61,6 +61,11 @@ func crud[T any](a *api, res resource[T]) []httpapi.Route {
 			return nil, err
 		}
 		items, _, err := decode(r, res.singular, res.plural, res.attributes, false)
+		if core(res.singular) && isNoResource(err, res.singular) {
+			if _, err := res.show(r.Context(), r.PathValue("id")); err != nil {
+				return nil, err // what is not there is told first
+			}
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -140,7 +140,7 @@ func interfaceRequest(r *httpapi.Request) (network.InterfaceRequest, error) {
 	out := network.InterfaceRequest{}
 	var body any
 	if len(raw) > 0 && json.Unmarshal(raw, &body) != nil {
-		return out, nephos.Errorf(nephos.ErrInvalid, "Malformed request body: Cannot understand JSON.").WithReason("MalformedRequestBody")
+		return out, malformedBody()
 	}
 	item, _ := body.(map[string]any) // what is no object names neither
 	for name, to := range map[string]*string{"subnet_id": &out.SubnetID, "port_id": &out.PortID} {

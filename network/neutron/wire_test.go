@@ -327,3 +327,38 @@ func TestGatewaysOfRouters(t *testing.T) {
 		c.Do("red", "PUT", router+"/add_router_interface", body).Fault(400, "Bad router request: Either subnet_id or port_id must be specified.")
 	}
 }
+
+// Resources of extensions read bodies by other code than the core's, which has
+// other words for what is wrong with them.
+func TestBodiesOfTheCoreAndOfExtensions(t *testing.T) {
+	cloud := newCloud(t)
+	const nobody = "11111111-1111-4111-8111-111111111111"
+	const unreadable, required = "Malformed request body: Cannot understand JSON.", "Resource body required"
+	for _, c := range []struct{ method, path, body, kind, message string }{
+		{"POST", "/routers", "x", "MalformedRequestBody", unreadable},
+		{"PUT", "/routers/" + nobody, `{"router": {}} {}`, "MalformedRequestBody", unreadable},
+		{"POST", "/security-groups", "", "HTTPBadRequest", required},
+		{"POST", "/security-group-rules", "{}", "HTTPBadRequest", required},
+		{"POST", "/floatingips", "[]", "HTTPBadRequest", required},
+		{"POST", "/floatingips", "null", "HTTPBadRequest", required},
+		{"PUT", "/floatingips/" + nobody, "{}", "HTTPBadRequest", required},
+		{"PUT", "/floatingips/" + nobody, "", "BadRequest", "Bad body request: Invalid format: b''."},
+		{"PUT", "/security-groups/" + nobody, "null", "BadRequest", "Bad body request: Invalid format: b'null'."},
+		{"PUT", "/agents/" + nobody, `"a'é"`, "BadRequest", `Bad body request: Invalid format: b'"a\'\xc3\xa9"'.`},
+		{"PUT", "/routers/" + nobody, `{"x": 1}`, "HTTPBadRequest", "Unable to find 'router' in request body"},
+		{"POST", "/networks", "x", "HTTPBadRequest", "Body contains invalid data"},
+		{"POST", "/networks", "{}", "HTTPBadRequest", "Unable to find 'network' in request body"},
+		{"PUT", "/networks/" + nobody, "[]", "HTTPBadRequest", "Body contains invalid data"},
+		{"PUT", "/networks/" + nobody, `{"network": {"x": 1}}`, "HTTPBadRequest", "Unrecognized attribute(s) 'x'"},
+		{"PUT", "/networks/" + nobody, `{"x": 1}`, "NetworkNotFound", "Network " + nobody + " could not be found."},
+		{"PUT", "/subnets/" + nobody, "", "SubnetNotFound", "Subnet " + nobody + " could not be found."},
+		{"PUT", "/ports/" + nobody, `{"port": {}}`, "PortNotFound", "Port " + nobody + " could not be found."},
+		{"PUT", "/ports/" + nobody, `{"port": null}`, "HTTPBadRequest", "Unable to find 'port' in request body"},
+	} {
+		t.Run(c.method+c.path+c.body, func(t *testing.T) {
+			a := cloud.Do("admin", c.method, "/v2.0"+c.path, c.body)
+			require.Equal(t, c.kind, a.Text("NeutronError", "type"), a.Body)
+			require.Equal(t, c.message, a.Text("NeutronError", "message"), a.Body)
+		})
+	}
+}
