@@ -84,15 +84,18 @@ func (d *Dialect) typed(types []string, v any) bool {
 		is = "object"
 	case json.Number:
 		is = "number"
-		if !strings.ContainsAny(string(v), ".eE") || d.WholeFloats && isWhole(v) {
+		if !strings.ContainsAny(string(v), ".eE") || d.WholeFloats && IsWhole(v) {
 			also = "integer"
 		}
 	}
 	return slices.Contains(types, is) || also != "" && slices.Contains(types, also)
 }
 
-// isWhole says whether a number is an integer, however it is written.
-func isWhole(n json.Number) bool {
+// IsWhole says whether a number is an integer, however it is written: 1, 1.0, 1e3.
+func IsWhole(n json.Number) bool {
+	if !strings.ContainsAny(string(n), ".eE") {
+		return true
+	}
 	f, err := n.Float64()
 	return err == nil && f == math.Trunc(f)
 }

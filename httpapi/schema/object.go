@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -209,12 +208,12 @@ func (m members) all(yield func(string, any) bool) {
 
 // names are the members' names in order.
 func (m members) names() []string {
-	if m.by != nil {
-		return slices.Sorted(maps.Keys(m.by))
-	}
-	names := make([]string, len(m.sent))
+	names := make([]string, 0, m.len())
 	for i := range m.sent {
-		names[i] = m.sent[i].Name
+		names = append(names, m.sent[i].Name)
+	}
+	for name := range m.by {
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/pyrepr"
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
 )
 
@@ -30,7 +31,7 @@ type ratio float64
 
 func (r ratio) MarshalJSON() ([]byte, error) {
 	n := json.Number(strconv.FormatFloat(float64(r), 'e', -1, 64))
-	return []byte(reprNumber(n)), nil
+	return []byte(pyrepr.Number(n)), nil
 }
 
 func renderInventory(i sqlstore.Inventory, generation int64) inventory {
