@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,8 +44,14 @@ func parseChoice(text string) (choice, error) {
 		}
 		c.options[key] = append(c.options[key], value)
 	}
+	if name := c.name(); !nameOfChoice.MatchString(name) {
+		return c, fmt.Errorf("%q: the name %q: give another one by name=: up to 64 letters, digits, dots, dashes and underscores, no sign first", text, name)
+	}
 	return c, nil
 }
+
+// nameOfChoice is what names are, which stand in the API and in paths.
+var nameOfChoice = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // isPlugin reports whether the driver is a program of its own.
 func (c choice) isPlugin() bool { return strings.ContainsRune(c.driver, '/') }
@@ -92,15 +99,17 @@ func (c choice) launch(data, cloudID string, log *slog.Logger) (plugin.LaunchOpt
 	}
 	o := plugin.LaunchOptions{
 		Args: c.options["arg"], Env: append([]string{"NEPHOS_CLOUD_ID=" + cloudID}, c.options["env"]...), Roots: c.options["root"], SHA256: c.text1("sha256", ""),
-		Dir: c.text1("dir", ""), Log: log.With("plugin", c.name()),
+		Dir: c.text1("dir", ""), Log: log.With("driver", c.name()),
 		Limits: plugin.Limits{Cgroup: c.text1("cgroup", "")}, StartTimeout: time.Minute,
 	}
-	if o.Dir == "" && len(c.options["uid"]) == 0 { // another user cannot search the data directory
-		parent := filepath.Join(data, "plugins")
-		if err := os.MkdirAll(parent, 0o700); err != nil {
-			return o, err
+	if o.Dir == "" {
+		if o.Dir = c.pluginDir(data); o.Dir != "" {
+			if err := os.MkdirAll(filepath.Dir(o.Dir), 0o700); err != nil {
+				return o, err
+			}
+		} else {
+			o.Log.Warn("the plugin gets no directory of its own, since its user cannot search the data directory: name one by dir= if it needs it")
 		}
-		o.Dir = filepath.Join(parent, c.name())
 	}
 	uid, err := c.number("uid", 0)
 	gid, err2 := c.number("gid", uid)
@@ -117,6 +126,61 @@ func (c choice) launch(data, cloudID string, log *slog.Logger) (plugin.LaunchOpt
 		}
 	}
 	return o, errors.Join(err, err2, err3, err4, err5, err6)
+}
+
+// pluginDir is where a plugin keeps things; empty is nowhere: another user cannot
+// search the data directory.
+func (c choice) pluginDir(data string) string {
+	if dir := c.text1("dir", ""); dir != "" {
+		return dir
+	}
+	if len(c.options["uid"]) > 0 {
+		return ""
+	}
+	return filepath.Join(data, "plugins", c.name())
+}
+
+// checkChoices refuses drivers of one name, and ones that would write to the same
+// directory.
+func (c *config) checkChoices() error {
+	dirs := map[string]string{} // to who writes there
+	for _, kind := range []struct {
+		flag string
+		list choices
+		dir  func(choice) string // of a built-in driver
+	}{
+		{"images", orDefault(c.images, "file"), func(one choice) string { return dirOf(c, one, "images") }},
+		{"volumes", orDefault(c.volumes, "file"), func(one choice) string { return dirOf(c, one, "volumes") }},
+		{"hypervisor", c.hypervisor, nil},
+		{"network", c.network, nil},
+	} {
+		names := map[string]bool{}
+		for _, one := range kind.list {
+			if names[one.name()] {
+				return fmt.Errorf("-%s: two are called %s: tell them apart by name=", kind.flag, one.name())
+			}
+			names[one.name()] = true
+			dir := ""
+			switch {
+			case one.isPlugin():
+				dir = one.pluginDir(c.data)
+			case one.driver == "file":
+				dir = kind.dir(one)
+			}
+			if dir == "" {
+				continue
+			}
+			who := fmt.Sprintf("-%s %s", kind.flag, one.text)
+			if path, err := filepath.Abs(dir); err == nil {
+				dir = path
+			}
+			if other := dirs[dir]; other != "" {
+				return fmt.Errorf("%s and %s would share the directory %s: give one of them another name= or dir=", other, who, dir)
+			}
+			dirs[dir] = who
+		}
+	}
+	return nil
 }
 
 // choices is a flag that may be given several times.

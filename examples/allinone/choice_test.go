@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -13,6 +14,46 @@ import (
 	"github.com/nephos-cloud/nephos/driver/plugin"
 	"github.com/nephos-cloud/nephos/driver/volume"
 )
+
+func TestDriversThatClash(t *testing.T) {
+	for says, args := range map[string][]string{
+		"-volumes: two are called file: tell them apart by name=": {"-volumes", "file", "-volumes", "file,dir=/x"},
+		"-images: two are called a:":                              {"-images", "file,name=a", "-images", "s3,name=a"},
+		"would share the directory /srv/v":                        {"-volumes", "file,name=a,dir=/srv/v", "-volumes", "file,name=b,dir=/srv//v/"},
+		"-images ./rbd,arg=-kind=blob and -volumes ./rbd would":   {"-images", "./rbd,arg=-kind=blob", "-volumes", "./rbd"},
+		"-volumes ./acme and -hypervisor ./acme would":            {"-volumes", "./acme", "-hypervisor", "./acme"},
+	} {
+		_, err := parse(append(args, "-data", t.TempDir()), func(string) (string, bool) { return "", false }, io.Discard)
+		require.ErrorContains(t, err, says)
+	}
+	_, err := parse([]string{"-images", "./rbd,uid=7", "-volumes", "./rbd,uid=7", "-volumes", "file"}, func(string) (string, bool) { return "", false }, io.Discard)
+	require.NoError(t, err, "those have no directories")
+}
+
+func TestStoresThatOnlyRead(t *testing.T) {
+	for says, text := range map[string]string{
+		"neither Base nor AnyURL": "http",
+		"allow is not a range":    "http,base=https://x.example/,allow=10",
+		"http has no option dir":  "http,dir=/x",
+	} {
+		one, err := parseChoice(text)
+		require.NoError(t, err)
+		_, err = openBlob(t.Context(), &config{}, one, "cloud", slog.Default())
+		require.ErrorContains(t, err, says)
+	}
+	var c config
+	c.data = t.TempDir()
+	require.NoError(t, c.images.Set("http,base=https://x.example/"))
+	_, _, err := openStores(t.Context(), &c, "cloud", slog.Default())
+	require.ErrorContains(t, err, "name another one before it")
+	c.images = nil
+	require.NoError(t, c.images.Set("file"))
+	require.NoError(t, c.images.Set("http,base=https://x.example/,name=mirror,allow=10.1.0.0/16"))
+	s, done, err := openStores(t.Context(), &c, "cloud", slog.Default())
+	require.NoError(t, err)
+	require.NoError(t, done.close())
+	require.Equal(t, "mirror", s.images[1].Name())
+}
 
 func TestChoicesOfDrivers(t *testing.T) {
 	one, err := parseChoice(`/usr/lib/acme-pool.py,name=acme,arg=-a,"arg=b,c",uid=7,cpus=0.5,cgroup=/sys/fs/cgroup/n,memory=1000,root=/srv,sha256=ff`)
@@ -47,6 +88,9 @@ func TestChoicesOfDrivers(t *testing.T) {
 		"file,endpoint=x":    "file has no option endpoint",
 		"tape":               `there is no built-in driver "tape": use file`,
 		"file,size=enormous": "size is not a number",
+		"file,name=":         `the name ""`,
+		"file,name=../x":     `the name "../x"`,
+		"./bin/ü":            `give another one by name=`,
 	} {
 		one, err := parseChoice(text)
 		if err == nil {

@@ -79,8 +79,8 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (*conf
 	fs.Var(&c.network, "network", "the `driver` that carries networks: linux, fake or a plugin's path")
 	fs.Var(&c.volumes, "volumes", "a `driver` of volumes: file[,dir=][,format=raw|qcow2][,size=GiB] or a plugin's path; each\n"+
 		"further one, told apart by name=, is a pool of its own (default file)")
-	fs.Var(&c.images, "images", "a `driver` of image bytes: file[,dir=], s3,endpoint=,bucket=[,prefix=][,region=][,keys=FILE] or a\n"+
-		"plugin's path; the first is the default, uploads may name another by its name= (default file)")
+	fs.Var(&c.images, "images", "a `driver` of image bytes: file[,dir=], s3,endpoint=,bucket=[,prefix=][,region=][,keys=FILE],\n"+
+		"http,base=URL[,allow=CIDR] (read only) or a plugin's path; the first is the default, uploads may name another by its name= (default file)")
 	fs.IntVar(&c.hosts, "hosts", 3, "how `many` hosts to simulate with fake drivers")
 	fs.BoolVar(&c.insecure, "insecure", false, "serve without TLS on an address other than loopback")
 	fs.StringVar(&c.cert, "tls-cert", "", "a PEM `file` with the server's certificate")
@@ -171,6 +171,9 @@ func (c *config) check() error {
 	}
 	var err error
 	if c.data, err = filepath.Abs(c.data); err != nil {
+		return err
+	}
+	if err := c.checkChoices(); err != nil {
 		return err
 	}
 	if c.drivers != "auto" && c.drivers != "real" && c.drivers != "fake" {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/nephos-cloud/nephos/driver/blob"
 	blobfile "github.com/nephos-cloud/nephos/driver/blob/file"
+	blobhttp "github.com/nephos-cloud/nephos/driver/blob/http"
 	"github.com/nephos-cloud/nephos/driver/blob/s3"
 	"github.com/nephos-cloud/nephos/driver/plugin"
 	"github.com/nephos-cloud/nephos/driver/volume"
@@ -43,6 +45,9 @@ func openStores(ctx context.Context, c *config, cloudID string, log *slog.Logger
 			return fail("images", err)
 		}
 		s.images = append(s.images, store)
+	}
+	if first := orDefault(c.images, "file")[0]; first.driver == "http" {
+		return fail("images", errors.New("the first store takes uploads, and http only reads: name another one before it"))
 	}
 	wants, err := placements(c.scheduler)
 	if err != nil {
@@ -97,6 +102,19 @@ func openBlob(ctx context.Context, c *config, one choice, cloudID string, log *s
 			return nil, err
 		}
 		return blobfile.Open(blobfile.Config{Dir: dirOf(c, one, "images"), Log: log})
+	case one.driver == "http":
+		if err := one.only("base", "allow"); err != nil {
+			return nil, err
+		}
+		cfg := blobhttp.Config{Base: one.text1("base", "")}
+		for _, text := range one.options["allow"] {
+			prefix, err := netip.ParsePrefix(text)
+			if err != nil {
+				return nil, fmt.Errorf("%q: allow is not a range of addresses such as 10.1.0.0/16", one.text)
+			}
+			cfg.Allow = append(cfg.Allow, prefix)
+		}
+		return blobhttp.New(cfg)
 	case one.driver == "s3":
 		if err := one.only("endpoint", "bucket", "prefix", "region", "keys"); err != nil {
 			return nil, err
@@ -110,7 +128,7 @@ func openBlob(ctx context.Context, c *config, one choice, cloudID string, log *s
 			Region: one.text1("region", ""), AccessKey: access, SecretKey: secret,
 		})
 	}
-	return nil, unknown(one, "file, s3")
+	return nil, unknown(one, "file, s3, http")
 }
 
 // keys reads a file of two lines: an access key and its secret, which have no

@@ -72,9 +72,18 @@ func (l Limits) apply(pid int) error {
 	// No core dump holds the secrets that it was given. The kernel writes none of
 	// a program that changed its user, so this may fail there.
 	_ = unix.Prlimit(pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
-	return errors.Join(
-		set("open files", unix.RLIMIT_NOFILE, l.Files),
-		set("processes", unix.RLIMIT_NPROC, l.Processes),
-		set("memory", unix.RLIMIT_DATA, l.Memory),
-	)
+	for _, limit := range []struct {
+		what     string
+		resource int
+		n        uint64
+	}{
+		{"open files", unix.RLIMIT_NOFILE, l.Files},
+		{"processes", unix.RLIMIT_NPROC, l.Processes},
+		{"memory", unix.RLIMIT_DATA, l.Memory},
+	} {
+		if err := set(limit.what, limit.resource, limit.n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
