@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/httpapi/pyrepr"
 )
 
 // checker compares a JSON tree with the Go type that it shall fill, so that
@@ -260,7 +261,7 @@ func (c checker) invalid(path, message string) error {
 
 // mistyped is the error for a value of the wrong type.
 func (c checker) mistyped(path string, got any, want string) error {
-	value := pythonValue(got)
+	value := quoting.Repr(got)
 	of := value + " is not of type '" + want + "'"
 	switch c.service {
 	case "network":
@@ -276,7 +277,7 @@ func (c checker) mistyped(path string, got any, want string) error {
 	if path == "" {
 		return c.invalid("body", of)
 	}
-	return c.invalid(path, "Invalid input for field/attribute "+last(path)+". Value: "+pythonText(got)+". "+of)
+	return c.invalid(path, "Invalid input for field/attribute "+last(path)+". Value: "+quoting.Str(got)+". "+of)
 }
 
 // unknown is the error for fields that do not exist.
@@ -302,7 +303,7 @@ func (c checker) unknown(path string, m map[string]any, names []string) error {
 	case c.service == "identity":
 		msg = "Invalid input for field '" + strings.ReplaceAll(path, ".", "/") + "': " + msg
 	case c.service == "compute" || c.service == "volume":
-		msg = "Invalid input for field/attribute " + last(path) + ". Value: " + pythonText(m) + ". " + msg
+		msg = "Invalid input for field/attribute " + last(path) + ". Value: " + quoting.Str(m) + ". " + msg
 	}
 	return c.invalid(field, msg)
 }
@@ -322,65 +323,5 @@ func (c checker) unmarshalError(err error, path string) error {
 	return &nephos.Error{Kind: nephos.ErrInvalid, Field: "body", Message: "Malformed request body", Cause: err}
 }
 
-// pythonText writes a value as the services' messages do: a bare string, or
-// [pythonValue].
-func pythonText(v any) string {
-	if s, ok := v.(string); ok {
-		return clip(s, 256)
-	}
-	return pythonValue(v)
-}
-
-// pythonValue writes a JSON value as Python writes it, bounded in length.
-func pythonValue(v any) string {
-	var b strings.Builder
-	writePython(&b, v, 0)
-	return clip(b.String(), 512)
-}
-
-func writePython(b *strings.Builder, v any, depth int) {
-	if b.Len() > 600 || depth > maxDepth {
-		return
-	}
-	switch v := v.(type) {
-	case nil:
-		b.WriteString("None")
-	case bool:
-		if v {
-			b.WriteString("True")
-		} else {
-			b.WriteString("False")
-		}
-	case json.Number:
-		b.WriteString(clip(string(v), 64))
-	case string:
-		quote := "'"
-		if strings.Contains(v, "'") && !strings.Contains(v, `"`) {
-			quote = `"`
-		} else {
-			v = strings.ReplaceAll(v, "'", `\'`)
-		}
-		v = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(clip(v, 256))
-		b.WriteString(quote + v + quote)
-	case []any:
-		b.WriteByte('[')
-		for i, e := range v {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			writePython(b, e, depth+1)
-		}
-		b.WriteByte(']')
-	case map[string]any:
-		b.WriteByte('{')
-		for i, k := range sortedKeys(v) {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			writePython(b, k, depth+1)
-			b.WriteString(": ")
-			writePython(b, v[k], depth+1)
-		}
-		b.WriteByte('}')
-	}
-}
+// quoting is how messages quote what a request says.
+var quoting = pyrepr.Style{Most: 512, MostText: 256, AsSent: true}

@@ -74,7 +74,7 @@ func parsePlacementVersion(s string) (Version, error) {
 		case errors.Is(err, strconv.ErrRange):
 			n = math.MaxInt32 // there is no such version
 		case err != nil:
-			return bad("invalid literal for int() with base 10: " + pythonValue(part.text))
+			return bad("invalid literal for int() with base 10: " + quoting.Repr(part.text))
 		}
 		if *part.into = n; !ok {
 			return bad("Version.__new__() missing 1 required positional argument: 'minor'")
