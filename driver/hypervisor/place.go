@@ -49,7 +49,8 @@ type Placement struct {
 //
 // A driver that is one tells by [Host] what there is to give: cells, Dedicated
 // processors for those who ask for their own, and Pages. Ensure refuses with
-// ErrInvalid cells, processors or pages of a size that the host does not tell of.
+// ErrInvalid cells, processors or pages of a size that the host does not tell of,
+// unless the guest has them already; see [Host.Holds].
 type Placer interface {
 	// Placement asks where a guest is. One that is off is ErrConflict.
 	Placement(ctx context.Context, id string) (Placement, error)
@@ -176,9 +177,19 @@ func ParseCPUs(s string) ([]int, error) {
 	return cpus, nil
 }
 
+// SamePlace says whether two specs want the same of the host. A guest that has
+// what it wants keeps it, whatever the host tells of since.
+func (s Spec) SamePlace(other Spec) bool {
+	return slices.Equal(s.PCI, other.PCI) && slices.Equal(s.EmulatorCPUs, other.EmulatorCPUs) &&
+		slices.EqualFunc(s.NUMA, other.NUMA, func(a, b Cell) bool {
+			return a.Host == b.Host && a.MemoryMiB == b.MemoryMiB && a.PageKiB == b.PageKiB &&
+				slices.EqualFunc(a.Pins, b.Pins, func(x, y Pin) bool { return x.VCPU == y.VCPU && slices.Equal(x.CPUs, y.CPUs) })
+		})
+}
+
 // Holds returns an error that wraps ErrInvalid and names the field when the spec
 // wants a cell, processors, pages or a device that the host does not tell of.
-// Drivers ask in Ensure.
+// Drivers ask in Ensure, of a guest that does not have the place already.
 func (h Host) Holds(s Spec) error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%s, which the host does not offer: %w", fmt.Sprintf(format, args...), nephos.ErrInvalid)

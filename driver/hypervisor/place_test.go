@@ -66,6 +66,18 @@ func TestAPlaceIsChecked(t *testing.T) {
 		require.NoError(t, s.Validate(), name)
 		require.ErrorIs(t, host.Holds(s), nephos.ErrInvalid, name)
 	}
+	require.True(t, placedSpec().SamePlace(placedSpec()))
+	for name, change := range map[string]func(*hypervisor.Spec){
+		"cell":     func(s *hypervisor.Spec) { s.NUMA[0].Host = 0 },
+		"page":     func(s *hypervisor.Spec) { s.NUMA[0].PageKiB = 0 },
+		"pin":      func(s *hypervisor.Spec) { s.NUMA[0].Pins[0].CPUs = []int{6} },
+		"emulator": func(s *hypervisor.Spec) { s.EmulatorCPUs = nil },
+		"device":   func(s *hypervisor.Spec) { s.PCI = nil },
+	} {
+		s := placedSpec()
+		change(&s)
+		require.False(t, s.SamePlace(placedSpec()), name)
+	}
 	host.NUMA[0].Cores = map[int]int{6: 1}
 	require.ErrorIs(t, host.Validate(), nephos.ErrInvalid)
 }

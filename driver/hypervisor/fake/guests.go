@@ -53,9 +53,6 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 			return fail(fmt.Errorf("Disks[%d].Base.Format %q is none of this host's: %w", i, disk.Base.Format, nephos.ErrInvalid))
 		}
 	}
-	if err := d.cfg.Host.Holds(spec); err != nil {
-		return fail(err)
-	}
 	if len(spec.NUMA) > 0 && !d.can(hypervisor.CanPlace) || len(spec.PCI) > 0 && !d.can(hypervisor.CanPassDevices) {
 		return fail(fmt.Errorf("nothing of the host can be given to one guest: %w", errUnsupported))
 	}
@@ -63,6 +60,11 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.guests[id]
+	if g == nil || !spec.SamePlace(g.spec) {
+		if err := d.cfg.Host.Holds(spec); err != nil {
+			return fail(err)
+		}
+	}
 	if g == nil {
 		g = &guest{id: id, state: hypervisor.Stopped, streams: make(map[*stream]struct{})}
 		g.held.content = s.imports[id]

@@ -30,7 +30,7 @@ const trash = ".gone-"
 func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) error {
 	err := hypervisor.CheckID(id)
 	if err == nil {
-		err = d.checkSpec(ctx, spec)
+		err = d.checkSpec(spec)
 	}
 	if err == nil {
 		_, err = within(ctx, func() (struct{}, error) {
@@ -44,11 +44,8 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 }
 
 // checkSpec refuses what can never be carried out here.
-func (d *Driver) checkSpec(ctx context.Context, spec hypervisor.Spec) error {
+func (d *Driver) checkSpec(spec hypervisor.Spec) error {
 	if err := spec.Validate(); err != nil {
-		return err
-	}
-	if err := d.checkPlace(ctx, spec); err != nil {
 		return err
 	}
 	if d.cfg.CloudID != "" && spec.CloudID != d.cfg.CloudID {
@@ -104,6 +101,11 @@ func (w *work) ensure(spec hypervisor.Spec) (err error) {
 		return fmt.Errorf("domain %s belongs to another cloud or to nobody: %w", domain.UUID(w.id), nephos.ErrConflict)
 	default:
 		return err
+	}
+	if fresh || !spec.SamePlace(w.rec.Spec) {
+		if err := w.d.checkPlace(w.ctx, spec); err != nil {
+			return err
+		}
 	}
 	live := false
 	if !fresh {

@@ -67,7 +67,10 @@ func (d *Driver) PrepareMigration(ctx context.Context, id string, spec hyperviso
 	var target hypervisor.MigrationTarget
 	err := hypervisor.CheckID(id)
 	if err == nil {
-		err = d.checkSpec(ctx, spec)
+		err = d.checkSpec(spec)
+	}
+	if err == nil {
+		err = d.checkPlace(ctx, spec)
 	}
 	if err == nil {
 		target, err = within(ctx, func() (target hypervisor.MigrationTarget, err error) {

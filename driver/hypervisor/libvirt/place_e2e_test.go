@@ -103,7 +103,7 @@ func TestPlace(t *testing.T) {
 		t.Skip("the kernel does not tell where memory is bound (CONFIG_NUMA is off)")
 	}
 	require.NoError(t, err)
-	require.Contains(t, string(maps), fmt.Sprintf(" bind:%d ", cell))
+	require.Regexp(t, fmt.Sprintf(`(?m) bind:%d\b`, cell), string(maps))
 
 	if host.NUMA[0].Pages[2048] < 32 {
 		t.Skip("the machine has no 32 huge pages of 2 MiB (sysctl vm.nr_hugepages=48; mount -t hugetlbfs none /dev/hugepages)")
@@ -115,5 +115,5 @@ func TestPlace(t *testing.T) {
 	require.NoError(t, d.Start(t.Context(), id))
 	maps, err = os.ReadFile(fmt.Sprintf("/proc/%d/numa_maps", h.qemuOf(t, id)))
 	require.NoError(t, err)
-	require.Regexp(t, fmt.Sprintf(`(?m) bind:%d .* huge .*kernelpagesize_kB=2048`, cell), string(maps))
+	require.Regexp(t, fmt.Sprintf(`(?m) bind:%d\b.* huge .*kernelpagesize_kB=2048`, cell), string(maps))
 }

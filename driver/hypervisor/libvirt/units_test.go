@@ -98,11 +98,11 @@ func TestTapsOfOtherNamespaces(t *testing.T) {
 		"": nil, here: nil, filepath.Join(dir, "same"): nil, there: nephos.ErrInvalid, filepath.Join(dir, "no"): nephos.ErrUnavailable,
 	} {
 		spec.NICs[0].Namespace = ns
-		require.ErrorIs(t, d.checkSpec(t.Context(), spec), want, ns)
+		require.ErrorIs(t, d.checkSpec(spec), want, ns)
 	}
 	spec.NICs[0].Namespace = ""
 	spec.NICs = append(spec.NICs, driver.NIC{ID: "q", MAC: "02:00:00:00:00:01", Device: "tap2"})
-	require.ErrorIs(t, d.checkSpec(t.Context(), spec), nephos.ErrInvalid, "two cards of one address")
+	require.ErrorIs(t, d.checkSpec(spec), nephos.ErrInvalid, "two cards of one address")
 }
 
 // Somebody else's domain, and another cloud's, is not there and stays.

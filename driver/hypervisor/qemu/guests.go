@@ -29,6 +29,9 @@ func (d *Driver) Ensure(ctx context.Context, id string, spec hypervisor.Spec) er
 	if err == nil {
 		err = d.checkSpec(spec)
 	}
+	if err == nil && !spec.SamePlace(d.specOf(id)) {
+		err = d.checkPlace(spec)
+	}
 	if err == nil {
 		d.mu.Lock()
 		g := d.guests[id]

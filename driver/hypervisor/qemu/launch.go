@@ -162,9 +162,6 @@ func (d *Driver) checkSpec(s hypervisor.Spec) error {
 	case s.VCPUs > 255:
 		return bad("vcpus is %d, machine pc has at most 255", s.VCPUs)
 	}
-	if err := d.checkPlace(s); err != nil {
-		return err
-	}
 	slots := make(map[string]int)
 	for _, disk := range s.Disks {
 		if err := checkDisk(disk); err != nil {

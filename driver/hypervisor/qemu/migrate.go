@@ -68,7 +68,7 @@ func (d *Driver) CheckMigration(ctx context.Context, id string, dest hypervisor.
 // in the clear.
 func (d *Driver) PrepareMigration(ctx context.Context, id string, spec hypervisor.Spec, opts hypervisor.PrepareOptions) (hypervisor.MigrationTarget, error) {
 	target := hypervisor.MigrationTarget{Type: "QEMU"}
-	err := errors.Join(ctx.Err(), hypervisor.CheckID(id), d.checkSpec(spec))
+	err := errors.Join(ctx.Err(), hypervisor.CheckID(id), d.checkSpec(spec), d.checkPlace(spec))
 	for _, disk := range spec.Disks {
 		if err == nil && ownFile(disk) {
 			err = fmt.Errorf("disk %s is local, and the content of local disks does not travel: %w", disk.ID, errors.ErrUnsupported)

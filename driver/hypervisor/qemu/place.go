@@ -90,6 +90,16 @@ func (d *Driver) checkPlace(s hypervisor.Spec) error {
 	return hypervisor.Host{NUMA: cells}.Holds(s)
 }
 
+// specOf is the spec of a guest; the zero one if there is no such guest.
+func (d *Driver) specOf(id string) hypervisor.Spec {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if g := d.guests[id]; g != nil {
+		return g.rec.Spec
+	}
+	return hypervisor.Spec{}
+}
+
 // smp is the value of -smp.
 func smp(s hypervisor.Spec) string {
 	out := strconv.Itoa(s.VCPUs)

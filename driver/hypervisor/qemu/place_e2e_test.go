@@ -85,7 +85,7 @@ func TestPlace(t *testing.T) {
 		require.Empty(t, got, "threads that run elsewhere")
 		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/numa_maps", pid))
 		require.NoError(t, err)
-		require.Regexp(t, fmt.Sprintf("(?m) bind:%d .*%s", cell, huge), string(maps))
+		require.Regexp(t, fmt.Sprintf(`(?m) bind:%d\b.*%s`, cell, huge), string(maps))
 	}
 	require.NoError(t, d.Ensure(t.Context(), id, spec))
 	t.Cleanup(func() { require.NoError(t, d.Destroy(context.Background(), id)) })
