@@ -1,6 +1,7 @@
 package blockstorage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -158,9 +159,9 @@ func (s *Service) UploadVolume(ctx context.Context, id string, spec UploadSpec) 
 			return Upload{}, err
 		}
 	}
-	orElse(&spec.DiskFormat, volume.FormatRaw)
-	orElse(&spec.ContainerFormat, "bare")
-	orElse(&spec.Visibility, image.Private)
+	spec.DiskFormat = cmp.Or(spec.DiskFormat, volume.FormatRaw)
+	spec.ContainerFormat = cmp.Or(spec.ContainerFormat, "bare")
+	spec.Visibility = cmp.Or(spec.Visibility, image.Private)
 	switch {
 	case s.cfg.Sink == nil || !s.pools.can(row.Pool, volume.AbilityImageReader):
 		return Upload{}, notBuilt("making images of volumes")

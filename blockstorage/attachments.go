@@ -78,7 +78,7 @@ func attachmentList() *listing {
 			"instance_uuid": {expr: "@.server_id"},
 			"project_id":    {expr: "@.project_id"},
 			"attached_host": {expr: "@.host"},
-			"created_at":    {expr: "@.created_at"},
+			"created_at":    {expr: "@.created_at", kind: moment},
 			"attach_time":   {expr: "COALESCE(@.attached_at, @.created_at)"},
 		},
 	}
@@ -223,7 +223,7 @@ func (s *Service) connect(ctx context.Context, id string, to connectTo) (Attachm
 	if row == nil {
 		return Attachment{}, volumeNotFound(a.VolumeID)
 	}
-	pool, err := s.pools.of(row.Pool)
+	pool, err := s.pools.Of(row.Pool)
 	if err != nil {
 		return Attachment{}, err
 	}

@@ -72,19 +72,19 @@ func (s *Service) Pools(ctx context.Context, typeNameOrID string) ([]Backend, er
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Backend, 0, len(s.pools.all))
-	for _, pool := range s.pools.all {
-		if !fit(s.backend(nameOf(pool))) {
+	out := make([]Backend, 0, len(s.pools.All()))
+	for _, pool := range s.pools.All() {
+		if !fit(s.backend(s.pools.NameOf(pool))) {
 			continue
 		}
 		stats, err := pool.Stats(ctx)
 		if err != nil {
-			s.cfg.Log.Warn("a pool does not tell its capacity", "pool", nameOf(pool), "error", err)
+			s.cfg.Log.Warn("a pool does not tell its capacity", "pool", s.pools.NameOf(pool), "error", err)
 			continue
 		}
-		stats.Backend = cmp.Or(stats.Backend, nameOf(pool))
+		stats.Backend = cmp.Or(stats.Backend, s.pools.NameOf(pool))
 		stats.MaxOverSubscription = cmp.Or(stats.MaxOverSubscription, scheduler.DefaultOverSubscription)
-		out = append(out, Backend{Name: s.backend(nameOf(pool)), Stats: stats, MultiAttach: pool.MultiAttach() != 0, At: s.cfg.Clock.Now()})
+		out = append(out, Backend{Name: s.backend(s.pools.NameOf(pool)), Stats: stats, MultiAttach: pool.MultiAttach() != 0, At: s.cfg.Clock.Now()})
 	}
 	return out, nil
 }
@@ -123,8 +123,8 @@ func (s *Service) Zones(ctx context.Context) ([]Zone, error) {
 		return nil, err
 	}
 	zone := Zone{Name: s.cfg.Zone}
-	for _, pool := range s.pools.all {
-		zone.Available = zone.Available || !disabled[s.host(nameOf(pool))]
+	for _, pool := range s.pools.All() {
+		zone.Available = zone.Available || !disabled[s.host(s.pools.NameOf(pool))]
 	}
 	return []Zone{zone}, nil
 }
@@ -136,10 +136,10 @@ func (s *Service) Host(ctx context.Context, name string) ([]HostUsage, error) {
 	}
 	whole, in := name == s.cfg.HostName, []string{}
 	if _, pool, _ := strings.Cut(name, "@"); !whole {
-		if s.pools.byName[pool] == nil || name != s.host(pool) {
+		if !s.pools.Has(pool) || name != s.host(pool) {
 			return nil, nephos.Errorf(nephos.ErrNotFound, "Service %s could not be found on host %s.", componentVolume, clip(name))
 		}
-		if in = append(in, pool); pool == nameOf(s.pools.all[0]) {
+		if in = append(in, pool); pool == s.pools.Default() {
 			in = append(in, "")
 		}
 	}

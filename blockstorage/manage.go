@@ -61,7 +61,7 @@ func (s *Service) adopter(host string) (*volume.Pool, error) {
 	if !ok {
 		return nil, nephos.Errorf(nephos.ErrNotFound, "Service cinder-volume could not be found%s.", onHost(host))
 	}
-	pool, err := s.pools.of(name)
+	pool, err := s.pools.Of(name)
 	if err == nil && !pool.Can(volume.AbilityAdopter) {
 		err = notBuilt("managing volumes")
 	}
@@ -113,7 +113,7 @@ func (s *Service) ManageVolume(ctx context.Context, spec ManageSpec) (Volume, er
 	c := caller(ctx)
 	row := volumeRow{Tried: []string{}, Hints: map[string][]string{}, Reference: spec.Reference, Volume: Volume{
 		ID: s.cfg.IDs.New(), ProjectID: c.ProjectID, UserID: c.UserID, Name: spec.Name, Description: spec.Description, Status: Managing,
-		Zone: cmp.Or(spec.Zone, s.cfg.Zone), Pool: nameOf(pool), Bootable: spec.Bootable, Metadata: orEmpty(spec.Metadata), ImageMetadata: map[string]string{},
+		Zone: cmp.Or(spec.Zone, s.cfg.Zone), Pool: s.pools.NameOf(pool), Bootable: spec.Bootable, Metadata: orEmpty(spec.Metadata), ImageMetadata: map[string]string{},
 	}}
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		first, fresh, err := tx.Once(ctx, "blockstorage.manage_volume", row.ID)
@@ -282,7 +282,7 @@ func referred(list []volume.Adoptable, reference string) (volume.Adoptable, bool
 
 // giveBack lets go of what was adopted before something else failed.
 func (s *Service) giveBack(ctx context.Context, row *volumeRow) error {
-	pool, err := s.pools.of(row.Pool)
+	pool, err := s.pools.Of(row.Pool)
 	if err != nil {
 		return err
 	}

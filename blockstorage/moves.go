@@ -140,7 +140,7 @@ func (s *Service) MigrateVolume(ctx context.Context, id string, spec MigrateSpec
 func (s *Service) poolNamed(host string) (name string, ok bool) {
 	backend, pool, named := strings.Cut(host, "#")
 	_, name, _ = strings.Cut(backend, "@")
-	return name, s.pools.byName[name] != nil && backend == s.host(name) && (!named || pool == name)
+	return name, s.pools.Has(name) && backend == s.host(name) && (!named || pool == name)
 }
 
 // CompleteMigration implements [VolumeMoves].

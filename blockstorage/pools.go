@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,59 +12,31 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/volume"
 	"github.com/nephos-cloud/nephos/reconcile"
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/store"
 )
 
-// pools are where volumes live, by name.
-type pools struct {
-	all    []*volume.Pool // the first has the volumes of a time before there were names
-	byName map[string]*volume.Pool
-}
+// pools are where volumes live, by name. The default one has the volumes of a
+// time before there were names.
+type pools struct{ driver.Named[*volume.Pool] }
 
 func newPools(all []*volume.Pool) (pools, error) {
-	p := pools{all: all, byName: map[string]*volume.Pool{}}
-	if len(all) == 0 {
-		return p, errors.New("it needs a pool")
-	}
-	for _, one := range all {
-		name := nameOf(one)
-		if strings.ContainsAny(name, "@#/") || len(name) > 200 {
-			return p, fmt.Errorf("%.300q is no name for a pool: it must be short and without @, # and /", name)
-		}
-		if p.byName[name] != nil {
-			return p, fmt.Errorf("two pools are called %s: volume.PoolOptions.Name tells them apart", name)
-		}
-		p.byName[name] = one
-	}
-	return p, nil
-}
-
-func nameOf(p *volume.Pool) string { return cmp.Or(p.Name(), "volumes") }
-
-// of returns the pool of that name.
-func (p pools) of(name string) (*volume.Pool, error) {
-	if name == "" {
-		return p.all[0], nil
-	}
-	pool := p.byName[name]
-	if pool == nil {
-		return nil, nephos.Errorf(nephos.ErrUnavailable, "the pool %s is not there: it was taken out of the configuration", name)
-	}
-	return pool, nil
+	n, err := driver.NewNamed(all, driver.Names{What: "pool", Option: "volume.PoolOptions.Name", Default: "volumes", Without: "@#/"})
+	return pools{n}, err
 }
 
 // can reports whether the pool of that name offers the ability.
 func (p pools) can(name, ability string) bool {
-	pool, err := p.of(name)
+	pool, err := p.Of(name)
 	return err == nil && pool.Can(ability)
 }
 
 // anyCan reports whether there is a pool that offers the ability.
 func (p pools) anyCan(ability string) bool {
-	for _, pool := range p.all {
+	for _, pool := range p.All() {
 		if pool.Can(ability) {
 			return true
 		}
@@ -82,7 +53,7 @@ func (s *Service) poolOf(ctx context.Context, volumeID string) (*volume.Pool, er
 	if row == nil {
 		return nil, nephos.NotFound("Volume", clip(volumeID))
 	}
-	return s.pools.of(row.Pool)
+	return s.pools.Of(row.Pool)
 }
 
 // disconnect has the volume's pool let go of an attachment. Where the volume is
@@ -96,7 +67,7 @@ func (s *Service) disconnect(ctx context.Context, a *attachmentRow) error {
 		return err
 	}
 	var errs []error
-	for _, pool := range s.pools.all {
+	for _, pool := range s.pools.All() {
 		errs = append(errs, pool.Disconnect(ctx, a.VolumeID, a.connector()))
 	}
 	return errors.Join(errs...)
@@ -178,13 +149,13 @@ func (s *Service) keepRefusal(ctx context.Context, it *reconcile.Item, id string
 
 // poolName is the name of the pool that a volume lives in.
 func (s *Service) poolName(row volumeRow) string {
-	return cmp.Or(row.Pool, nameOf(s.pools.all[0]))
+	return cmp.Or(row.Pool, s.pools.Default())
 }
 
 // canMove reports whether a volume that its pool has no room for may be tried in
 // another: not if it is made of what is in the pool.
 func (s *Service) canMove(row *volumeRow) bool {
-	return row.Status == Creating && row.SourceVolumeID == "" && row.SnapshotID == "" && len(row.Tried)+1 < len(s.pools.all)
+	return row.Status == Creating && row.SourceVolumeID == "" && row.SnapshotID == "" && len(row.Tried)+1 < len(s.pools.All())
 }
 
 // elsewhere gives up a pool that had no room after all, for another.
@@ -233,9 +204,9 @@ func (s *Service) candidates(ctx context.Context, can func(*volume.Pool) bool) (
 	if err != nil {
 		return nil, err
 	}
-	out := make([]scheduler.Pool, 0, len(s.pools.all))
-	for i, pool := range s.pools.all {
-		name := nameOf(pool)
+	out := make([]scheduler.Pool, 0, len(s.pools.All()))
+	for i, pool := range s.pools.All() {
+		name := s.pools.NameOf(pool)
 		stats, err := pool.Stats(ctx)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

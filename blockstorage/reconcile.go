@@ -65,7 +65,7 @@ func (s *Service) stepVolume(ctx context.Context, it *reconcile.Item) (reconcile
 		}
 		s.cfg.Crash.Here("pool chosen")
 	}
-	pool, err := s.pools.of(row.Pool)
+	pool, err := s.pools.Of(row.Pool)
 	if err != nil {
 		return reconcile.Next{}, err
 	}
@@ -348,7 +348,7 @@ func (s *Service) stepDelete(ctx context.Context, it *reconcile.Item, pool *volu
 			}
 		}
 		if row.Stray != "" {
-			stray, err := s.pools.of(row.Stray)
+			stray, err := s.pools.Of(row.Stray)
 			if err != nil {
 				return err
 			}
@@ -399,7 +399,7 @@ func (s *Service) giveUpVolume(ctx context.Context, it *reconcile.Item, cause er
 				return reconcile.Next{}, err // whose bytes are not ours to delete
 			}
 		}
-		pool, err := s.pools.of(row.Pool)
+		pool, err := s.pools.Of(row.Pool)
 		if err == nil && row.Pool != "" && row.Status == Creating {
 			err = pool.Delete(ctx, row.ID)
 		}

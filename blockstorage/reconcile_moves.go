@@ -160,7 +160,7 @@ func (s *Service) stepMove(ctx context.Context, it *reconcile.Item, from *volume
 	if waiting, err := dependants(ctx, db, "source_volume_id", row.ID); err != nil || waiting > 0 {
 		return reconcile.Again(s.cfg.Clock.Now().Add(time.Second)), err
 	}
-	to, err := s.pools.of(row.Stray)
+	to, err := s.pools.Of(row.Stray)
 	if err != nil {
 		return reconcile.Next{}, err
 	}
@@ -269,7 +269,7 @@ func (s *Service) become(row *volumeRow, t Type) {
 
 // tidy deletes what lies in the pool Stray, which is not the volume.
 func (s *Service) tidy(ctx context.Context, it *reconcile.Item, row *volumeRow) (reconcile.Next, error) {
-	pool, err := s.pools.of(row.Stray)
+	pool, err := s.pools.Of(row.Stray)
 	if err != nil {
 		return reconcile.Next{}, err
 	}

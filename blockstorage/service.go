@@ -1,6 +1,7 @@
 package blockstorage
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -116,25 +117,13 @@ func New(cfg Config) (*Service, error) {
 			return nil, fmt.Errorf("making the block storage service: %w", err)
 		}
 	}
-	if cfg.Clock == nil {
-		cfg.Clock = nephos.WallClock{}
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	orElse(&cfg.Zone, "nova")
-	orElse(&cfg.HostName, "nephos")
-	orElse(&cfg.DefaultType, "__DEFAULT__")
-	orElse(&cfg.Deadline, 2*time.Hour)
+	cfg.Clock = cmp.Or[nephos.Clock](cfg.Clock, nephos.WallClock{})
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	cfg.Zone = cmp.Or(cfg.Zone, "nova")
+	cfg.HostName = cmp.Or(cfg.HostName, "nephos")
+	cfg.DefaultType = cmp.Or(cfg.DefaultType, "__DEFAULT__")
+	cfg.Deadline = cmp.Or(cfg.Deadline, 2*time.Hour)
 	return &Service{cfg: cfg, pools: pools, choose: cfg.Scheduler, worker: cfg.IDs.New(), tasks: map[string]*task{}}, nil
-}
-
-// orElse sets a part that was not given.
-func orElse[T comparable](part *T, fallback T) {
-	var zero T
-	if *part == zero {
-		*part = fallback
-	}
 }
 
 //go:embed migrations/*.sql

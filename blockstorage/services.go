@@ -85,9 +85,9 @@ func (s *Service) HostComponents(ctx context.Context) ([]Component, error) {
 func (s *Service) components(ctx context.Context) ([]Component, error) {
 	now := s.cfg.Clock.Now()
 	out := []Component{{Binary: componentScheduler, Host: s.cfg.HostName, Zone: s.cfg.Zone, Up: true, At: now}}
-	for _, pool := range s.pools.all {
+	for _, pool := range s.pools.All() {
 		_, err := pool.Stats(ctx)
-		out = append(out, Component{Binary: componentVolume, Host: s.host(nameOf(pool)), Zone: s.cfg.Zone, Up: err == nil, At: now})
+		out = append(out, Component{Binary: componentVolume, Host: s.host(s.pools.NameOf(pool)), Zone: s.cfg.Zone, Up: err == nil, At: now})
 	}
 	rows, err := s.componentRows(ctx)
 	for i, c := range out {

@@ -1,6 +1,7 @@
 package compute
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -91,36 +92,22 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Store == nil || cfg.Policy == nil {
 		return nil, errors.New("making the compute service: it needs a store and a policy")
 	}
-	if cfg.Clock == nil {
-		cfg.Clock = nephos.WallClock{}
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Zone == "" {
-		cfg.Zone = "nova"
-	}
-	orElse(&cfg.HostName, "nephos")
-	orElse(&cfg.HostTimeout, 75*time.Second)
-	orElse(&cfg.BootDeadline, 10*time.Minute)
-	orElse(&cfg.ActionDeadline, 2*time.Minute)
-	orElse(&cfg.SnapshotDeadline, 2*time.Hour)
-	orElse(&cfg.Resend, 10*time.Second)
-	orElse(&cfg.Attempts, 3)
-	orElse(&cfg.Grace, time.Minute)
-	orElse(&cfg.KeepDeleted, 24*time.Hour)
-	orElse(&cfg.ConsoleLife, 10*time.Minute)
+	cfg.Clock = cmp.Or[nephos.Clock](cfg.Clock, nephos.WallClock{})
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	cfg.Zone = cmp.Or(cfg.Zone, "nova")
+	cfg.HostName = cmp.Or(cfg.HostName, "nephos")
+	cfg.HostTimeout = cmp.Or(cfg.HostTimeout, 75*time.Second)
+	cfg.BootDeadline = cmp.Or(cfg.BootDeadline, 10*time.Minute)
+	cfg.ActionDeadline = cmp.Or(cfg.ActionDeadline, 2*time.Minute)
+	cfg.SnapshotDeadline = cmp.Or(cfg.SnapshotDeadline, 2*time.Hour)
+	cfg.Resend = cmp.Or(cfg.Resend, 10*time.Second)
+	cfg.Attempts = cmp.Or(cfg.Attempts, 3)
+	cfg.Grace = cmp.Or(cfg.Grace, time.Minute)
+	cfg.KeepDeleted = cmp.Or(cfg.KeepDeleted, 24*time.Hour)
+	cfg.ConsoleLife = cmp.Or(cfg.ConsoleLife, 10*time.Minute)
 	s := &Service{cfg: cfg}
 	_, _ = rand.Read(s.passwordKey[:])
 	return s, nil
-}
-
-// orElse sets a part that was not given.
-func orElse[T comparable](part *T, fallback T) {
-	var zero T
-	if *part == zero {
-		*part = fallback
-	}
 }
 
 //go:embed migrations/*.sql

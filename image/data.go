@@ -51,7 +51,7 @@ func (s *Service) Upload(ctx context.Context, id string, body io.Reader, size in
 
 // UploadTo implements [Data].
 func (s *Service) UploadTo(ctx context.Context, id, store string, body io.Reader, size int64) error {
-	if store != "" && s.blobs.byName[store] == nil {
+	if store != "" && !s.blobs.Has(store) {
 		return nephos.Errorf(nephos.ErrInvalid, "Store for identifier %.64s not found", store).WithField("X-Image-Meta-Store")
 	}
 	img, _, err := s.load(ctx, s.cfg.Store.Reader(), id)
@@ -105,7 +105,7 @@ func (s *Service) open(ctx context.Context, row imageRow, pick Pick) (io.ReadClo
 			return nil, err
 		}
 	}
-	store, err := s.blobs.of(row.Store)
+	store, err := s.blobs.Of(row.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (s *Service) put(ctx context.Context, at attempt, g *ingest, size int64) er
 		}
 	}()
 	defer func() { close(done); cancel(nil); <-beaten }()
-	store, err := s.blobs.of(at.image.Store)
+	store, err := s.blobs.Of(at.image.Store)
 	if err == nil {
 		_, err = store.Put(ctx, at.blobID, g, size)
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -67,15 +68,9 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the image service: %w", err)
 	}
-	if cfg.Clock == nil {
-		cfg.Clock = nephos.WallClock{}
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.UploadLease == 0 {
-		cfg.UploadLease = time.Minute
-	}
+	cfg.Clock = cmp.Or[nephos.Clock](cfg.Clock, nephos.WallClock{})
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	cfg.UploadLease = cmp.Or(cfg.UploadLease, time.Minute)
 	cfg.Limits = cfg.Limits.withDefaults()
 	s := &Service{cfg: cfg, blobs: blobs}
 	s.chunks.New = func() any { return &chunk{buf: make([]byte, chunkSize)} }

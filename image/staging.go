@@ -132,11 +132,10 @@ func (s *Service) importTo(row imageRow, name string) error {
 	if name == "" {
 		return nil
 	}
-	wanted := s.blobs.byName[name]
-	if wanted == nil {
+	if !s.blobs.Has(name) {
 		return nephos.Errorf(nephos.ErrConflict, "Store for identifier %.64s not found", name).WithField("stores")
 	}
-	if has, err := s.blobs.of(row.Store); err != nil || has != wanted {
+	if has, err := s.blobs.Of(row.Store); err != nil || s.blobs.NameOf(has) != name {
 		return errors.Join(err, &nephos.Error{Kind: errors.ErrUnsupported, Field: "stores", Message: "Importing into another store than the default one is not implemented."})
 	}
 	return nil

@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/driver/blob"
 )
 
@@ -27,50 +26,20 @@ type Stores interface {
 var _ Stores = (*Service)(nil)
 
 // blobStores are where bytes live, by name.
-type blobStores struct {
-	all    []*blob.Store // the first is the default
-	byName map[string]*blob.Store
-}
+type blobStores struct{ driver.Named[*blob.Store] }
 
 func newBlobStores(all []*blob.Store) (blobStores, error) {
-	b := blobStores{all: all, byName: map[string]*blob.Store{}}
-	if len(all) == 0 {
-		return b, errors.New("it needs a blob store")
-	}
-	for _, one := range all {
-		name := storeName(one)
-		if b.byName[name] != nil {
-			return b, fmt.Errorf("two stores are called %s: blob.StoreOptions.Name tells them apart", name)
-		}
-		if strings.ContainsAny(name, ",/") || len(name) > 200 {
-			return b, fmt.Errorf("%.300q is no name for a store: it must be short and without commas and slashes", name)
-		}
-		b.byName[name] = one
-	}
-	return b, nil
-}
-
-func storeName(s *blob.Store) string { return cmp.Or(s.Name(), "default") }
-
-// of returns the store of that name; the default one's is empty.
-func (b blobStores) of(name string) (*blob.Store, error) {
-	if name == "" {
-		return b.all[0], nil
-	}
-	store := b.byName[name]
-	if store == nil {
-		return nil, nephos.Errorf(nephos.ErrUnavailable, "the store %s is not there: it was taken out of the configuration", name)
-	}
-	return store, nil
+	n, err := driver.NewNamed(all, driver.Names{What: "store", Option: "blob.StoreOptions.Name", Default: "default", Without: ",/"})
+	return blobStores{n}, err
 }
 
 // forget deletes an object from whichever store has it.
 func (b blobStores) forget(ctx context.Context, id string, log *slog.Logger) error {
 	var errs []error
-	for name, store := range b.byName {
+	for _, store := range b.All() {
 		err := store.Delete(ctx, id)
 		if errors.Is(err, errors.ErrUnsupported) { // it only reads, so it has none of ours
-			log.Debug("a store does not delete", "store", name, "object", id)
+			log.Debug("a store does not delete", "store", b.NameOf(store), "object", id)
 			continue
 		}
 		errs = append(errs, err)
@@ -91,7 +60,7 @@ func (s *Service) Locate(ctx context.Context, id string) (string, error) {
 	if row.BlobID == nil || row.Status != Active {
 		return "", nil
 	}
-	store, err := s.blobs.of(row.Store)
+	store, err := s.blobs.Of(row.Store)
 	if err != nil || !store.Can(blob.AbilityLocator) {
 		return "", err
 	}
@@ -100,9 +69,9 @@ func (s *Service) Locate(ctx context.Context, id string) (string, error) {
 
 // StoreNames implements [Stores].
 func (s *Service) StoreNames() []string {
-	out := make([]string, len(s.blobs.all))
-	for i, store := range s.blobs.all {
-		out[i] = storeName(store)
+	out := make([]string, len(s.blobs.All()))
+	for i, store := range s.blobs.All() {
+		out[i] = s.blobs.NameOf(store)
 	}
 	return out
 }
@@ -112,7 +81,7 @@ func (s *Service) DeleteFromStore(ctx context.Context, store, id string) error {
 	if _, ok := nephos.CallerFrom(ctx); !ok {
 		return s.unlessUnknown(ctx, nil)
 	}
-	if s.blobs.byName[store] == nil {
+	if !s.blobs.Has(store) {
 		return nephos.Errorf(nephos.ErrConflict, "The selected store %.64s is not available on this node.", store)
 	}
 	img, _, err := s.load(ctx, s.cfg.Store.Reader(), id)
@@ -138,5 +107,5 @@ func (s *Service) StoreOf(img Image) string {
 	if img.Size == nil || img.Status == Uploading {
 		return ""
 	}
-	return cmp.Or(img.Store, storeName(s.blobs.all[0]))
+	return cmp.Or(img.Store, s.blobs.Default())
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -78,12 +79,8 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Store == nil || cfg.Policy == nil {
 		return nil, errors.New("making the network service: it needs a store and a policy")
 	}
-	if cfg.Clock == nil {
-		cfg.Clock = nephos.WallClock{}
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg.Clock = cmp.Or[nephos.Clock](cfg.Clock, nephos.WallClock{})
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	if cfg.TenantNetworkType == "" {
 		cfg.TenantNetworkType = TypeVXLAN
 		if cfg.Fleet == nil {
@@ -95,27 +92,13 @@ func New(cfg Config) (*Service, error) {
 	default:
 		return nil, fmt.Errorf("making the network service: tenant network type %q is none of vxlan, vlan, local", cfg.TenantNetworkType)
 	}
-	if cfg.VXLAN == (Range{}) {
-		cfg.VXLAN = Range{1, 1<<24 - 1}
-	}
-	if cfg.MTU == 0 {
-		cfg.MTU = 1500
-	}
-	if cfg.Zone == "" {
-		cfg.Zone = "nova"
-	}
-	if cfg.Resend == 0 {
-		cfg.Resend = 5 * time.Second
-	}
-	if cfg.Coalesce == 0 {
-		cfg.Coalesce = 200 * time.Millisecond
-	}
-	if cfg.BindDeadline == 0 {
-		cfg.BindDeadline = 2 * time.Minute
-	}
-	if cfg.HostTimeout == 0 {
-		cfg.HostTimeout = 75 * time.Second
-	}
+	cfg.VXLAN = cmp.Or(cfg.VXLAN, Range{1, 1<<24 - 1})
+	cfg.MTU = cmp.Or(cfg.MTU, 1500)
+	cfg.Zone = cmp.Or(cfg.Zone, "nova")
+	cfg.Resend = cmp.Or(cfg.Resend, 5*time.Second)
+	cfg.Coalesce = cmp.Or(cfg.Coalesce, 200*time.Millisecond)
+	cfg.BindDeadline = cmp.Or(cfg.BindDeadline, 2*time.Minute)
+	cfg.HostTimeout = cmp.Or(cfg.HostTimeout, 75*time.Second)
 	s := &Service{cfg: cfg, defaults: defaultQuotas()}
 	for resource, n := range cfg.Quotas {
 		if _, ok := s.defaults[resource]; !ok {
