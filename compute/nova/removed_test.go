@@ -32,3 +32,15 @@ func TestEmptyBodies(t *testing.T) {
 	s.Do("member", "POST 2.96", "/v2.1/servers", "").Fault(400, "None is not of type 'object'")
 	s.Do("member", "POST 2.96", "/v2.1/servers/x/action", "").Fault(400, "Malformed request body")
 }
+
+// Text that a database does not take is refused where no pattern does it.
+func TestBodiesWithNUL(t *testing.T) {
+	s := serveCatalog(t)
+	flavor := s.Do("admin", "POST 2.96", "/v2.1/flavors", `{"flavor": {"name": "f", "ram": 64, "vcpus": 1, "disk": 1, "os-flavor-access:is_public": false}}`).Want(200).Text("flavor", "id")
+	for body, message := range map[string]string{
+		`{"addTenantAccess": {"tenant": "a\u0000b"}}`:    "Malformed request body",
+		`{"removeTenantAccess": {"tenant": "a\u0000b"}}`: "Malformed request body",
+	} {
+		s.Do("admin", "POST 2.96", "/v2.1/flavors/"+flavor+"/action", body).Fault(400, message)
+	}
+}

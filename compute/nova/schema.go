@@ -63,7 +63,13 @@ func parse(r *httpapi.Request, s *schema.Schema) (object, error) {
 	case err != nil:
 		return object{}, malformed()
 	}
-	return object{o}, checkBody(s, o)
+	if err := checkBody(s, o); err != nil {
+		return object{}, err
+	}
+	if !(schema.Limits{Depth: maxDepth}).Keepable(o) {
+		return object{}, malformed()
+	}
+	return object{o}, nil
 }
 
 func malformed() error { return nephos.Errorf(nephos.ErrInvalid, "Malformed request body") }
