@@ -66,6 +66,11 @@ func (s *Service) keyPairOwner(ctx context.Context, verb, userID string) (string
 	return userID, s.cfg.Policy.Enforce(ctx, keyPairRule(verb), map[string]any{"user_id": userID})
 }
 
+// onceKeyPair is what an Idempotency-Key is kept for. A private key is told once
+// and kept nowhere, so that a retry cannot be told it again: a generated pair is
+// refused as one that there is.
+const onceKeyPair = "compute.create_keypair"
+
 // CreateKeyPair implements [KeyPairs].
 func (s *Service) CreateKeyPair(ctx context.Context, spec KeyPairSpec) (KeyPair, error) {
 	owner, err := s.keyPairOwner(ctx, "create", spec.UserID)
@@ -78,6 +83,11 @@ func (s *Service) CreateKeyPair(ctx context.Context, spec KeyPairSpec) (KeyPair,
 	k := KeyPair{UserID: owner, Name: spec.Name, Type: spec.Type, PublicKey: spec.PublicKey}
 	if k.Type == "" {
 		k.Type = KeySSH
+	}
+	if _, ok, err := s.cfg.Store.Made(ctx, onceKeyPair); err != nil {
+		return KeyPair{}, err
+	} else if ok {
+		return loadKeyPair(ctx, s.cfg.Store.Reader(), owner, spec.Name)
 	}
 	// Before the work of making a key: most refusals come from here.
 	if err := s.roomForKeyPair(ctx, s.cfg.Store.Reader(), owner); err != nil {
@@ -94,7 +104,7 @@ func (s *Service) CreateKeyPair(ctx context.Context, spec KeyPairSpec) (KeyPair,
 	private := k.PrivateKey
 	err = s.cfg.Store.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if private == "" {
-			_, first, err := tx.Once(ctx, "compute.create_keypair", owner+"/"+k.Name)
+			_, first, err := tx.Once(ctx, onceKeyPair, owner+"/"+k.Name)
 			if err != nil {
 				return err
 			}

@@ -125,6 +125,19 @@ func FuzzImportKey(f *testing.F) {
 	})
 }
 
+// A retry finds no room, and needs none.
+func TestTheSameKeyImportsOnce(t *testing.T) {
+	c := sqliteCatalog(t, func(cfg *compute.Config) { cfg.Quotas = map[string]int{"key_pairs": 1} })
+	ctx := nephos.WithIdempotency(c.user(), nephos.Idempotency{Key: "k", Digest: "d"})
+	for range 2 {
+		k, err := c.CreateKeyPair(ctx, compute.KeyPairSpec{Name: "k", PublicKey: ed25519Key})
+		require.NoError(t, err)
+		require.Equal(t, "k", k.Name)
+	}
+	_, err := c.CreateKeyPair(c.user(), compute.KeyPairSpec{Name: "l", PublicKey: ed25519Key})
+	require.ErrorIs(t, err, nephos.ErrQuota)
+}
+
 // Ten at once want the last three places.
 func TestTheKeyPairQuotaHoldsInARace(t *testing.T) {
 	clock := newClock()
