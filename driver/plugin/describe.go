@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -20,6 +21,11 @@ func (i *instance) learn(k *kind, r *driverv1.DescribeResponse) error {
 	}
 	if len(r.GetAbilities()) > maxAbilities || len(r.GetName()) > maxName || len(r.GetVersion()) > maxName {
 		return nephos.Errorf(nephos.ErrInvalid, "its description is too long: at most %d abilities, and %d bytes each of name and version", maxAbilities, maxName)
+	}
+	for _, text := range []string{r.GetName(), r.GetVersion()} {
+		if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return nephos.Errorf(nephos.ErrInvalid, "its name or version, %.80q, has characters that cannot be shown", text)
+		}
 	}
 	for _, a := range r.GetAbilities() {
 		if !isName(a) {

@@ -211,6 +211,7 @@ func TestUnknownAbilitiesAreIgnoredAndTold(t *testing.T) {
 		{},
 		{Kind: Blob},
 		{Kind: Volume, Name: strings.Repeat("x", 300)},
+		{Kind: Volume, Version: "1\x1b[31m"},
 		{Kind: Volume, Abilities: []string{""}},
 		{Kind: Volume, Abilities: []string{"rm -rf"}},
 		{Kind: Volume, Abilities: slices.Repeat([]string{"A"}, 500)},

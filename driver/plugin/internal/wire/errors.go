@@ -136,7 +136,11 @@ func FromStatus(err error) error {
 	}
 	for _, m := range meanings {
 		if s.Code() == m.code {
-			return &nephos.Error{Kind: m.kind, Message: said(s.Message())}
+			message := said(s.Message())
+			if m.code == codes.Unimplemented { // as gRPC's libraries say it, in few words
+				message = "the plugin does not serve this call: " + message
+			}
+			return &nephos.Error{Kind: m.kind, Message: message}
 		}
 	}
 	return errors.New(said(s.Message()))

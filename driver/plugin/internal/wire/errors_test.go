@@ -73,6 +73,7 @@ func TestStatusesAlone(t *testing.T) {
 		require.EqualError(t, FromStatus(status.Error(codes.NotFound, text)), want, "with a meaning")
 		require.EqualError(t, FromStatus(ToStatus(errors.New(text))), want, "with a Fault")
 	}
+	require.EqualError(t, FromStatus(status.Error(codes.Unimplemented, "Method not found!")), "the plugin does not serve this call: Method not found!")
 	long := FromStatus(status.Error(codes.NotFound, strings.Repeat("ü", 10_000)))
 	require.Less(t, len(long.Error()), 5000)
 }
