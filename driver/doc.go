@@ -46,14 +46,15 @@
 // is made again, or its object is deleted. What makes something whole (Put,
 // CreateFromImage, ImportDisk, Snapshot) leaves all of it or nothing.
 //
-// Arguments are plain data and belong to the driver once it is called: copy what
-// you keep. Streams are io.Reader and io.ReadCloser; a reader given as an
+// Arguments are plain data, and their caller may change them after the call: copy
+// what you keep. Results are the caller's to change: hand out copies. Streams are io.Reader and io.ReadCloser; a reader given as an
 // argument is not read after the call has returned, one that is returned lives
 // until it is closed or the call's context ends. Channels of events close when
 // the context ends or the driver is closed.
 //
 // Identifiers are checked by the concrete types, and a driver checks them again
-// with the kind's CheckID: they become names of files and devices.
+// with the kind's CheckID, in every call, Delete's too: they become names of files
+// and devices. What is no identifier is ErrInvalid.
 //
 // Passphrases and keys travel in fields named Secrets, and passwords in
 // arguments: none is logged, written down or put into an error.
@@ -79,6 +80,10 @@
 //   - Volumes, snapshots, attachments (on both halves) and limits stay.
 //   - Objects and parts of uploads stay whose call had returned; of others
 //     nothing is left but rubbish, which the next Open removes.
+//
+// A plugin that ends is ended alone: processes that it started run on, as guests
+// must. What is not to outlive it watches its own standard input, or is ended by
+// the next Open.
 //
 // # Abilities
 //

@@ -46,7 +46,7 @@ type Plugin struct {
 // Description is what a plugin says of itself.
 type Description struct {
 	Contract  int    // version of the contract that was agreed on
-	Kind      string // hypervisor, network, volume or blob
+	Kind      string // hypervisor, network, network-controller, volume, blob or scheduler
 	Name      string // of the driver; may be empty
 	Version   string // of the driver; may be empty
 	Abilities []string

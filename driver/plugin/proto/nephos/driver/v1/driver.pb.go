@@ -9,7 +9,8 @@
 // described.
 //
 // A plugin serves this package's Plugin and the service of its kind:
-// nephos.hypervisor.v1, nephos.network.v1, nephos.volume.v1 or nephos.blob.v1.
+// nephos.hypervisor.v1, nephos.network.v1, nephos.volume.v1, nephos.blob.v1 or, for
+// extensions of the scheduler, nephos.scheduler.v1.
 // Every call is idempotent, may be cancelled, and may come while others run.
 //
 // Starting. The host starts the program with go-plugin's handshake: the
@@ -17,8 +18,12 @@
 // contract versions that the host knows, such as "1"), PLUGIN_CLIENT_CERT (the
 // host's certificate in PEM), PLUGIN_UNIX_SOCKET_DIR (where the plugin's socket
 // must lie) and NEPHOS_PLUGIN_DIR (a directory that the plugin may keep things
-// in, the same with each start). The plugin listens on a unix socket with TLS
-// 1.2 or newer, trusting only that certificate, and prints one line:
+// in, the same with each start). NEPHOS_PLUGIN_PATH is where the program was
+// found, from which a pinned one does not run, and NEPHOS_CLOUD_ID the label of
+// what the plugin makes; a hypervisor whose guests' taps are in a network
+// namespace is told its path as NEPHOS_NETNS. Of the host's own environment there
+// is nothing. The plugin listens on a unix socket with TLS 1.2 or newer, trusting
+// only that certificate, and prints one line:
 //
 //   1|VERSION|unix|PATH|grpc|CERTIFICATE
 //
@@ -121,8 +126,8 @@ func (*DescribeRequest) Descriptor() ([]byte, []int) {
 // DescribeResponse is a plugin's description of itself.
 type DescribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The kind of its driver: hypervisor, network, network-controller, volume or
-	// blob.
+	// The kind of its driver: hypervisor, network, network-controller, volume, blob
+	// or scheduler.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The name that people know the driver by, such as "acme". May be empty.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
