@@ -410,6 +410,9 @@ func (a *API) fail(r *Request, err error) {
 	if f.Status >= 500 && f.Status != http.StatusNotImplemented {
 		a.logFailure(r, f.Status, err)
 	}
+	if f.Status == http.StatusInternalServerError && !r.keepable() {
+		f = a.newFault(r, nephos.Errorf(nephos.ErrInvalid, "The request has text that no database keeps: it must be UTF-8 without NUL."))
+	}
 	if r.wrote {
 		// The answer has begun: cut it, so that nobody takes a part for the whole.
 		panic(http.ErrAbortHandler)

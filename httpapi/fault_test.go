@@ -188,3 +188,26 @@ func TestFixedLayouts(t *testing.T) {
 	w := do(a, "GET /x", "", "Accept: text/plain")
 	require.Equal(t, "409 Conflict\n\nThere was a conflict when trying to complete your request.\n\n det   ", w.Body.String())
 }
+
+// What a database refuses because it is no text is the client's failure, where no
+// handler saw it.
+func TestFailuresOverTextThatNoDatabaseKeeps(t *testing.T) {
+	a := newAPI(t, "volume", CinderFault, Route{Pattern: "POST /v3/things", Rules: []string{"r"}, Handler: func(r *Request) (*Response, error) {
+		_, _ = r.Raw()
+		return nil, errors.New("the database does not take it")
+	}})
+	for _, c := range []struct {
+		query, body string
+		status      int
+	}{
+		{"", `{"a": "b"}`, 500},
+		{"a=%41", `{"a": "\u0041"}`, 500},
+		{"a=%00", "", 400},
+		{"%ff=a", "", 400},
+		{"a=%C3%28", "", 400},
+		{"", `{"a": "\u0000"}`, 400},
+		{"", "{\"a\": \"\xff\"}", 400},
+	} {
+		require.Equal(t, c.status, do(a, "POST /v3/things?"+c.query, c.body).Code, c)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 )
@@ -156,6 +157,21 @@ func (r *Request) drain() {
 	if r.Header.Get("Expect") == "" {
 		_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // what remains is the connection's end
 	}
+}
+
+// keepable reports whether a database takes all text of the request. It is asked
+// when something went wrong: handlers should have said so before.
+func (r *Request) keepable() bool {
+	query, err := url.QueryUnescape(r.URL.RawQuery)
+	if err != nil {
+		query = r.URL.RawQuery
+	}
+	for _, text := range []string{r.URL.Path, query, string(r.body)} {
+		if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
+			return false
+		}
+	}
+	return !bytes.Contains(r.body, []byte(`\u0000`))
 }
 
 // maxIdempotencyKey bounds the Idempotency-Key header in bytes.
