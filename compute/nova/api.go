@@ -2,7 +2,10 @@ package nova
 
 import (
 	"net/http"
+	"slices"
+	"unicode/utf8"
 
+	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity/policy"
@@ -70,11 +73,23 @@ func New(cfg Config) *httpapi.API {
 		a.attachmentRoutes(), a.consoleRoutes(), a.catalogRoutes(), a.removedRoutes(),
 	} {
 		for i := range routes {
-			routes[i].Handler = typed(routes[i].Handler)
+			routes[i].Handler = typed(ofUTF8(routes[i].Handler))
 		}
 		h.Add(routes...)
 	}
 	return h
+}
+
+// ofUTF8 runs a handler unless the query is not text.
+func ofUTF8(next httpapi.Handler) httpapi.Handler {
+	return func(r *httpapi.Request) (*httpapi.Response, error) {
+		for name, values := range r.Query() {
+			if !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
+				return nil, nephos.Errorf(nephos.ErrInvalid, "Query string is not UTF-8 encoded").WithField("query")
+			}
+		}
+		return next(r)
+	}
 }
 
 // typed gives answers without a body the type that Nova's have.

@@ -33,6 +33,17 @@ func TestEmptyBodies(t *testing.T) {
 	s.Do("member", "POST 2.96", "/v2.1/servers/x/action", "").Fault(400, "Malformed request body")
 }
 
+// Queries that are not text are refused, and what no database has is not found.
+func TestQueriesThatNoDatabaseTakes(t *testing.T) {
+	s := serveCatalog(t)
+	for _, path := range []string{"/servers?name=%ff", "/servers/detail?%C3%28=x", "/flavors?x=%ff", "/os-hypervisors?limit=%ff"} {
+		s.Do("admin", "GET 2.96", "/v2.1"+path, "").Fault(400, "Query string is not UTF-8 encoded")
+	}
+	for _, name := range []string{"name", "power_state", "host", "uuid", "ip", "user_id", "tags", "vm_state", "description"} {
+		require.Empty(t, s.Do("admin", "GET 2.60", "/v2.1/servers/detail?"+name+"=a%00b", "").Want(200).Get("servers"), name)
+	}
+}
+
 // Text that a database does not take is refused where no pattern does it.
 func TestBodiesWithNUL(t *testing.T) {
 	s := serveCatalog(t)

@@ -119,6 +119,9 @@ func (a *api) serverFilter(r *httpapi.Request) (f compute.ServerFilter, any bool
 	}
 	f.Exact = map[string]string{}
 	for name, v := range given {
+		if strings.ContainsRune(v, 0) {
+			return f, false, nil // no database has it
+		}
 		switch name {
 		case "name", "display_name":
 			f.Name = v
