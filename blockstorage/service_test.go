@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,40 +25,19 @@ import (
 
 // clock is a time that only the test moves.
 type clock struct {
-	mu        sync.Mutex
-	now       time.Time
-	impatient bool // who waits for a time need not
+	*nephos.VirtualClock
+	impatient atomic.Bool // who waits for a time need not
 }
 
-func newClock() *clock { return &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 678_000, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
+func newClock() *clock {
+	return &clock{VirtualClock: nephos.NewVirtualClock(time.Date(2030, 1, 2, 3, 4, 5, 678_000, time.UTC))}
 }
 
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *clock) After(time.Duration) <-chan time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.impatient {
-		return nil
+func (c *clock) After(d time.Duration) <-chan time.Time {
+	if c.impatient.Load() {
+		d = 0
 	}
-	fired := make(chan time.Time)
-	close(fired)
-	return fired
-}
-
-func (c *clock) setImpatient(b bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.impatient = b
+	return c.VirtualClock.After(d)
 }
 
 // images is an image service that keeps its state in memory.

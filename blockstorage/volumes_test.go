@@ -153,7 +153,7 @@ func TestACopyLongerThanALeaseRunsOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, ran)
 	}
-	f.clock.setImpatient(true)
+	f.clock.impatient.Store(true)
 	step()
 	step()
 	f.status(v.ID, blockstorage.Creating)
@@ -161,7 +161,7 @@ func TestACopyLongerThanALeaseRunsOnce(t *testing.T) {
 
 	// Another process keeps away as long as the claim holds.
 	f.start(nil)
-	f.clock.setImpatient(false)
+	f.clock.impatient.Store(false)
 	step()
 	due, ok, err := f.queue.NextDue(t.Context())
 	require.NoError(t, err)
@@ -184,7 +184,7 @@ func TestADeleteWaitsForTheCopyThatIsUnderWay(t *testing.T) {
 	img := f.images.put(image.Image{Status: image.Active, DiskFormat: "raw", ContainerFormat: "bare"}, []byte("x"))
 	v, err := f.CreateVolume(f.user, blockstorage.VolumeSpec{ImageID: img.ID, SizeGiB: 1})
 	require.NoError(t, err)
-	f.clock.setImpatient(true)
+	f.clock.impatient.Store(true)
 	ran, err := f.queue.Step(t.Context())
 	require.NoError(t, err)
 	require.True(t, ran)
@@ -193,7 +193,7 @@ func TestADeleteWaitsForTheCopyThatIsUnderWay(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ran)
 	f.status(v.ID, blockstorage.Deleting)
-	f.clock.setImpatient(false)
+	f.clock.impatient.Store(false)
 	close(f.images.slow)
 	f.finish()
 	f.empty()

@@ -61,7 +61,7 @@ func TestBootFromANewVolume(t *testing.T) {
 	}, {Source: "blank", Destination: "volume", SizeGiB: 2}}})
 	for range 5 {
 		c.settle()
-		c.clock.advance(timeStep)
+		c.clock.Advance(timeStep)
 	}
 	c.settle()
 	s = c.server(s.ID)
@@ -74,7 +74,7 @@ func TestBootFromANewVolume(t *testing.T) {
 	require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false))
 	for range 5 {
 		c.settle()
-		c.clock.advance(timeStep)
+		c.clock.Advance(timeStep)
 	}
 	c.settle()
 	_, err := c.volumes.Volume(c.user(), s.Disks[0].VolumeID)

@@ -97,7 +97,7 @@ func TestForgottenServersAreForgotten(t *testing.T) {
 	s := c.running()
 	require.NoError(t, c.service.DeleteServer(c.user(), s.ID, false))
 	c.settle()
-	c.clock.advance(25 * time.Hour)
+	c.clock.Advance(25 * time.Hour)
 	c.pass(time.Minute)
 	n, err := c.db.Reader().NewSelect().Table("compute_servers").Count(t.Context())
 	require.NoError(t, err)

@@ -214,7 +214,7 @@ func (c *testCloud) pass(d time.Duration) {
 	c.t.Helper()
 	for d > 0 {
 		step := min(d, 20*time.Second)
-		c.clock.advance(step)
+		c.clock.Advance(step)
 		d -= step
 		for _, h := range c.hosts {
 			if !h.off {

@@ -33,7 +33,7 @@ func TestAConsolesTokenIsGoodOnceAndNotForLong(t *testing.T) {
 
 	con, err = c.service.CreateConsole(c.user(), s.ID, "vnc", "novnc")
 	require.NoError(t, err)
-	c.clock.advance(11 * time.Minute)
+	c.clock.Advance(11 * time.Minute)
 	_, err = c.service.Redeem(t.Context(), consoleToken(t, con))
 	require.ErrorIs(t, err, nephos.ErrNotFound)
 

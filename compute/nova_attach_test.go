@@ -65,7 +65,7 @@ func TestWireBootFromVolume(t *testing.T) {
 	require.NoError(t, err)
 	for range 3 {
 		w.settle()
-		w.clock.advance(timeStep)
+		w.clock.Advance(timeStep)
 	}
 	w.settle()
 	got, err := servers.Get(t.Context(), c, s.ID).Extract()

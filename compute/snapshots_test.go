@@ -65,7 +65,7 @@ func TestAnImageThatCannotBeMadeFreesItsServer(t *testing.T) {
 	require.NoError(t, err)
 	for range 40 { // until it is given up
 		c.settle()
-		c.clock.advance(10 * timeStep)
+		c.clock.Advance(10 * timeStep)
 	}
 	require.Empty(t, c.server(s.ID).TaskState)
 	require.Empty(t, c.images.made)

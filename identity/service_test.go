@@ -2,7 +2,6 @@ package identity_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,26 +15,11 @@ import (
 )
 
 // clock is a time that only the test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
+type clock = nephos.VirtualClock
+
+func newClock() *clock {
+	return nephos.NewVirtualClock(time.Date(2030, 1, 2, 3, 4, 5, 678_000, time.UTC))
 }
-
-func newClock() *clock { return &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 678_000, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *clock) After(time.Duration) <-chan time.Time { return nil }
 
 // fixture is a service on a fresh database.
 type fixture struct {

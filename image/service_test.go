@@ -9,7 +9,7 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,47 +25,23 @@ import (
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
 
-// clock moves only when told to. Whoever waits is woken when it has moved far
-// enough.
+// clock moves only when told to.
 type clock struct {
-	mu      sync.Mutex
-	now     time.Time
-	waiters map[chan time.Time]time.Time
-	asked   chan struct{} // receives when somebody begins to wait
+	*nephos.VirtualClock
+	asked chan struct{} // receives when somebody begins to wait
+	stuck atomic.Bool   // whoever begins to wait is never woken
 }
 
 func newClock() *clock {
-	return &clock{
-		now:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		waiters: map[chan time.Time]time.Time{}, asked: make(chan struct{}, 1000),
-	}
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
+	return &clock{VirtualClock: nephos.NewVirtualClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), asked: make(chan struct{}, 1000)}
 }
 
 func (c *clock) After(d time.Duration) <-chan time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w := make(chan time.Time, 1)
-	c.waiters[w] = c.now.Add(d)
-	c.asked <- struct{}{}
-	return w
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	for w, at := range c.waiters {
-		if !at.After(c.now) {
-			w <- c.now
-			delete(c.waiters, w)
-		}
+	defer func() { c.asked <- struct{}{} }() // when the wait has begun
+	if c.stuck.Load() {
+		return nil
 	}
+	return c.VirtualClock.After(d)
 }
 
 // world is an image service with what stands around it.
@@ -269,21 +245,19 @@ func TestAnUploadThatIsAliveIsLeftAloneAndADeadOneGivenUp(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- w.Upload(ctx, img.ID, body, -1) }()
 		w.waitForClock()
-		for range 6 { // two leases pass, with heartbeats
+		for i := range 6 { // two leases pass, with heartbeats
+			w.clock.stuck.Store(i == 5) // the last one, as those of a dead process
 			w.clock.Advance(20 * time.Second)
 			w.waitForClock()
 			require.NoError(t, w.queue.Settle(ctx))
 			require.Equal(t, image.Saving, w.status(ctx, img.ID))
 		}
-		// Its database rows are as a dead process leaves them.
 		require.NoError(t, w.db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.NewRaw("UPDATE image_uploads SET beat_at = ?", w.clock.Now().Add(-2*time.Minute)).Exec(ctx)
 			return err
 		}))
 		for range 2 { // due when the last heartbeat said
-			w.clock.mu.Lock()
-			w.clock.now = w.clock.now.Add(time.Minute)
-			w.clock.mu.Unlock()
+			w.clock.Advance(time.Minute)
 			require.NoError(t, w.queue.Settle(ctx))
 		}
 		require.Equal(t, image.Queued, w.status(ctx, img.ID))

@@ -18,24 +18,9 @@ import (
 )
 
 // clock moves only when told to.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
+type clock = nephos.VirtualClock
 
-func newClock() *clock { return &clock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-func (c *clock) After(time.Duration) <-chan time.Time { return make(chan time.Time) }
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+func newClock() *clock { return nephos.NewVirtualClock(time.Time{}) }
 
 func each(t *testing.T, f func(t *testing.T, db *store.DB, c *clock)) {
 	c := newClock()

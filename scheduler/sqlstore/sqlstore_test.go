@@ -20,26 +20,9 @@ import (
 )
 
 // clock is a time that only the test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
+type clock = nephos.VirtualClock
 
-func newClock() *clock { return &clock{now: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *clock) After(time.Duration) <-chan time.Time { return nil }
+func newClock() *clock { return nephos.NewVirtualClock(time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)) }
 
 func each(t *testing.T, f func(t *testing.T, db *store.DB, c *clock)) {
 	t.Helper()
