@@ -109,6 +109,17 @@ func TestFakeNetworkPassesItsSuiteOverTheWire(t *testing.T) {
 	}, networktest.Options{Ports: 50})
 }
 
+func TestFakeControllerPassesItsSuiteOverTheWire(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	states := map[drivertest.T]*fakenetwork.State{}
+	networktest.RunController(t, func(t drivertest.T) network.Controller {
+		if states[t] == nil {
+			states[t] = fakenetwork.NewState(nil)
+		}
+		return loop[network.Controller](t, fakenetwork.OpenController(states[t], fakenetwork.ControllerOptions{Hosts: []string{"host1", "host2"}}))
+	}, networktest.Options{Ports: 50})
+}
+
 func TestFakeVolumesPassTheirSuiteOverTheWire(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	var states, images, behind sync.Map
