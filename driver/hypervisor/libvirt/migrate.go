@@ -161,6 +161,11 @@ func (d *Driver) Migrate(ctx context.Context, id string, target hypervisor.Migra
 			return fmt.Errorf("the target is of type %q, and not one of ours: %w", target.Type, nephos.ErrInvalid)
 		}
 		m, err := w.migration()
+		if err == nil && m.Phase == hypervisor.MigrationCompleted { // perhaps not written down yet
+			if err := w.noteLeft(); err != nil {
+				return err
+			}
+		}
 		switch {
 		case w.rec.Left != nil && w.rec.Left.Target == target.Address:
 			return nil
@@ -461,6 +466,11 @@ func isMoving(reason int) bool {
 // AbortMigration implements hypervisor.LiveMigrator.
 func (d *Driver) AbortMigration(ctx context.Context, id string) error {
 	err := d.change(ctx, "abort the migration of", id, func(w *work) error {
+		if m, err := w.migration(); err == nil && m.Phase == hypervisor.MigrationCompleted {
+			if err := w.noteLeft(); err != nil {
+				return err
+			}
+		}
 		switch {
 		case w.rec.Incoming:
 			return w.destroy()
