@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/explain"
@@ -24,44 +23,39 @@ import (
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
 
-type clock struct{}
-
-func (clock) Now() time.Time                       { return time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC) }
-func (clock) After(time.Duration) <-chan time.Time { return nil }
-
-// tokens know callers by their tokens, which are their roles.
-type tokens struct{}
-
-func (tokens) Verify(_ context.Context, token string) (nephos.Caller, error) {
-	switch token {
-	case "admin", "reader", "member", "service":
-		return nephos.Caller{UserID: token, ProjectID: "proj", Roles: []string{token}}, nil
-	}
-	return nephos.Caller{}, nephos.ErrUnauthenticated
+// people have their roles for tokens.
+var people = apitest.People{
+	"admin":   {UserID: "admin", ProjectID: "proj", Roles: []string{"admin"}},
+	"reader":  {UserID: "reader", ProjectID: "proj", Roles: []string{"reader"}},
+	"member":  {UserID: "member", ProjectID: "proj", Roles: []string{"member"}},
+	"service": {UserID: "service", ProjectID: "proj", Roles: []string{"service"}},
 }
 
 type fixture struct {
-	t     testing.TB
-	store *sqlstore.Store
-	db    *store.DB
-	url   string
+	*apitest.Server // at /scheduler
+	t               testing.TB
+	store           *sqlstore.Store
+	db              *store.DB
 }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
+	clock := nephos.NewVirtualClock(time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC))
 	enforcer, err := policy.New(policy.Base(), explain.Rules())
 	require.NoError(t, err)
-	db := storetest.Open(t, clock{}, sqlstore.Migrations())
-	s, err := sqlstore.New(sqlstore.Config{Store: db, Clock: clock{}})
+	db := storetest.Open(t, clock, sqlstore.Migrations())
+	s, err := sqlstore.New(sqlstore.Config{Store: db, Clock: clock})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	mux.Handle("/scheduler/", http.StripPrefix("/scheduler", explain.New(explain.Config{
-		Store: s, Policy: enforcer, HTTP: httpapi.Config{Verifier: tokens{}, PublicURL: server.URL + "/scheduler", Clock: clock{}},
-	})))
-	f := &fixture{t: t, store: s, db: db, url: server.URL + "/scheduler"}
+	server := apitest.Serve(t, "placement", func(url string) http.Handler {
+		mux := http.NewServeMux()
+		mux.Handle("/scheduler/", http.StripPrefix("/scheduler", explain.New(explain.Config{
+			Store: s, Policy: enforcer, HTTP: httpapi.Config{Verifier: people, PublicURL: url + "/scheduler", Clock: clock},
+		})))
+		return mux
+	})
+	server.URL += "/scheduler"
+	f := &fixture{Server: server, t: t, store: s, db: db}
 	for i := range 3 {
 		require.NoError(t, s.PutHost(t.Context(), scheduler.Host{
 			ID: fmt.Sprint("h", i), Zone: "az1", Enabled: i != 2, Up: true, DisabledReason: "broken fan",
@@ -73,31 +67,10 @@ func newFixture(t testing.TB) *fixture {
 	return f
 }
 
-// do returns the status and the body.
-func (f *fixture) do(token, method, path, body string) (int, string, http.Header) {
-	f.t.Helper()
-	req, err := http.NewRequestWithContext(f.t.Context(), method, f.url+path, strings.NewReader(body))
-	require.NoError(f.t, err)
-	if token != "" {
-		req.Header.Set("X-Auth-Token", token)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(f.t, err)
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	require.NoError(f.t, err)
-	return resp.StatusCode, string(b), resp.Header
-}
-
 // get decodes what an administrator is answered.
 func (f *fixture) admin(method, path, body string, into any) {
 	f.t.Helper()
-	status, text, _ := f.do("admin", method, path, body)
-	require.Equal(f.t, http.StatusOK, status, text)
-	require.NoError(f.t, json.Unmarshal([]byte(text), into))
+	require.NoError(f.t, json.Unmarshal([]byte(f.Do("admin", method, path, body).Want(200).Body), into))
 }
 
 func (f *fixture) boot(id string, vcpus int64) error {
@@ -144,7 +117,7 @@ func TestDecisions(t *testing.T) {
 		}
 		path = ""
 		if len(list.Links) > 0 {
-			path = strings.TrimPrefix(list.Links[0].Href, f.url)
+			path = strings.TrimPrefix(list.Links[0].Href, f.URL)
 		}
 	}
 	require.Equal(t, []string{"big", "s2", "s1", "s0"}, seen)
@@ -169,8 +142,8 @@ func TestDecisions(t *testing.T) {
 	require.Equal(t, byServer, one)
 
 	for path, want := range map[string]int{"/v1/decisions/nonesuch": 404, "/v1/decisions/999": 404, "/v1/decisions?marker=x": 400, "/v1/decisions?failed=perhaps": 400, "/v1/decisions?server=s1": 400, "/v1/decisions/1?x=": 400, "/v1/heatmap.svg?classes=VCPU": 400, "/v1/decisions?limit=x": 400} {
-		status, text, _ := f.do("admin", "GET", path, "")
-		require.Equal(t, want, status, "%s: %s", path, text)
+		a := f.Do("admin", "GET", path, "")
+		require.Equal(t, want, a.Status, "%s: %s", path, a.Body)
 	}
 }
 
@@ -267,26 +240,23 @@ func TestExplain(t *testing.T) {
 		`{"explain": {"group": {"policy": "friendship"}}}`:                          "group.policy",
 		`{"explain": {"group": {"policy": "affinity", "max_server_per_host": -1}}}`: "max_server_per_host",
 	} {
-		status, text, _ := f.do("admin", "POST", "/v1/explain", body)
-		require.Equal(t, http.StatusBadRequest, status, "%s: %s", body, text)
-		require.Contains(t, text, field)
+		a := f.Do("admin", "POST", "/v1/explain", body)
+		require.Equal(t, http.StatusBadRequest, a.Status, "%s: %s", body, a.Body)
+		require.Contains(t, a.Body, field)
 	}
 }
 
 func TestHeatmap(t *testing.T) {
 	f := newFixture(t)
 	require.NoError(t, f.boot("s0", 6))
-	status, text, header := f.do("admin", "GET", "/v1/heatmap.svg?class=VCPU", "")
-	require.Equal(t, http.StatusOK, status, text)
-	require.Equal(t, "image/svg+xml", header.Get("Content-Type"))
-	require.NoError(t, xml.Unmarshal([]byte(text), new(struct{})))
-	require.Contains(t, text, "6 of 8 used (75%)")
-	require.Contains(t, text, "h2: 0 of 8 used (0%), disabled")
-	_, text, _ = f.do("admin", "GET", "/v1/heatmap.svg?zone=az9", "")
-	require.NotContains(t, text, "h0")
+	a := f.Do("admin", "GET", "/v1/heatmap.svg?class=VCPU", "").Want(200)
+	require.Equal(t, "image/svg+xml", a.Header.Get("Content-Type"))
+	require.NoError(t, xml.Unmarshal([]byte(a.Body), new(struct{})))
+	require.Contains(t, a.Body, "6 of 8 used (75%)")
+	require.Contains(t, a.Body, "h2: 0 of 8 used (0%), disabled")
+	require.NotContains(t, f.Do("admin", "GET", "/v1/heatmap.svg?zone=az9", "").Body, "h0")
 	for _, query := range []string{"class=%3Cscript%3E", "width=9", "width=x"} {
-		status, _, _ = f.do("admin", "GET", "/v1/heatmap.svg?"+query, "")
-		require.Equal(t, http.StatusBadRequest, status, query)
+		f.Do("admin", "GET", "/v1/heatmap.svg?"+query, "").Want(400)
 	}
 }
 
@@ -298,26 +268,14 @@ func TestOnlyAdministratorsMayAsk(t *testing.T) {
 			if c[0] == "POST" {
 				body = `{"explain": {}}`
 			}
-			status, text, _ := f.do(token, c[0], c[1], body)
-			require.Equal(t, want, status, "%s %s as %s: %s", c[0], c[1], token, text)
+			a := f.Do(token, c[0], c[1], body)
+			require.Equal(t, want, a.Status, "%s %s as %s: %s", c[0], c[1], token, a.Body)
 		}
 	}
-	status, text, _ := f.do("", "GET", "/v1", "")
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, text, `"CURRENT"`)
-	status, _, _ = f.do("", "GET", "/", "")
-	require.Equal(t, http.StatusMultipleChoices, status)
+	require.Contains(t, f.Do("", "GET", "/v1", "").Want(200).Body, `"CURRENT"`)
+	f.Do("", "GET", "/", "").Want(300)
 }
 
 func TestEveryRouteNamesItsRule(t *testing.T) {
-	known := map[string]bool{}
-	for _, r := range explain.Rules() {
-		known[r.Name] = true
-	}
-	for _, r := range explain.New(explain.Config{HTTP: httpapi.Config{Verifier: tokens{}}}).Routes() {
-		require.True(t, r.Public || len(r.Rules) > 0, r.Pattern)
-		for _, rule := range r.Rules {
-			require.True(t, known[rule], rule)
-		}
-	}
+	apitest.RulesExist(t, explain.New(explain.Config{HTTP: httpapi.Config{Verifier: people}}).Routes(), explain.Rules())
 }

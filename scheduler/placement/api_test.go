@@ -1,10 +1,8 @@
 package placement_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"sort"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/scheduler"
 	"github.com/nephos-cloud/nephos/scheduler/placement"
@@ -24,27 +23,22 @@ import (
 	"github.com/nephos-cloud/nephos/store/storetest"
 )
 
-type clock struct{}
+// clock stands still.
+func clock() nephos.Clock {
+	return nephos.NewVirtualClock(time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC))
+}
 
-func (clock) Now() time.Time                       { return time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC) }
-func (clock) After(time.Duration) <-chan time.Time { return nil }
-
-// tokens know three callers by their tokens.
-type tokens struct{}
-
-func (tokens) Verify(_ context.Context, token string) (nephos.Caller, error) {
-	switch token {
-	case "admin", "service", "reader":
-		return nephos.Caller{UserID: token, ProjectID: "proj", Roles: []string{token}}, nil
-	}
-	return nephos.Caller{}, nephos.ErrUnauthenticated
+var people = apitest.People{
+	"admin":   {UserID: "admin", ProjectID: "proj", Roles: []string{"admin"}},
+	"service": {UserID: "service", ProjectID: "proj", Roles: []string{"service"}},
+	"reader":  {UserID: "reader", ProjectID: "proj", Roles: []string{"reader"}},
 }
 
 type fixture struct {
-	t      testing.TB
-	store  *sqlstore.Store
-	server *httptest.Server
-	db     *store.DB
+	*apitest.Server // at /placement
+	t               testing.TB
+	store           *sqlstore.Store
+	db              *store.DB
 }
 
 // with runs the test with an API at /placement on a database.
@@ -52,58 +46,41 @@ func with(t testing.TB, db *store.DB) *fixture {
 	t.Helper()
 	enforcer, err := policy.New(policy.Base(), placement.Rules())
 	require.NoError(t, err)
-	s, err := sqlstore.New(sqlstore.Config{Store: db, Clock: clock{}, Ratios: map[string]float64{}})
+	s, err := sqlstore.New(sqlstore.Config{Store: db, Clock: clock(), Ratios: map[string]float64{}})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	mux.Handle("/placement/", http.StripPrefix("/placement", placement.New(placement.Config{
-		Store: s, Policy: enforcer, HTTP: httpapi.Config{Verifier: tokens{}, PublicURL: server.URL + "/placement", Clock: clock{}},
-	})))
-	return &fixture{t: t, store: s, server: server, db: db}
+	server := apitest.Serve(t, "placement", func(url string) http.Handler {
+		mux := http.NewServeMux()
+		mux.Handle("/placement/", http.StripPrefix("/placement", placement.New(placement.Config{
+			Store: s, Policy: enforcer, HTTP: httpapi.Config{Verifier: people, PublicURL: url + "/placement", Clock: clock()},
+		})))
+		return mux
+	})
+	server.URL += "/placement"
+	return &fixture{Server: server, t: t, store: s, db: db}
 }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	return with(t, storetest.Open(t, clock{}, sqlstore.Migrations()))
+	return with(t, storetest.Open(t, clock(), sqlstore.Migrations()))
 }
 
 type answer struct {
-	*http.Response
+	apitest.Answer
 	body map[string]any
 }
 
 func (f *fixture) as(token, version, method, path string, body any) answer {
 	f.t.Helper()
-	var in io.Reader
-	if body != nil {
-		text, ok := body.(string)
-		if !ok {
-			b, err := json.Marshal(body)
-			require.NoError(f.t, err)
-			text = string(b)
-		}
-		in = strings.NewReader(text)
+	text, ok := body.(string)
+	if !ok && body != nil {
+		b, err := json.Marshal(body)
+		require.NoError(f.t, err)
+		text = string(b)
 	}
-	req, err := http.NewRequest(method, f.server.URL+"/placement"+path, in)
-	require.NoError(f.t, err)
-	req.Header.Set("X-Auth-Token", token)
-	req.Header.Set("Accept", "application/json")
-	if version != "" {
-		req.Header.Set("OpenStack-API-Version", "placement "+version)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(f.t, err)
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	require.NoError(f.t, err)
-	a := answer{Response: resp}
-	if len(raw) > 0 {
-		require.NoError(f.t, json.Unmarshal(raw, &a.body), "%s", raw)
+	a := answer{Answer: f.Do(token, method+" "+version, path, text)}
+	if a.Body != "" {
+		a.body = a.Object()
 	}
 	return a
 }
@@ -111,7 +88,7 @@ func (f *fixture) as(token, version, method, path string, body any) answer {
 func (f *fixture) do(version, method, path string, body any, status int) answer {
 	f.t.Helper()
 	a := f.as("admin", version, method, path, body)
-	require.Equal(f.t, status, a.StatusCode, "%s %s: %v", method, path, a.body)
+	require.Equal(f.t, status, a.Status, "%s %s: %v", method, path, a.body)
 	return a
 }
 
@@ -149,7 +126,7 @@ func (f *fixture) provider(uuid, name, parent string, inventory obj) {
 }
 
 func TestEveryRouteNamesItsRuleAndTheRuleExists(t *testing.T) {
-	api := placement.New(placement.Config{HTTP: httpapi.Config{Verifier: tokens{}}})
+	api := placement.New(placement.Config{HTTP: httpapi.Config{Verifier: people}})
 	require.NoError(t, httpapi.CheckRoutes(api.Routes()))
 	known := map[string]bool{}
 	for _, r := range placement.Rules() {
@@ -168,31 +145,31 @@ func TestEveryRouteNamesItsRuleAndTheRuleExists(t *testing.T) {
 func TestTheRootNeedsNoTokenAndTellsVersions(t *testing.T) {
 	f := newFixture(t)
 	a := f.as("", "", "GET", "/", nil)
-	require.Equal(t, 200, a.StatusCode)
+	require.Equal(t, 200, a.Status)
 	require.Equal(t, obj{"versions": []any{obj{
 		"id": "v1.0", "min_version": "1.0", "max_version": newest, "status": "CURRENT", "links": []any{obj{"rel": "self", "href": ""}},
 	}}}, a.body)
-	require.Equal(t, 401, f.as("", "", "GET", "/resource_providers", nil).StatusCode)
-	require.Equal(t, 406, f.as("admin", "1.40", "GET", "/resource_providers", nil).StatusCode)
+	require.Equal(t, 401, f.as("", "", "GET", "/resource_providers", nil).Status)
+	require.Equal(t, 406, f.as("admin", "1.40", "GET", "/resource_providers", nil).Status)
 	require.Equal(t, "placement 1.0", f.do("", "GET", "/resource_providers", nil, 200).Header.Get("OpenStack-API-Version"))
 	require.Equal(t, "placement "+newest, f.do("latest", "GET", "/resource_providers", nil, 200).Header.Get("OpenStack-API-Version"))
 }
 
 func TestPolicies(t *testing.T) {
 	f := newFixture(t)
-	require.Equal(t, 200, f.as("service", newest, "GET", "/resource_providers", nil).StatusCode)
+	require.Equal(t, 200, f.as("service", newest, "GET", "/resource_providers", nil).Status)
 	a := f.as("reader", newest, "GET", "/resource_providers", nil)
-	require.Equal(t, 403, a.StatusCode)
+	require.Equal(t, 403, a.Status)
 	require.Contains(t, a.detail(), "Policy does not allow placement:resource_providers:list to be performed.")
-	require.Equal(t, 200, f.as("reader", newest, "GET", "/usages?project_id=proj", nil).StatusCode)
-	require.Equal(t, 403, f.as("reader", newest, "GET", "/usages?project_id=other", nil).StatusCode)
+	require.Equal(t, 200, f.as("reader", newest, "GET", "/usages?project_id=proj", nil).Status)
+	require.Equal(t, 403, f.as("reader", newest, "GET", "/usages?project_id=other", nil).Status)
 }
 
 func TestProviders(t *testing.T) {
 	f := newFixture(t)
 	a := f.do("1.0", "POST", "/resource_providers", obj{"name": "one", "uuid": strings.ReplaceAll(rp1, "-", "")}, 201)
 	require.Nil(t, a.body)
-	require.Equal(t, f.server.URL+"/placement/resource_providers/"+rp1, a.Header.Get("Location"))
+	require.Equal(t, f.URL+"/resource_providers/"+rp1, a.Header.Get("Location"))
 	require.Empty(t, a.Header.Get("Cache-Control"))
 	a = f.do("1.0", "GET", "/resource_providers/"+rp1, nil, 200)
 	self := "/placement/resource_providers/" + rp1
@@ -312,7 +289,7 @@ func TestInventories(t *testing.T) {
 		"total": 16.0, "reserved": 0.0, "min_unit": 1.0, "max_unit": 2147483647.0, "step_size": 1.0, "allocation_ratio": 2.5,
 		"resource_provider_generation": 1.0,
 	}, a.body)
-	require.Equal(t, f.server.URL+"/placement"+base+"/VCPU", a.Header.Get("Location"))
+	require.Equal(t, f.URL+base+"/VCPU", a.Header.Get("Location"))
 	f.do(newest, "POST", base, obj{"resource_class": "VCPU", "total": 16}, 409)
 	require.Contains(t, f.do(newest, "POST", base, obj{"resource_class": "CUSTOM_X", "total": 1}, 400).detail(), "No such resource class CUSTOM_X.")
 	full := obj{"DISK_GB": obj{"total": 100, "reserved": 100}, "VCPU": obj{"total": 8}}
@@ -358,7 +335,7 @@ func TestTraitsAndClasses(t *testing.T) {
 	f.provider(rp1, "one", "", nil)
 	f.do("1.5", "GET", "/traits", nil, 404)
 	require.Contains(t, f.do(newest, "GET", "/traits?name=startswith:HW_CPU_X86_AVX", nil, 200).body["traits"], "HW_CPU_X86_AVX2")
-	require.Equal(t, f.server.URL+"/placement/traits/CUSTOM_A", f.do(newest, "PUT", "/traits/CUSTOM_A", nil, 201).Header.Get("Location"))
+	require.Equal(t, f.URL+"/traits/CUSTOM_A", f.do(newest, "PUT", "/traits/CUSTOM_A", nil, 201).Header.Get("Location"))
 	f.do(newest, "PUT", "/traits/CUSTOM_A", nil, 204)
 	f.do(newest, "PUT", "/traits/GOLD", nil, 400)
 	f.do(newest, "GET", "/traits/CUSTOM_A", nil, 204)
@@ -411,7 +388,7 @@ func TestAggregates(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	storetest.Each(t, clock{}, []store.Migrations{sqlstore.Migrations()}, func(t *testing.T, db *store.DB) {
+	storetest.Each(t, clock(), []store.Migrations{sqlstore.Migrations()}, func(t *testing.T, db *store.DB) {
 		f := with(t, db)
 		f.provider(rp1, "one", "", obj{"VCPU": obj{"total": 4, "max_unit": 3}, "MEMORY_MB": obj{"total": 1024}})
 		f.provider(rp2, "two", "", obj{"VCPU": obj{"total": 4}})
@@ -518,6 +495,6 @@ func (f *fixture) raw(method, url, body string) int {
 	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	req.URL.Path = "/placement" + req.URL.Path
-	f.server.Config.Handler.ServeHTTP(w, req)
+	f.HTTP.Config.Handler.ServeHTTP(w, req)
 	return w.Code
 }

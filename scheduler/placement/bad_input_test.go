@@ -248,7 +248,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 			}
 		}
 	}
-	storetest.Each(t, clock{}, []store.Migrations{sqlstore.Migrations()}, func(t *testing.T, db *store.DB) {
+	storetest.Each(t, clock(), []store.Migrations{sqlstore.Migrations()}, func(t *testing.T, db *store.DB) {
 		real := peer{}
 		if !db.Postgres() {
 			real.url = os.Getenv("NEPHOS_PLACEMENT_PEER")
@@ -256,6 +256,6 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		if real.url != "" {
 			real.clear(t)
 		}
-		check(t, peer{with(t, db).server.URL + "/placement"}, real)
+		check(t, peer{with(t, db).URL}, real)
 	})
 }

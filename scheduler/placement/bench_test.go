@@ -39,7 +39,7 @@ func BenchmarkCandidates(b *testing.B) {
 				b.RunParallel(func(pb *testing.PB) {
 					for i := 0; pb.Next(); i++ {
 						before(i)
-						req, err := http.NewRequest("GET", f.server.URL+"/placement/allocation_candidates?limit=1000&resources=VCPU:2,MEMORY_MB:4096,DISK_GB:40&required="+traits[3], nil)
+						req, err := http.NewRequest("GET", f.URL+"/allocation_candidates?limit=1000&resources=VCPU:2,MEMORY_MB:4096,DISK_GB:40&required="+traits[3], nil)
 						if err != nil {
 							b.Error(err)
 							return

@@ -127,8 +127,8 @@ func TestCandidatesAreThoseOfTheOracle(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		f := newFixture(t)
-		defer f.server.Close()
-		ours := peer{f.server.URL + "/placement"}
+		defer f.HTTP.Close()
+		ours := peer{f.URL}
 		cloud := someCloud(rt)
 		ours.build(rt, cloud)
 		if real.url != "" {

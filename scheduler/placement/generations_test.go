@@ -57,7 +57,7 @@ func TestGenerationsRiseAsPlacements(t *testing.T) {
 		{"old generation", "PUT", "/resource_providers/" + rp1 + "/inventories", inventory(14, "VCPU"), 15, 10, nil},
 	}
 	f := newFixture(t)
-	peers := []peer{{f.server.URL + "/placement"}}
+	peers := []peer{{f.URL}}
 	if real := os.Getenv("NEPHOS_PLACEMENT_PEER"); real != "" {
 		peers = append(peers, peer{real})
 	}

@@ -20,7 +20,7 @@ func TestGophercloud(t *testing.T) {
 	f := newFixture(t)
 	c := &gophercloud.ServiceClient{
 		ProviderClient: &gophercloud.ProviderClient{TokenID: "admin", HTTPClient: *http.DefaultClient},
-		Endpoint:       f.server.URL + "/placement/", Type: "placement", Microversion: newest,
+		Endpoint:       f.URL + "/", Type: "placement", Microversion: newest,
 	}
 	ctx := t.Context()
 	p, err := resourceproviders.Create(ctx, c, resourceproviders.CreateOpts{Name: "one", UUID: rp1}).Extract()

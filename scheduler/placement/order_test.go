@@ -87,7 +87,7 @@ func TestChecksComeInPlacementsOrder(t *testing.T) {
 		peer{real}.clear(t)
 	}
 	for i, c := range cases {
-		resp, body := send(f.server.URL+"/placement", i)
+		resp, body := send(f.URL, i)
 		require.Equal(t, c.status, resp.StatusCode, "%v: %s", c, body)
 		require.Equal(t, c.allow, resp.Header.Get("Allow"), "%v", c)
 		require.Equal(t, c.vary, resp.Header.Get("Vary"), "%v", c)
@@ -104,7 +104,7 @@ func TestChecksComeInPlacementsOrder(t *testing.T) {
 	// A bad token is refused before all else.
 	for _, request := range []string{"GET /nothing", "POST /resource_providers", "HEAD /resource_providers"} {
 		method, path, _ := strings.Cut(request, " ")
-		req, err := http.NewRequest(method, f.server.URL+"/placement"+path, nil)
+		req, err := http.NewRequest(method, f.URL+path, nil)
 		require.NoError(t, err)
 		req.Header.Set("OpenStack-API-Version", unknownVersion)
 		resp, err := http.DefaultClient.Do(req)

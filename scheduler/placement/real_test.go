@@ -77,8 +77,8 @@ func TestEveryMicroversionAnswersAsARealOne(t *testing.T) {
 	versions := []string{"1.9", "1.10", "1.12", "1.16", "1.17", "1.21", "1.22", "1.24", "1.25", "1.27", "1.29", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.39"}
 	rapid.Check(t, func(rt *rapid.T) {
 		f := newFixture(t)
-		defer f.server.Close()
-		ours := peer{f.server.URL + "/placement"}
+		defer f.HTTP.Close()
+		ours := peer{f.URL}
 		cloud := someCloud(rt)
 		ours.build(rt, cloud)
 		real.clear(rt)

@@ -14,7 +14,7 @@ import (
 // Zed's) refuses, and wants its words.
 func TestBodiesAreCheckedBySchemas(t *testing.T) {
 	f := newFixture(t)
-	p := peer{f.server.URL + "/placement"}
+	p := peer{f.URL}
 	f.do(newest, "POST", "/resource_providers", obj{"name": "one", "uuid": rp1}, 200)
 	one, used := "/resource_providers/"+rp1, "/allocations/"+consumer
 	const regexes = "'^member_of([1-9][0-9]*)?$', '^required([1-9][0-9]*)?$', '^resources([1-9][0-9]*)?$'"
@@ -85,7 +85,7 @@ func TestNumbersAreReadAndWrittenAsPlacementDoes(t *testing.T) {
 	f := newFixture(t)
 	f.do(newest, "POST", "/resource_providers", obj{"name": "one", "uuid": rp1}, 200)
 	f.do(newest, "PUT", "/resource_providers/"+rp1+"/inventories", `{"resource_provider_generation": 0.0, "inventories": {"VCPU": {"total": 8.0, "max_unit": 1e1}}}`, 200)
-	req, err := http.NewRequest("GET", f.server.URL+"/placement/resource_providers/"+rp1+"/inventories", nil)
+	req, err := http.NewRequest("GET", f.URL+"/resource_providers/"+rp1+"/inventories", nil)
 	require.NoError(t, err)
 	req.Header.Set("X-Auth-Token", "admin")
 	resp, err := http.DefaultClient.Do(req)
@@ -133,7 +133,7 @@ func TestHeadersSayWhatIsReadAndWritten(t *testing.T) {
 		{"PUT", "/resource_classes/CUSTOM_NEW", "", "*/*", none, 201, "", ""},
 	} {
 		what := strings.Join([]string{c.method, c.path, c.accept, c.contentType}, " ")
-		req, err := http.NewRequest(c.method, f.server.URL+"/placement"+c.path, strings.NewReader(c.body))
+		req, err := http.NewRequest(c.method, f.URL+c.path, strings.NewReader(c.body))
 		require.NoError(t, err)
 		req.Header.Set("X-Auth-Token", "admin")
 		req.Header.Set("OpenStack-API-Version", "placement "+newest)
