@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
@@ -61,26 +60,6 @@ func checkLength(field, v string, least, most int) error {
 	return nil
 }
 
-// checkName checks the name of a resource: 1 to 255 printable characters that do
-// not begin or end with a space.
-func checkName(field, v string) error {
-	if err := checkLength(field, v, 1, 255); err != nil {
-		return err
-	}
-	if strings.TrimSpace(v) != v || strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) && r != ' ' }) || v == "" {
-		return invalid("An invalid 'name' value was provided. The name must be: printable characters. Can not start or end with whitespace.").WithField(field)
-	}
-	return nil
-}
-
-// checkPattern checks a text against a pattern, which the message quotes.
-func checkPattern(field, v string, re *regexp.Regexp) error {
-	if !re.MatchString(v) {
-		return badField(field, v, quote(v)+" does not match '"+re.String()+"'")
-	}
-	return nil
-}
-
 // checkEnum checks a text against the values it may have.
 func checkEnum(field, v string, allowed ...string) error {
 	if !slices.Contains(allowed, v) {
@@ -103,17 +82,8 @@ func checkIP(field, v string, version int) error {
 	return nil
 }
 
-var tagForm = regexp.MustCompile(`^[^,/]*$`)
-
 // maxTagLength bounds a tag's characters.
 const maxTagLength = 60
-
-func checkTag(field, tag string) error {
-	if err := checkLength(field, tag, 1, maxTagLength); err != nil {
-		return err
-	}
-	return checkPattern(field, tag, tagForm)
-}
 
 // member decodes the one member of a body that has to have it.
 func member[T any](r *httpapi.Request, name string, also ...string) (v T, tree map[string]json.RawMessage, err error) {

@@ -56,6 +56,4 @@ func TestSentencesOfChecks(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualError(t, checkBody(metadataBody("metadata", false), parsed),
 		"Invalid input for field/attribute metadata. Value: {'': 'b'}. '' does not match any of the regexes: '^[a-zA-Z0-9-_:. ]{1,255}$'")
-	require.EqualError(t, checkName("name", " a"),
-		"An invalid 'name' value was provided. The name must be: printable characters. Can not start or end with whitespace.")
 }

@@ -77,38 +77,17 @@ func readDisks(in *serverSpec, req *compute.BootRequest) error {
 	return nil
 }
 
-func (d *legacyDisk) common() (compute.DiskRequest, error) {
+func (d *legacyDisk) common() compute.DiskRequest {
 	out := compute.DiskRequest{Device: orEmpty(d.DeviceName), DeleteOnTermination: bool(d.DeleteOnTermination)}
-	if d.DeviceName != nil {
-		if err := checkLength("device_name", *d.DeviceName, 1, 255); err != nil {
-			return out, err
-		}
-		if err := checkPattern("device_name", *d.DeviceName, diskPattern.Regexp); err != nil {
-			return out, err
-		}
-	}
 	if d.VolumeSize != nil {
-		if n := int64(*d.VolumeSize); n < 1 || n > 0x7FFFFFFF {
-			return out, badField("volume_size", strconv.FormatInt(n, 10), strconv.FormatInt(n, 10)+" is out of range")
-		}
 		out.SizeGiB = int(*d.VolumeSize)
 	}
-	for field, id := range map[string]*string{"volume_id": d.VolumeID, "snapshot_id": d.SnapshotID} {
-		if id != nil {
-			if err := checkUUID(field, *id); err != nil {
-				return out, err
-			}
-		}
-	}
-	return out, nil
+	return out
 }
 
 // read turns an entry of the older syntax into one of the newer.
 func (d *legacyDisk) read(i int) (compute.DiskRequest, bool, error) {
-	out, err := d.common()
-	if err != nil {
-		return out, false, err
-	}
+	out := d.common()
 	if i == 0 {
 		out.BootIndex = ptr(0)
 	}
@@ -127,10 +106,7 @@ func (d *legacyDisk) read(i int) (compute.DiskRequest, bool, error) {
 }
 
 func (d *diskSpec) read() (compute.DiskRequest, error) {
-	out, err := d.common()
-	if err != nil {
-		return out, err
-	}
+	out := d.common()
 	out.Source, out.SourceID, out.Destination = orEmpty(d.SourceType), orEmpty(d.UUID), orEmpty(d.DestinationType)
 	out.GuestFormat, out.DeviceType, out.Bus, out.VolumeType = orEmpty(d.GuestFormat), orEmpty(d.DeviceType), orEmpty(d.DiskBus), orEmpty(d.VolumeType)
 	if d.SourceType == nil { // the id alone says what it is of
@@ -145,27 +121,8 @@ func (d *diskSpec) read() (compute.DiskRequest, error) {
 			return out, invalid("Block Device Mapping is Invalid: Missing device UUID.").WithField("block_device_mapping_v2")
 		}
 	}
-	if err := checkEnum("source_type", out.Source, "volume", "image", "snapshot", "blank"); err != nil {
-		return out, err
-	}
-	if d.DestinationType != nil {
-		if err := checkEnum("destination_type", out.Destination, "local", "volume"); err != nil {
-			return out, err
-		}
-	}
-	if d.Tag != nil {
-		if err := checkTag("tag", *d.Tag); err != nil {
-			return out, err
-		}
-		out.Tag = *d.Tag
-	}
-	for field, v := range map[string]string{
-		"guest_format": out.GuestFormat, "device_type": out.DeviceType, "disk_bus": out.Bus, "volume_type": out.VolumeType, "uuid": out.SourceID,
-	} {
-		if err := checkLength(field, v, 0, 255); err != nil {
-			return out, err
-		}
-	}
+	out.Tag = orEmpty(d.Tag)
+	var err error
 	out.BootIndex, err = bootIndex(d.BootIndex)
 	return out, err
 }

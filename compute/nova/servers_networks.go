@@ -57,16 +57,8 @@ func portRequest(uuid, port, fixed, tag *string) (p compute.PortRequest, err err
 		}
 		p.FixedIP, _ = netip.ParseAddr(*fixed)
 	}
-	if tag != nil {
-		if err := checkTag("tag", *tag); err != nil {
-			return p, err
-		}
-		p.Tag = *tag
-	}
+	p.Tag = orEmpty(tag)
 	if port != nil {
-		if err := checkUUID("port", *port); err != nil {
-			return p, err
-		}
 		if fixed != nil {
 			return p, invalid("Specified Fixed IP '%s' cannot be used with port '%s': the two cannot be specified together.", clip(*fixed), clip(*port))
 		}
