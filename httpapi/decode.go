@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 )
@@ -104,7 +105,7 @@ func (r *Request) jsonBody() ([]byte, error) {
 	if len(raw) == 0 && r.api.cfg.Service == "compute" && !strings.HasSuffix(r.Route(), "/action") {
 		return nil, &nephos.Error{Kind: nephos.ErrInvalid, Field: "body", Message: "None is not of type 'object'"}
 	}
-	if len(bytes.TrimSpace(raw)) == 0 {
+	if len(bytes.TrimSpace(raw)) == 0 || !utf8.Valid(raw) {
 		return nil, r.malformed(nil)
 	}
 	return raw, nil

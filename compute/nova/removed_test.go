@@ -55,3 +55,12 @@ func TestBodiesWithNUL(t *testing.T) {
 		s.Do("admin", "POST 2.96", "/v2.1/flavors/"+flavor+"/action", body).Fault(400, message)
 	}
 }
+
+// Nova's patterns end with the basic plane.
+func TestNamesAreOfTheBasicPlane(t *testing.T) {
+	s := serveCatalog(t)
+	for name, status := range map[string]int{"é": 200, "日本": 200, "\ufffd": 200, "💥": 400, "a\u200b": 400, "\ue000": 400} {
+		s.Do("admin", "POST 2.96", "/v2.1/flavors", `{"flavor": {"name": "`+name+`", "ram": 64, "vcpus": 1, "disk": 1}}`).Want(status)
+		s.Do("admin", "POST 2.96", "/v2.1/os-aggregates", `{"aggregate": {"name": "`+name+`"}}`).Want(status)
+	}
+}

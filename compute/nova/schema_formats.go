@@ -49,7 +49,13 @@ func badName(reason string) error {
 	return schema.Alone("An invalid 'name' value was provided. The name must be: " + reason)
 }
 
-func unprintable(r rune) bool { return !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) }
+func unprintable(r rune) bool {
+	return r > maxPrintable || !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r)
+}
+
+// maxPrintable is the last character that Nova's patterns know: of those beyond
+// the basic plane, such as most emoji, it takes none.
+const maxPrintable = 0xFFFE
 
 // isUUID demands a UUID, with dashes or without.
 func isUUID(t string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos/httpapi"
 )
@@ -23,7 +24,7 @@ func body(r *httpapi.Request) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	var v any
-	if err := dec.Decode(&v); err != nil {
+	if err := dec.Decode(&v); err != nil || !utf8.Valid(raw) {
 		return nil, invalid("Malformed JSON in request body.")
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {

@@ -436,6 +436,7 @@ func TestTextThatADatabaseDoesNotTakeIsRefused(t *testing.T) {
 			}
 		}
 		s.Do(member, "POST", "/v2/images/"+id+"/members", `{"member":"\u0000"}`).Want(400)
+		s.Do(member, "POST", "/v2/images", "{\"name\": \"\xff\"}").Want(400).Says("Malformed JSON in request body.")
 	})
 }
 

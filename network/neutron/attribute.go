@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -110,8 +111,11 @@ func decode(r *httpapi.Request, singular, plural string, attributes map[string]a
 			return nil, false, err
 		}
 	}
-	if len(raw) == 0 {
+	switch {
+	case len(raw) == 0:
 		return nil, false, missing
+	case !utf8.Valid(raw):
+		return nil, false, &nephos.Error{Kind: nephos.ErrInvalid, Reason: "HTTPBadRequest"}
 	}
 	tree, err := r.Tree()
 	if err != nil {
@@ -183,7 +187,7 @@ func isNoResource(err error, singular string) bool {
 // of their own: what is not JSON, and what is empty.
 func checkExtensionBody(raw []byte, create bool) error {
 	var body any
-	if len(raw) > 0 && json.Unmarshal(raw, &body) != nil {
+	if len(raw) > 0 && (!utf8.Valid(raw) || json.Unmarshal(raw, &body) != nil) {
 		return malformedBody()
 	}
 	required := badRequest("Resource body required")

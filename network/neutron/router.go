@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -139,7 +140,7 @@ func interfaceRequest(r *httpapi.Request) (network.InterfaceRequest, error) {
 	}
 	out := network.InterfaceRequest{}
 	var body any
-	if len(raw) > 0 && json.Unmarshal(raw, &body) != nil {
+	if len(raw) > 0 && (!utf8.Valid(raw) || json.Unmarshal(raw, &body) != nil) {
 		return out, malformedBody()
 	}
 	item, _ := body.(map[string]any) // what is no object names neither
