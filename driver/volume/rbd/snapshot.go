@@ -72,6 +72,9 @@ func (d *Driver) DeleteSnapshot(ctx context.Context, volumeID, snapshotID string
 // CreateFromSnapshot implements volume.Snapshotter. The volume shares the
 // snapshot's bytes until they are written to.
 func (d *Driver) CreateFromSnapshot(ctx context.Context, id string, spec volume.Spec, volumeID, snapshotID string) error {
+	if err := volume.CheckID("snapshot ID", snapshotID); err != nil {
+		return err
+	}
 	err := d.make(ctx, id, spec, func(name string) error {
 		err := d.with(volumeID, func(im *rbd.Image) error {
 			s, err := snapshot(im, snapshotID)

@@ -130,6 +130,8 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func testImageWriterFails(t drivertest.T, e *env) {
+	before, err := e.Stats(t.Context())
+	require.NoError(t, err)
 	content := block(5)
 	n := int64(len(content))
 	formats := []string{volume.FormatRaw, volume.FormatQCOW2}
@@ -181,6 +183,9 @@ func testImageWriterFails(t drivertest.T, e *env) {
 	}
 	e.reopen(t)
 	e.requireNone(t, "v")
+	after, err := e.Stats(t.Context())
+	require.NoError(t, err)
+	require.InDelta(t, before.AllocatedGiB, after.AllocatedGiB, 0.001, "what failed takes no room")
 	require.NoError(t, e.CreateFromImage(t.Context(), "v", gib(1), rawImage(content)))
 	e.requireContent(t, "v", 1, content)
 }

@@ -59,6 +59,7 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 		{"a clone has the content", "Cloner", func(d *fake.Driver) volume.Driver { return blankClones{d} }},
 		{"a volume in use can be cloned", "Cloner", func(d *fake.Driver) volume.Driver { return clonesIdle{d} }},
 		{"a failed image leaves no volume", "ImageWriterFails", func(d *fake.Driver) volume.Driver { return halfImages{d} }},
+		{"a failed image takes no room", "ImageWriterFails", func(d *fake.Driver) volume.Driver { return &leaks{Driver: d} }},
 		{"a broken body is no image", "ImageWriterFails", func(d *fake.Driver) volume.Driver { return believesBodies{d} }},
 		{"an image keeps its content", "ImageWriter", func(d *fake.Driver) volume.Driver { return blankImages{d} }},
 		{"an image of another size is ErrConflict", "ImageWriter", func(d *fake.Driver) volume.Driver { return imagesAnySize{d} }},
@@ -639,6 +640,22 @@ func (d halfImages) CreateFromImage(ctx context.Context, id string, s volume.Spe
 		_ = d.Create(context.WithoutCancel(ctx), id, s)
 	}
 	return err
+}
+
+// leaks takes room for what failed.
+type leaks struct{ *fake.Driver }
+
+func (d *leaks) CreateFromImage(ctx context.Context, id string, s volume.Spec, i volume.Image) error {
+	err := d.Driver.CreateFromImage(ctx, id, s, i)
+	if err != nil {
+		_ = d.Create(context.WithoutCancel(ctx), "leaked", s)
+	}
+	return err
+}
+
+func (d *leaks) List(ctx context.Context) ([]volume.Volume, error) {
+	all, err := d.Driver.List(ctx)
+	return slices.DeleteFunc(all, func(v volume.Volume) bool { return v.ID == "leaked" }), err
 }
 
 type believesBodies struct{ *fake.Driver }
