@@ -2,6 +2,8 @@ package policy
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -189,6 +191,13 @@ func TestRulesAndProblems(t *testing.T) {
 		"rule x refers to rule gone, which is not defined",
 	}, e.Problems())
 	require.Empty(t, enforcer(t).Problems(), "the base rules stand by themselves")
+
+	// What nothing asks for is misspelt, as a rule.
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("\"x\": \"rule:mine\"\n\"mine\": \"@\"\n\"y\": \"!\"\n\"default\": \"!\"\n"), 0o600))
+	e = enforcer(t, Rule{Name: "x", Check: "!", Operations: []string{"GET /x"}})
+	require.NoError(t, e.LoadFile(path))
+	require.Equal(t, []string{"nothing here asks for these rules of the file (1): y"}, e.Problems())
 }
 
 func names(rules []Rule) []string {

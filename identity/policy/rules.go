@@ -111,8 +111,48 @@ func build(defaults map[string]*entry, overrides map[string]override) (*ruleSet,
 			return nil, err
 		}
 	}
+	if idle := s.idle(defaults, overrides); len(idle) > 0 {
+		s.problems = append(s.problems, fmt.Sprintf("nothing here asks for these rules of the file (%d): %s", len(idle), few(idle)))
+	}
 	slices.Sort(s.problems)
 	return s, nil
+}
+
+// idle returns what the operator says that nothing asks for: it may be misspelt,
+// or be about what is not built.
+func (s *ruleSet) idle(defaults map[string]*entry, overrides map[string]override) (names []string) {
+	if len(overrides) == 0 {
+		return nil
+	}
+	asked := map[string]bool{DefaultRule: true}
+	for _, d := range defaults {
+		if d.rule.Deprecated != nil {
+			asked[d.rule.Deprecated.Name] = true
+		}
+	}
+	for _, e := range s.byName {
+		e.check.walk(func(c *Check) {
+			if c.op == opRule {
+				asked[c.match] = true
+			}
+		})
+	}
+	for name := range overrides {
+		if _, known := defaults[name]; !known && !asked[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// few names some of many.
+func few(names []string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:most], ", ") + " …"
 }
 
 // renamed finds what the operator said about the rule under its old name.
