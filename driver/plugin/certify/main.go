@@ -95,6 +95,9 @@ func (c *config) certify(ctx context.Context, out io.Writer) (result drivertest.
 		runner := drivertest.Runner{Out: out, Verbose: c.verbose, Dir: c.dir, Prefix: group.name + "/", Timeout: c.each}
 		result.Add(runner.Run(ctx, c.wanted(group.name, group.tests)))
 	}
+	if len(result.Outcomes) == 0 { // nothing was shown
+		return result, fmt.Errorf("-run %s: no test has such a name: names are as in Volume/Reopen", c.run)
+	}
 	return result, nil
 }
 

@@ -96,6 +96,15 @@ func TestWhatIsNoPluginFails(t *testing.T) {
 	}
 }
 
+func TestACertificateOfNothingIsNone(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	status, out := certify(t, "-env", "CERTIFY_TEST=blob", "-run", "Blob/Reopne", self)
+	require.Equal(t, 1, status)
+	require.Contains(t, out[len(out)-2], "no test has such a name")
+	require.Equal(t, "certified: passed 0 failed 1 skipped 0", out[len(out)-1])
+}
+
 func TestFlagsAreChecked(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {""}, {"-nonsense", "x"}, {"-user", "root", "x"}, {"-segment", "vlan:x", "x"}, {"-base", "x", "x"}, {"-run", "(", "x"},
