@@ -70,3 +70,12 @@ func TestAnswersAreCinders(t *testing.T) {
 	require.NotContains(t, a.Body, "os-volume-type-access")
 	require.NotContains(t, s.Do("member", "GET", "/v3/types/default", "").Body, "os-volume-type-access")
 }
+
+func TestQueriesThatNoDatabaseTakes(t *testing.T) {
+	s := serve(t)
+	for _, path := range []string{"volumes?name=%ff", "limits?%C3%28=x", "types/detail?x=%ff", "snapshots?sort=%ff"} {
+		s.Do("admin", "GET 3.60", "/v3/"+path, "").Fault(400,
+			"Error decoding your request. Either the URL or the request body contained characters that could not be decoded by Cinder.")
+	}
+	s.Do("admin", "GET 3.60", "/v3/limits?project_id=a%00b", "").Want(200)
+}

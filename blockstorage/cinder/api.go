@@ -1,6 +1,9 @@
 package cinder
 
 import (
+	"slices"
+	"unicode/utf8"
+
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
 )
@@ -63,9 +66,24 @@ func New(cfg Config) *httpapi.API {
 		a.versionRoutes(), a.volumeRoutes(), a.actionRoutes(), a.metadataRoutes(), a.snapshotRoutes(), a.attachmentRoutes(),
 		a.typeRoutes(), a.typeEncryptionRoutes(), a.qosRoutes(), a.manageRoutes(), a.transferRoutes(), a.quotaRoutes(), a.backendRoutes(), a.serviceRoutes(), a.extensionRoutes(),
 	} {
+		for i, r := range routes {
+			routes[i].Handler = ofUTF8(r.Handler)
+		}
 		h.Add(routes...)
 	}
 	return h
+}
+
+// ofUTF8 runs a handler unless the query is not text.
+func ofUTF8(next httpapi.Handler) httpapi.Handler {
+	return func(r *httpapi.Request) (*httpapi.Response, error) {
+		for name, values := range r.Query() {
+			if !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
+				return nil, badRequest("Error decoding your request. Either the URL or the request body contained characters that could not be decoded by Cinder.")
+			}
+		}
+		return next(r)
+	}
 }
 
 // orElse sets a part that was not given.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/nephos-cloud/nephos/blockstorage"
 	"github.com/nephos-cloud/nephos/httpapi"
@@ -150,7 +151,7 @@ func (a *api) showLimits(r *httpapi.Request) (*httpapi.Response, error) {
 	if since(r, "3.39") && a.Backends.IsAdmin(r.Context()) {
 		for _, name := range []string{"tenant_id", "project_id"} {
 			if p, ok := r.Param(name); ok {
-				project = p
+				project = strings.ReplaceAll(p, "\x00", "\ufffd") // which is nobody's, too
 			}
 		}
 	}
