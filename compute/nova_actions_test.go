@@ -23,13 +23,13 @@ func TestWireSecurityGroupsOfAServer(t *testing.T) {
 	}
 	act := func(body string) answer { return w.call("user", "", "POST", "/v2.1/servers/"+id+"/action", body) }
 	require.Equal(t, []string{"default"}, names())
-	require.Equal(t, 202, act(`{"addSecurityGroup": {"name": "web"}}`).status)
+	require.Equal(t, 202, act(`{"addSecurityGroup": {"name": "web"}}`).Status)
 	require.Equal(t, []string{"default", "web"}, names())
 	w.settle()
 	require.Equal(t, []string{"default", "web"}, names())
 	again := act(`{"addSecurityGroup": {"name": "web"}}`)
-	require.Equal(t, 400, again.status)
-	require.Contains(t, again.text, "Duplicate items in the list")
+	require.Equal(t, 400, again.Status)
+	require.Contains(t, again.Body, "Duplicate items in the list")
 
 	groups := w.call("user", "", "GET", "/v2.1/servers/"+id+"/os-security-groups", "").body["security_groups"].([]any)
 	require.Len(t, groups, 2)
@@ -47,7 +47,7 @@ func TestWireSecurityGroupsOfAServer(t *testing.T) {
 		require.Nil(t, rule["ip_protocol"])
 	}
 
-	require.Equal(t, 202, act(`{"removeSecurityGroup": {"name": "web"}}`).status)
+	require.Equal(t, 202, act(`{"removeSecurityGroup": {"name": "web"}}`).Status)
 	w.settle()
 	require.Equal(t, []string{"default"}, names())
 	for body, want := range map[string]string{
@@ -58,8 +58,8 @@ func TestWireSecurityGroupsOfAServer(t *testing.T) {
 		`{"removeSecurityGroup": {"name": " "}}`:   "Security group name cannot be empty",
 	} {
 		a := act(body)
-		require.Contains(t, []int{400, 404}, a.status, body)
-		require.Contains(t, a.text, want, body)
+		require.Contains(t, []int{400, 404}, a.Status, body)
+		require.Contains(t, a.Body, want, body)
 	}
 	require.ErrorContains(t, w.service.AddServerSecurityGroup(w.stranger(), id, "web"), "could not be found")
 }
@@ -72,16 +72,16 @@ func TestWireAnImageOfAServer(t *testing.T) {
 		return w.call("user", version, "POST", "/v2.1/servers/"+id+"/action", body)
 	}
 	a := act("2.45", `{"createImage": {"name": "copy", "metadata": {"a": "b"}}}`)
-	require.Equal(t, 202, a.status, a.text)
+	require.Equal(t, 202, a.Status, a.Body)
 	require.NotEmpty(t, a.body["image_id"])
-	require.Equal(t, 409, act("2.45", `{"createImage": {"name": "again"}}`).status)
+	require.Equal(t, 409, act("2.45", `{"createImage": {"name": "again"}}`).Status)
 	w.settle()
 	a = act("", `{"createImage": {"name": "copy"}}`)
-	require.Equal(t, 202, a.status)
-	require.Contains(t, a.header.Get("Location"), "/images/")
+	require.Equal(t, 202, a.Status)
+	require.Contains(t, a.Header.Get("Location"), "/images/")
 	w.settle()
 	for _, body := range []string{`{"createImage": {}}`, `{"createImage": {"name": ""}}`, `{"createImage": {"name": "x", "metadata": {"a": 1}}}`, `{"createImage": {"name": "x", "size": 1}}`, `{"createImage": null}`} {
-		require.Equal(t, 400, act("", body).status, body)
+		require.Equal(t, 400, act("", body).Status, body)
 	}
 }
 
@@ -89,9 +89,9 @@ func TestWireAnImageOfAServer(t *testing.T) {
 func TestWireSecurityGroupsOfOldClients(t *testing.T) {
 	w := newWire(t, 1, nil)
 	const base = "/v2.1/os-security-groups"
-	require.Equal(t, 404, w.call("user", "2.36", "GET", base, "").status)
+	require.Equal(t, 404, w.call("user", "2.36", "GET", base, "").Status)
 	made := w.call("user", "", "POST", base, `{"security_group": {"name": "web", "description": "d"}}`)
-	require.Equal(t, 200, made.status, made.text)
+	require.Equal(t, 200, made.Status, made.Body)
 	web := made.body["security_group"].(map[string]any)
 	require.Equal(t, []any{}, web["rules"])
 	id := web["id"].(string)
@@ -103,7 +103,7 @@ func TestWireSecurityGroupsOfOldClients(t *testing.T) {
 
 	rule := w.call("user", "", "POST", "/v2.1/os-security-group-rules",
 		`{"security_group_rule": {"parent_group_id": "`+id+`", "ip_protocol": "TCP", "from_port": "22", "to_port": 22, "cidr": "10.0.0.0/8"}}`)
-	require.Equal(t, 200, rule.status, rule.text)
+	require.Equal(t, 200, rule.Status, rule.Body)
 	got := rule.body["security_group_rule"].(map[string]any)
 	ruleID := got["id"].(string)
 	require.Equal(t, map[string]any{
@@ -123,14 +123,14 @@ func TestWireSecurityGroupsOfOldClients(t *testing.T) {
 		`{"security_group_rule": {"parent_group_id": "` + id + `", "ip_protocol": "tcp", "from_port": 1, "to_port": 8, "cidr": "a"}}`: "Invalid cidr a.",
 	} {
 		a := w.call("user", "", "POST", "/v2.1/os-security-group-rules", body)
-		require.Equal(t, 400, a.status, body)
-		require.Contains(t, a.text, want, body)
+		require.Equal(t, 400, a.Status, body)
+		require.Contains(t, a.Body, want, body)
 	}
-	require.Equal(t, 202, w.call("user", "", "DELETE", "/v2.1/os-security-group-rules/"+ruleID, "").status)
+	require.Equal(t, 202, w.call("user", "", "DELETE", "/v2.1/os-security-group-rules/"+ruleID, "").Status)
 	renamed := w.call("user", "", "PUT", base+"/"+id, `{"security_group": {"name": "www", "description": ""}}`)
 	require.Equal(t, "www", renamed.body["security_group"].(map[string]any)["name"])
-	require.Equal(t, 400, w.call("user", "", "GET", base+"/www", "").status)
-	require.Equal(t, 400, w.call("user", "", "POST", base, `{"security_group": {"name": "x"}}`).status)
-	require.Equal(t, 202, w.call("user", "", "DELETE", base+"/"+id, "").status)
-	require.Equal(t, 404, w.call("user", "", "GET", base+"/"+id, "").status)
+	require.Equal(t, 400, w.call("user", "", "GET", base+"/www", "").Status)
+	require.Equal(t, 400, w.call("user", "", "POST", base, `{"security_group": {"name": "x"}}`).Status)
+	require.Equal(t, 202, w.call("user", "", "DELETE", base+"/"+id, "").Status)
+	require.Equal(t, 404, w.call("user", "", "GET", base+"/"+id, "").Status)
 }

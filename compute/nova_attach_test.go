@@ -38,15 +38,15 @@ func TestWireVolumeAttachments(t *testing.T) {
 	got = w.call("user", "2.69", "GET", path, "").body["volumeAttachment"].(map[string]any)
 	require.Equal(t, map[string]any{"id": v.ID, "volumeId": v.ID, "serverId": id, "device": "/dev/vdb"}, got)
 	answer := w.call("user", "2.85", "PUT", path, `{"volumeAttachment": {"volumeId": "`+v.ID+`", "delete_on_termination": false}}`)
-	require.Equal(t, 202, answer.status, answer.text)
+	require.Equal(t, 202, answer.Status, answer.Body)
 	answer = w.call("user", "2.85", "PUT", path, `{"volumeAttachment": {"volumeId": "`+v.ID+`", "delete_on_termination": true, "device": "/dev/vdz"}}`)
-	require.Equal(t, 400, answer.status)
-	require.Contains(t, answer.text, "The device property is not mutable")
+	require.Equal(t, 400, answer.Status)
+	require.Contains(t, answer.Body, "The device property is not mutable")
 	answer = w.call("user", "", "POST", "/v2.1/servers/"+id+"/os-volume_attachments", `{"volumeAttachment": {"volumeId": "`+v.ID+`"}}`)
-	require.Equal(t, 400, answer.status)
-	require.Contains(t, answer.text, "is already attached to instances: ")
+	require.Equal(t, 400, answer.Status)
+	require.Contains(t, answer.Body, "is already attached to instances: ")
 	answer = w.call("user", "", "POST", "/v2.1/servers/"+id+"/os-volume_attachments", `{"volumeAttachment": {"volumeId": "55555555-5555-4555-8555-555555555555"}}`)
-	require.Equal(t, 404, answer.status, answer.text)
+	require.Equal(t, 404, answer.Status, answer.Body)
 
 	require.NoError(t, volumeattach.Delete(t.Context(), c, id, v.ID).ExtractErr())
 	w.settle()
@@ -85,19 +85,19 @@ func TestWireConsolesAndVersions(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, con.URL, "http://cloud.test/console?token=")
 	old := w.call("user", "2.5", "POST", "/v2.1/servers/"+id+"/action", `{"os-getVNCConsole": {"type": "novnc"}}`)
-	require.Equal(t, 200, old.status, old.text)
+	require.Equal(t, 200, old.Status, old.Body)
 	require.Contains(t, old.body["console"], "url")
 	spice := w.call("user", "2.6", "POST", "/v2.1/servers/"+id+"/remote-consoles", `{"remote_console": {"protocol": "spice", "type": "spice-html5"}}`)
-	require.Equal(t, 400, spice.status)
-	require.Contains(t, spice.text, "Unavailable console type spice-html5.")
+	require.Equal(t, 400, spice.Status)
+	require.Contains(t, spice.Body, "Unavailable console type spice-html5.")
 
 	list := w.call("", "", "GET", "/", "")
-	require.Equal(t, 200, list.status)
+	require.Equal(t, 200, list.Status)
 	require.Equal(t, "2.96", list.body["versions"].([]any)[0].(map[string]any)["version"])
 	one := w.call("", "", "GET", "/v2.1/", "")
-	require.Equal(t, 200, one.status)
+	require.Equal(t, 200, one.Status)
 	require.Equal(t, "CURRENT", one.body["version"].(map[string]any)["status"])
-	require.Equal(t, 406, w.call("user", "2.999", "GET", "/v2.1/servers", "").status)
+	require.Equal(t, 406, w.call("user", "2.999", "GET", "/v2.1/servers", "").Status)
 }
 
 func TestWireLists(t *testing.T) {
@@ -105,12 +105,12 @@ func TestWireLists(t *testing.T) {
 	flavor := w.flavor(1, 64, 1)
 	a := w.call("user", "2.52", "POST", "/v2.1/servers", `{"server": {"name": "n", "imageRef": "`+w.images.id+`", "flavorRef": "`+flavor+
 		`", "networks": "none", "min_count": 3, "return_reservation_id": true, "tags": ["x"]}}`)
-	require.Equal(t, 202, a.status, a.text)
+	require.Equal(t, 202, a.Status, a.Body)
 	require.Regexp(t, "^r-[0-9a-f]{8}$", a.body["reservation_id"])
 	w.settle()
 	names := func(token, version, query string) (out []string) {
 		a := w.call(token, version, "GET", "/v2.1/servers?"+query, "")
-		require.Equal(t, 200, a.status, a.text)
+		require.Equal(t, 200, a.Status, a.Body)
 		for _, s := range a.body["servers"].([]any) {
 			out = append(out, s.(map[string]any)["name"].(string))
 		}

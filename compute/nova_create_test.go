@@ -35,8 +35,8 @@ func TestWireBodiesOfCreatesAreCheckedAsBySchemas(t *testing.T) {
 		{"", `{"server": {"name": "s"}}`, "field/attribute server. Value: {'name': 's'}. 'flavorRef' is a required property"},
 	} {
 		a := w.call("user", c.version, "POST", "/v2.1/servers", c.body)
-		require.Equal(t, 400, a.status, c.body)
-		require.Contains(t, a.text, c.text, c.body)
+		require.Equal(t, 400, a.Status, c.body)
+		require.Contains(t, a.Body, c.text, c.body)
 	}
 }
 
@@ -57,12 +57,12 @@ func TestWireBootsOnNetworksThatDoNotServe(t *testing.T) {
 		{"user", "2.67", with(`"networks": "none", "block_device_mapping_v2": [{"boot_index": 0, "source_type": "image", "destination_type": "volume", "volume_size": 1, "volume_type": "nosuch", "uuid": "` + w.images.id + `"}]`), "Volume type nosuch could not be found."},
 	} {
 		a := w.call(c.who, c.version, "POST", "/v2.1/servers", c.body)
-		require.Equal(t, 400, a.status, c.body)
-		require.Contains(t, a.text, c.text, c.body)
+		require.Equal(t, 400, a.Status, c.body)
+		require.Contains(t, a.Body, c.text, c.body)
 	}
 	a := w.call("admin", "2.81", "POST", "/v2.1/os-aggregates/1/images", `{"cache": [{"id": "`+port+`"}]}`)
-	require.Equal(t, 501, a.status, a.text)
-	require.Equal(t, 400, w.call("admin", "2.81", "POST", "/v2.1/os-aggregates/1/images", `{"cache": []}`).status)
-	require.Equal(t, 403, w.call("user", "", "GET", "/v2.1/os-hypervisors/x", "").status)
-	require.Equal(t, 403, w.call("user", "", "GET", "/v2.1/os-simple-tenant-usage?start=x", "").status)
+	require.Equal(t, 501, a.Status, a.Body)
+	require.Equal(t, 400, w.call("admin", "2.81", "POST", "/v2.1/os-aggregates/1/images", `{"cache": []}`).Status)
+	require.Equal(t, 403, w.call("user", "", "GET", "/v2.1/os-hypervisors/x", "").Status)
+	require.Equal(t, 403, w.call("user", "", "GET", "/v2.1/os-simple-tenant-usage?start=x", "").Status)
 }

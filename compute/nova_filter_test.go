@@ -15,13 +15,13 @@ func TestWireListsByEveryPublishedFilter(t *testing.T) {
 	boot := func(name, more string) string {
 		a := w.call("user", "2.52", "POST", "/v2.1/servers", `{"server": {"name": "`+name+`", "imageRef": "`+w.images.id+`", "flavorRef": "`+flavor+
 			`", "networks": "none"`+more+`}}`)
-		require.Equal(t, 202, a.status, a.text)
+		require.Equal(t, 202, a.Status, a.Body)
 		w.settle()
 		return a.body["server"].(map[string]any)["id"].(string)
 	}
 	one := boot("one", `, "tags": ["Red"], "OS-DCF:diskConfig": "AUTO"`)
 	boot("two", `, "tags": ["blue"]`)
-	require.Equal(t, 202, w.call("user", "", "POST", "/v2.1/servers/"+one+"/action", `{"lock": null}`).status)
+	require.Equal(t, 202, w.call("user", "", "POST", "/v2.1/servers/"+one+"/action", `{"lock": null}`).Status)
 	shown := w.call("admin", "2.96", "GET", "/v2.1/servers/"+one, "").body["server"].(map[string]any)
 	created, launched := shown["created"].(string), shown["OS-SRV-USG:launched_at"].(string)
 
@@ -52,13 +52,13 @@ func TestWireListsByEveryPublishedFilter(t *testing.T) {
 		"launched_at=" + launched[:len("2006-01-02T15:")]: "", // no moment
 	} {
 		a := w.call("admin", "2.96", "GET", "/v2.1/servers?all_tenants=1&sort_key=display_name&sort_dir=asc&"+query, "")
-		require.Equal(t, 200, a.status, "%s: %s", query, a.text)
+		require.Equal(t, 200, a.Status, "%s: %s", query, a.Body)
 		var names []string
 		for _, s := range a.body["servers"].([]any) {
 			names = append(names, s.(map[string]any)["name"].(string))
 		}
 		require.Equal(t, want, strings.Join(names, " "), query)
 	}
-	require.Contains(t, w.call("admin", "2.96", "GET", "/v2.1/servers?_secret=1", "").text, "Invalid filter field: _secret.")
-	require.Equal(t, 200, w.call("user", "2.96", "GET", "/v2.1/servers?_secret=1", "").status, "not a user's to filter by")
+	require.Contains(t, w.call("admin", "2.96", "GET", "/v2.1/servers?_secret=1", "").Body, "Invalid filter field: _secret.")
+	require.Equal(t, 200, w.call("user", "2.96", "GET", "/v2.1/servers?_secret=1", "").Status, "not a user's to filter by")
 }

@@ -57,11 +57,11 @@ func TestWirePartsOfAServerAreCheckedAsBySchemas(t *testing.T) {
 		{"user", "2.90", "DELETE", "/migrations/7", ``, 403, "os_compute_api:servers:migrations:delete"},
 	} {
 		a := w.call(c.who, c.version, c.method, at+c.path, c.body)
-		require.Equal(t, c.status, a.status, "%s %s %s: %s", c.method, c.path, c.body, a.text)
-		require.Contains(t, a.text, c.text, "%s %s %s", c.method, c.path, c.body)
+		require.Equal(t, c.status, a.Status, "%s %s %s: %s", c.method, c.path, c.body, a.Body)
+		require.Contains(t, a.Body, c.text, "%s %s %s", c.method, c.path, c.body)
 	}
 	for _, p := range []string{"?sort_dir=up", "/detail?sort_dir=up"} {
-		require.Contains(t, w.call("user", "", "GET", "/v2.1/servers"+p, "").text, "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'")
+		require.Contains(t, w.call("user", "", "GET", "/v2.1/servers"+p, "").Body, "Invalid input received: Unknown sort direction, must be 'desc' or 'asc'")
 	}
 	require.Empty(t, w.call("user", "2.83", "GET", "/v2.1/servers?config_drive=x", "").body["servers"])
 }
@@ -85,9 +85,9 @@ func TestWireAnswersWithoutBodiesHaveNovasType(t *testing.T) {
 		{"DELETE", "", ``, http.StatusNoContent, "application/json"},
 	} {
 		a := w.call("user", "2.90", c.method, at+c.path, c.body)
-		require.Equal(t, c.status, a.status, c)
-		require.Equal(t, c.kind, a.header.Get("Content-Type"), c)
-		require.Empty(t, a.text, c)
+		require.Equal(t, c.status, a.Status, c)
+		require.Equal(t, c.kind, a.Header.Get("Content-Type"), c)
+		require.Empty(t, a.Body, c)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestALockAndItsReason(t *testing.T) {
 	id := w.bootWire("2.90", "")
 	w.settle()
 	at := "/v2.1/servers/" + id
-	act := func(who, body string) int { return w.call(who, "2.90", "POST", at+"/action", body).status }
+	act := func(who, body string) int { return w.call(who, "2.90", "POST", at+"/action", body).Status }
 	reason := func() any {
 		return w.call("user", "2.90", "GET", at, "").body["server"].(map[string]any)["locked_reason"]
 	}

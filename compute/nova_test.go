@@ -1,12 +1,8 @@
 package compute_test
 
 import (
-	"context"
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -16,78 +12,54 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/tags"
 	"github.com/stretchr/testify/require"
 
-	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/compute/nova"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 )
-
-// tokens are the callers by their tokens.
-type tokens map[string]nephos.Caller
-
-func (t tokens) Verify(_ context.Context, token string) (nephos.Caller, error) {
-	c, ok := t[token]
-	if !ok {
-		return c, nephos.Errorf(nephos.ErrUnauthenticated, "unknown token")
-	}
-	return c, nil
-}
 
 // wire serves the cloud's Compute API.
 type wire struct {
 	*testCloud
-	url string
+	*apitest.Server
 }
 
 func newWire(t *testing.T, hosts int, config func(*compute.Config)) *wire {
 	c := newCloud(t, hosts, config)
-	api := nova.New(nova.Config{Service: c.service, Policy: c.policy, HTTP: httpapi.Config{
-		PublicURL: "http://cloud.test/compute",
-		Verifier: tokens{
-			"user":  {UserID: user, ProjectID: project, Roles: []string{"member", "reader"}},
-			"admin": {UserID: "admin", ProjectID: "admin", Roles: []string{"admin", "member", "reader"}},
-			"other": {UserID: "other", ProjectID: "other", Roles: []string{"member", "reader"}},
-			"look":  {UserID: "look", ProjectID: project, Roles: []string{"reader"}},
-		},
-	}})
-	require.NoError(t, httpapi.CheckRoutes(api.Routes()))
-	srv := httptest.NewServer(api)
-	t.Cleanup(srv.Close)
-	return &wire{c, srv.URL}
+	return &wire{c, apitest.Serve(t, "compute", func(string) http.Handler {
+		api := nova.New(nova.Config{Service: c.service, Policy: c.policy, HTTP: httpapi.Config{
+			PublicURL: "http://cloud.test/compute",
+			Verifier: apitest.People{
+				"user":  {UserID: user, ProjectID: project, Roles: []string{"member", "reader"}},
+				"admin": {UserID: "admin", ProjectID: "admin", Roles: []string{"admin", "member", "reader"}},
+				"other": {UserID: "other", ProjectID: "other", Roles: []string{"member", "reader"}},
+				"look":  {UserID: "look", ProjectID: project, Roles: []string{"reader"}},
+			},
+		}})
+		require.NoError(t, httpapi.CheckRoutes(api.Routes()))
+		return api
+	})}
 }
 
 // client is a real client of the API.
 func (w *wire) client(token, version string) *gophercloud.ServiceClient {
 	return &gophercloud.ServiceClient{
 		ProviderClient: &gophercloud.ProviderClient{TokenID: token},
-		Endpoint:       w.url + "/v2.1/", Type: "compute", Microversion: version,
+		Endpoint:       w.URL + "/v2.1/", Type: "compute", Microversion: version,
 	}
 }
 
+// answer is an answer with its body decoded, where it is an object.
 type answer struct {
-	status int
-	header http.Header
-	body   map[string]any
-	text   string
+	apitest.Answer
+	body map[string]any
 }
 
 // call makes one request, by hand.
 func (w *wire) call(token, version, method, path, body string) answer {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
-	require.NoError(w.t, err)
-	req.Header.Set("X-Auth-Token", token)
-	req.Header.Set("Content-Type", "application/json")
-	if version != "" {
-		req.Header.Set("OpenStack-API-Version", "compute "+version)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(w.t, err)
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	require.NoError(w.t, err)
-	a := answer{status: resp.StatusCode, header: resp.Header, text: string(b)}
-	_ = json.Unmarshal(b, &a.body)
+	a := answer{Answer: w.Do(token, method+" "+version, path, body)}
+	_ = json.Unmarshal([]byte(a.Body), &a.body)
 	return a
 }
 
@@ -95,7 +67,7 @@ func (w *wire) bootWire(version, extra string) string {
 	w.t.Helper()
 	flavor := w.flavor(1, 512, 1)
 	a := w.call("user", version, "POST", "/v2.1/servers", `{"server": {"name": "web", "imageRef": "`+w.images.id+`", "flavorRef": "`+flavor+`", "networks": "auto"`+extra+`}}`)
-	require.Equal(w.t, 202, a.status, a.text)
+	require.Equal(w.t, 202, a.Status, a.Body)
 	return a.body["server"].(map[string]any)["id"].(string)
 }
 
@@ -218,8 +190,8 @@ func TestWireRefusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := w.call(c.token, c.version, c.method, c.path, c.body)
-			require.Equal(t, c.status, a.status, a.text)
-			require.Contains(t, a.text, c.text)
+			require.Equal(t, c.status, a.Status, a.Body)
+			require.Contains(t, a.Body, c.text)
 		})
 	}
 }
@@ -233,7 +205,7 @@ func TestWireMicroversions(t *testing.T) {
 		if token == "admin" {
 			a = w.call(token, version, "GET", "/v2.1/servers/"+id, "")
 		}
-		require.Equal(t, 200, a.status, a.text)
+		require.Equal(t, 200, a.Status, a.Body)
 		return a.body["server"].(map[string]any)
 	}
 	for field, from := range map[string]string{

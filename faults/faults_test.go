@@ -17,21 +17,12 @@ import (
 	"github.com/nephos-cloud/nephos/driver"
 	"github.com/nephos-cloud/nephos/faults"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/reconcile"
 )
 
-type tokens map[string]nephos.Caller
-
-func (v tokens) Verify(_ context.Context, token string) (nephos.Caller, error) {
-	c, ok := v[token]
-	if !ok {
-		return c, nephos.Errorf(nephos.ErrUnauthenticated, "no such token")
-	}
-	return c, nil
-}
-
-var people = tokens{
+var people = apitest.People{
 	"ann":  {UserID: "ann", ProjectID: "aaa", Roles: []string{"member", "reader"}},
 	"root": {UserID: "root", ProjectID: "bbb", Roles: []string{"admin"}},
 }
@@ -96,7 +87,7 @@ func TestWhatARuleMatches(t *testing.T) {
 		{faults.Rule{Service: "network"}, nil, []string{"ann GET /v2.1/servers"}},
 		{faults.Rule{Operation: "GET"}, []string{"ann GET /v2.1/servers", "ann GET /v2.1/flavors/1"}, []string{"ann POST /v2.1/servers"}},
 		{faults.Rule{Operation: "/servers"}, []string{"ann GET /v2.1/servers", "ann POST /v2.1/aaa/servers"}, []string{"ann GET /v2.1/servers/1"}},
-		{faults.Rule{Operation: "GET /servers/{server_id}"}, []string{"ann GET /v2.1/servers/1", "ann GET /v2.1/aaa/servers/1/"}, []string{"ann GET /v2.1/servers", "ann GET /v2.1/flavors/1"}},
+		{faults.Rule{Operation: "GET /servers/{server_id}"}, []string{"ann GET /v2.1/servers/1", "ann GET /v2.1/aaa/servers/1"}, []string{"ann GET /v2.1/servers", "ann GET /v2.1/flavors/1"}},
 		{faults.Rule{Operation: "GET /v2.1/*/1"}, []string{"ann GET /v2.1/servers/1", "ann GET /v2.1/flavors/1"}, []string{"ann GET /v2.1/servers/2"}},
 		{faults.Rule{Resource: "s1"}, []string{"ann GET /v2.1/servers/s1"}, []string{"ann GET /v2.1/servers/s2", "ann GET /v2.1/servers"}},
 		{faults.Rule{Project: "aaa"}, []string{"ann GET /v2.1/servers"}, []string{"root GET /v2.1/servers"}},

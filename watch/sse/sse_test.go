@@ -16,6 +16,7 @@ import (
 
 	"github.com/nephos-cloud/nephos"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/apitest"
 	"github.com/nephos-cloud/nephos/identity/policy"
 	"github.com/nephos-cloud/nephos/store"
 	"github.com/nephos-cloud/nephos/store/storetest"
@@ -26,17 +27,13 @@ import (
 // tokens is a Verifier whose tokens can be revoked.
 type tokens struct {
 	mu sync.Mutex
-	by map[string]nephos.Caller
+	by apitest.People
 }
 
-func (v *tokens) Verify(_ context.Context, token string) (nephos.Caller, error) {
+func (v *tokens) Verify(ctx context.Context, token string) (nephos.Caller, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	c, ok := v.by[token]
-	if !ok {
-		return c, nephos.Errorf(nephos.ErrUnauthenticated, "no such token")
-	}
-	return c, nil
+	return v.by.Verify(ctx, token)
 }
 
 // beats is a clock whose heartbeats come when told.
@@ -55,7 +52,7 @@ type fixture struct {
 }
 
 func start(t *testing.T) *fixture {
-	f := &fixture{db: storetest.Open(t, nil), beat: make(chan time.Time), valid: &tokens{by: map[string]nephos.Caller{
+	f := &fixture{db: storetest.Open(t, nil), beat: make(chan time.Time), valid: &tokens{by: apitest.People{
 		"ann": {UserID: "ann", ProjectID: "p1", Roles: []string{"member", "reader"}},
 	}}}
 	enforcer, err := policy.New(policy.Base(), watch.Rules(), []policy.Rule{{Name: "os_compute_api:servers:show", Check: policy.RuleProjectReaderOrAdmin}})
