@@ -108,6 +108,18 @@ func (s *suite) invocations(up, down, path string) (all []invocation) {
 			return err
 		})
 	}
+	if s.can(hypervisor.CanPlace) {
+		add("Placement", up, func(ctx context.Context, id string) error {
+			_, err := d.(hypervisor.Placer).Placement(ctx, id)
+			return err
+		})
+	}
+	if s.can(hypervisor.CanPassDevices) {
+		add("Devices", up, func(ctx context.Context, id string) error {
+			_, err := d.(hypervisor.DevicePasser).Devices(ctx, id)
+			return err
+		})
+	}
 	if s.can(hypervisor.CanSetPassword) {
 		add("SetPassword", up, func(ctx context.Context, id string) error {
 			return d.(hypervisor.PasswordSetter).SetPassword(ctx, id, "", "Tr0ub4dor&3")

@@ -170,7 +170,7 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 		ops = append(
 			ops, "Ensure", "Start", "Stop", "Destroy", "Get", "Reboot", "Pause", "Unpause", "Suspend", "Resume", "Snapshot", "ConsoleLog",
 			"Console", "Diagnostics", "ResizeDisk", "ThrottleDisk", "ExportDisk", "ImportDisk", "Rescue", "Unrescue", "Statistics", "SetPassword",
-			"CheckMigration", "PrepareMigration", "Migrate", "Migration", "AbortMigration", "EvictImage",
+			"CheckMigration", "PrepareMigration", "Migrate", "Migration", "AbortMigration", "EvictImage", "Placement", "Devices",
 		)
 		for _, op := range ops {
 			rows = append(rows, row{op + ": " + test, test, func(d *fake.Driver) drv {
@@ -217,7 +217,7 @@ func (d careless) begin(op string, ctx context.Context, ids ...*string) (context
 		ended := ctx.Err()
 		ctx = context.WithoutCancel(ctx)
 		switch op {
-		case "Info", "List", "Get", "Events", "ListImages", "ConsoleLog", "Console", "Diagnostics", "ExportDisk", "Statistics", "CheckMigration", "Migration",
+		case "Info", "List", "Get", "Events", "ListImages", "ConsoleLog", "Console", "Diagnostics", "ExportDisk", "Statistics", "Placement", "Devices", "CheckMigration", "Migration",
 			"Unpause", "Resume", "Unrescue", "EvictImage", "AbortMigration", "ThrottleDisk", "SetPassword", "PrepareMigration", "ImportDisk", "Migrate":
 		default: // it did something, and says that it did nothing
 			end = func(err error) error { return errors.Join(err, ended) }
@@ -371,6 +371,18 @@ func (d careless) Statistics(ctx context.Context, id string) (hypervisor.Statist
 	ctx, end := d.begin("Statistics", ctx, &id)
 	s, err := d.Driver.Statistics(ctx, id)
 	return s, end(err)
+}
+
+func (d careless) Placement(ctx context.Context, id string) (hypervisor.Placement, error) {
+	ctx, end := d.begin("Placement", ctx, &id)
+	p, err := d.Driver.Placement(ctx, id)
+	return p, end(err)
+}
+
+func (d careless) Devices(ctx context.Context, id string) ([]string, error) {
+	ctx, end := d.begin("Devices", ctx, &id)
+	all, err := d.Driver.Devices(ctx, id)
+	return all, end(err)
 }
 
 func (d careless) SetPassword(ctx context.Context, id, user, password string) error {
