@@ -8,6 +8,8 @@
 //	id := s.Do("member", "POST 3.67", "/v3/volumes", body).Want(202).Text("volume", "id")
 //	s.Do("stranger", "GET", "/v3/volumes/"+id, "").Fault(404, "Volume "+id+" could not be found.")
 //
+// What many requests are answered stands in a file: [Server.Answers].
+//
 // It knows where each of OpenStack's services says what went wrong, apart from
 // the code that writes it. Every wire package has a test that calls
 // [RulesExist] with its routes.
