@@ -1,5 +1,6 @@
-// Command customcloud is somebody's own cloud: two of our services, a store of
-// their own for image bytes, and nothing else. It shows how little it takes.
+// Command customcloud is somebody's own cloud: two of our services, a driver of
+// their own for image bytes (shelf.go), and nothing else. It shows how little it
+// takes.
 package main
 
 import (
@@ -10,7 +11,6 @@ import (
 	"os"
 
 	"github.com/nephos-cloud/nephos/driver/blob"
-	"github.com/nephos-cloud/nephos/driver/blob/mem"
 	"github.com/nephos-cloud/nephos/httpapi"
 	"github.com/nephos-cloud/nephos/identity"
 	"github.com/nephos-cloud/nephos/identity/keystone"
@@ -44,7 +44,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	blobs, err := blob.NewStore(ctx, mem.New(mem.Config{}), blob.StoreOptions{}) // or a driver of your own
+	blobs, err := blob.NewStore(ctx, &shelf{}, blob.StoreOptions{}) // a driver of your own
 	if err != nil {
 		return err
 	}
