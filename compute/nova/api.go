@@ -3,6 +3,7 @@ package nova
 import (
 	"net/http"
 	"slices"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/nephos-cloud/nephos"
@@ -43,6 +44,7 @@ type Config struct {
 // api holds what the handlers need.
 type api struct {
 	Config
+	serverSchemas sync.Map // of bodies that make servers, by microversion
 }
 
 // root is what all paths of the API begin with. The project's id may be given.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nephos-cloud/nephos/compute"
 	"github.com/nephos-cloud/nephos/httpapi"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 )
 
 type serverSpec struct {
@@ -54,21 +55,25 @@ func has(raw json.RawMessage, name string) bool {
 }
 
 func (a *api) createServer(r *httpapi.Request) (*httpapi.Response, error) {
-	if err := obey(r, serverSchema(r)); err != nil {
+	body, ok := a.serverSchemas.Load(r.Version)
+	if !ok {
+		body, _ = a.serverSchemas.LoadOrStore(r.Version, serverSchema(r))
+	}
+	if err := obey(r, body.(*schema.Schema)); err != nil {
 		return nil, err
 	}
-	in, body, err := member[serverSpec](r, "server", "os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")
+	in, tree, err := member[serverSpec](r, "server", "os:scheduler_hints", "OS-SCH-HNT:scheduler_hints")
 	if err != nil {
 		return nil, err
 	}
-	raw := body["server"]
+	raw := tree["server"]
 	req, err := a.bootRequest(r, &in, raw)
 	if err != nil {
 		return nil, err
 	}
-	hints := body["os:scheduler_hints"]
+	hints := tree["os:scheduler_hints"]
 	if hints == nil {
-		hints = body["OS-SCH-HNT:scheduler_hints"]
+		hints = tree["OS-SCH-HNT:scheduler_hints"]
 	}
 	if req.Hints, err = schedulerHints(r, hints); err != nil {
 		return nil, err
