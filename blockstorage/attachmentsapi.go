@@ -112,14 +112,10 @@ func (s *Service) ListAttachments(ctx context.Context, f AttachmentFilter, p nep
 	var rows []attachmentRow
 	l := attachmentList()
 	q := db.NewSelect().Model(&rows).Where("att.detached_at IS NULL AND att.status <> ?", initialized)
-	q, err := l.page(ctx, db, l.filter(s.projectOnly(ctx, q, "att.project_id", f.AllProjects), f.Match), p, f.Offset)
+	follow, err := find(ctx, db, l, l.filter(s.projectOnly(ctx, q, "att.project_id", f.AllProjects), f.Match), &rows, p, f.Offset)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	follow := store.More(&rows, p.Limit)
 	out, err := views(rows)
 	return out, follow, err
 }

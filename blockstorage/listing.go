@@ -132,6 +132,18 @@ func (l *listing) page(ctx context.Context, db bun.IDB, q *bun.SelectQuery, p ne
 	return q, nil
 }
 
+// find runs a list's query for one page and reports whether more follow.
+func find[T any](ctx context.Context, db bun.IDB, l *listing, q *bun.SelectQuery, rows *[]T, p nephos.Page, offset int) (bool, error) {
+	q, err := l.page(ctx, db, q, p, offset)
+	if err != nil {
+		return false, err
+	}
+	if err := q.Scan(ctx); err != nil {
+		return false, err
+	}
+	return store.More(rows, p.Limit), nil
+}
+
 // SortKeys returns the attributes by which the list of a resource (volume,
 // snapshot, attachment, type, qos, transfer) can be sorted.
 func SortKeys(resource string) []string {

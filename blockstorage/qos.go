@@ -190,14 +190,10 @@ func (s *Service) ListQoS(ctx context.Context, f QoSFilter, p nephos.Page) ([]Qo
 	db := s.cfg.Store.Reader()
 	var rows []qosRow
 	l := qosList()
-	q, err := l.page(ctx, db, l.filter(db.NewSelect().Model(&rows), f.Match), p, f.Offset)
+	follow, err := find(ctx, db, l, l.filter(db.NewSelect().Model(&rows), f.Match), &rows, p, f.Offset)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	follow := store.More(&rows, p.Limit)
 	out := make([]QoS, len(rows))
 	for i, r := range rows {
 		out[i] = r.QoS

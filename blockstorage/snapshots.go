@@ -212,13 +212,10 @@ func (s *Service) ListSnapshots(ctx context.Context, f SnapshotFilter, p nephos.
 	if err != nil {
 		return nil, false, err
 	}
-	if q, err = snapshotList().page(ctx, db, q, p, f.Offset); err != nil {
+	follow, err := find(ctx, db, snapshotList(), q, &rows, p, f.Offset)
+	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	follow := store.More(&rows, p.Limit)
 	out := make([]Snapshot, len(rows))
 	for i, r := range rows {
 		out[i] = r.Snapshot

@@ -166,14 +166,10 @@ func (s *Service) ListTransfers(ctx context.Context, f TransferFilter, p nephos.
 	var rows []transferRow
 	l := transferList()
 	q := l.filter(s.projectOnly(ctx, db.NewSelect().Model(&rows), "tra.project_id", f.AllProjects), f.Match)
-	q, err := l.page(ctx, db, q, p, f.Offset)
+	follow, err := find(ctx, db, l, q, &rows, p, f.Offset)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	follow := store.More(&rows, p.Limit)
 	out := make([]Transfer, len(rows))
 	for i, r := range rows {
 		out[i] = r.Transfer

@@ -281,13 +281,10 @@ func (s *Service) ListTypes(ctx context.Context, f TypeFilter, p nephos.Page) ([
 	if err != nil {
 		return nil, false, err
 	}
-	if q, err = l.page(ctx, db, q, p, f.Offset); err != nil {
+	follow, err := find(ctx, db, l, q, &rows, p, f.Offset)
+	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	follow := store.More(&rows, p.Limit)
 	out := make([]Type, len(rows))
 	for i, r := range rows {
 		out[i] = s.visible(ctx, r.Type)

@@ -9,7 +9,6 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/nephos-cloud/nephos"
-	"github.com/nephos-cloud/nephos/store"
 )
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
@@ -111,13 +110,10 @@ func (s *Service) ListVolumes(ctx context.Context, f VolumeFilter, p nephos.Page
 	if err != nil {
 		return nil, false, err
 	}
-	if q, err = volumeList().page(ctx, db, q, p, f.Offset); err != nil {
+	follow, err := find(ctx, db, volumeList(), q, &rows, p, f.Offset)
+	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	follow := store.More(&rows, p.Limit)
 	vs, err := withAttachments(ctx, db, rows...)
 	return vs, follow, err
 }

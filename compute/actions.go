@@ -207,14 +207,10 @@ func (s *Service) ListActions(ctx context.Context, serverID string, f ActionFilt
 		Table: "compute_actions", Alias: "action", ID: "request_id", Among: map[string]any{"server_id": serverID},
 		Keys: []store.Key{{Expr: "@.started_at", Desc: true}, {Expr: "@.request_id", Desc: true}}, Missing: noMarker,
 	}
-	q, err := order.Page(ctx, db, q, p)
+	more, err := store.ReadPage(ctx, db, order, q, &rows, p)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	more := store.More(&rows, p.Limit)
 	out := make([]Action, len(rows))
 	for i, r := range rows {
 		out[i] = r.Action

@@ -146,14 +146,7 @@ func (s *Service) refreshServer(ctx context.Context, id string, views []network.
 		}
 		row.NICs = nics
 		columns := []string{"nics"}
-		if gone {
-			// A port was deleted under the guest: its card goes, too.
-			changed, err := s.tellGuest(ctx, tx, &row)
-			if err != nil {
-				return err
-			}
-			columns = append(columns, changed...)
-		} else if row.Phase == phaseLive {
+		if gone || row.Phase == phaseLive { // the card of a port that was deleted goes, too
 			changed, err := s.tellGuest(ctx, tx, &row)
 			if err != nil {
 				return err

@@ -52,14 +52,10 @@ func (s *Service) ListFlavors(ctx context.Context, f FlavorFilter, p nephos.Page
 		order.Keys = append(order.Keys, store.Key{Expr: expr, Desc: k.Desc})
 	}
 	order.Keys = append(order.Keys, store.Key{Expr: "@.id", Desc: len(order.Keys) > 0 && order.Keys[0].Desc})
-	q, err := order.Page(ctx, db, q, p)
+	more, err := store.ReadPage(ctx, db, order, q, &rows, p)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	more := store.More(&rows, p.Limit)
 	sees := f.ExtraSpecs && s.seesExtraSpecs(ctx)
 	out := make([]Flavor, len(rows))
 	for i, r := range rows {

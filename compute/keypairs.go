@@ -181,14 +181,10 @@ func (s *Service) ListKeyPairs(ctx context.Context, userID string, p nephos.Page
 		Table: "compute_keypairs", Alias: "keypair", ID: "name", Among: map[string]any{"user_id": owner},
 		Keys: []store.Key{{Expr: "@.name"}}, Missing: noMarker,
 	}
-	q, err = order.Page(ctx, db, q, p)
+	more, err := store.ReadPage(ctx, db, order, q, &rows, p)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	more := store.More(&rows, p.Limit)
 	out := make([]KeyPair, len(rows))
 	for i, r := range rows {
 		out[i] = r.KeyPair

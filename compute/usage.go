@@ -65,14 +65,10 @@ func (s *Service) ListUsage(ctx context.Context, f UsageFilter, p nephos.Page) (
 	order := store.Keyset{
 		Table: "compute_servers", Alias: "server", Keys: []store.Key{{Expr: "@.project_id"}, {Expr: "@.id"}}, Missing: noMarker,
 	}
-	q, err := order.Page(ctx, db, q, p)
+	more, err := store.ReadPage(ctx, db, order, q, &rows, p)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	more := store.More(&rows, p.Limit)
 	out := make([]ServerUsage, len(rows))
 	for i, r := range rows {
 		out[i] = usageOf(r.Server, f, now)

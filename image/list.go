@@ -48,13 +48,10 @@ func (s *Service) ListImages(ctx context.Context, f Filter, p nephos.Page) ([]Im
 			return nil, false, err
 		}
 	}
-	if q, err = order.Page(ctx, db, q, p); err != nil {
+	more, err := store.ReadPage(ctx, db, order, q, &rows, p)
+	if err != nil {
 		return nil, false, err
 	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, false, err
-	}
-	more := store.More(&rows, p.Limit)
 	imgs, err := whole(ctx, db, rows)
 	if err != nil {
 		return nil, false, err

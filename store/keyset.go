@@ -63,6 +63,18 @@ func (k Keyset) Page(ctx context.Context, db bun.IDB, q *bun.SelectQuery, p neph
 	return q, nil
 }
 
+// ReadPage reads the page that [Keyset.Page] leaves of a list's query, whose model
+// rows is, and reports whether more follow.
+func ReadPage[T any](ctx context.Context, db bun.IDB, k Keyset, q *bun.SelectQuery, rows *[]T, p nephos.Page) (more bool, err error) {
+	if q, err = k.Page(ctx, db, q, p); err != nil {
+		return false, err
+	}
+	if err := q.Scan(ctx); err != nil {
+		return false, err
+	}
+	return More(rows, p.Limit), nil
+}
+
 // marked is a query for the marker's row.
 func (k Keyset) marked(db bun.IDB, marker string) *bun.SelectQuery {
 	id := k.ID
