@@ -68,27 +68,22 @@ func NewStore(ctx context.Context, d Driver, opts StoreOptions) (*Store, error) 
 	return &Store{d: d, opts: opts, abilities: abilities}, nil
 }
 
+// offers tells of each ability whether a driver's methods have it.
+var offers = map[string]func(Driver) bool{
+	AbilityCopier:      is[Copier],
+	AbilityLocator:     is[Locator],
+	AbilityMultiparter: is[Multiparter],
+}
+
+func is[T any](d Driver) bool {
+	_, ok := d.(T)
+	return ok
+}
+
 // AbilitiesOf tells what the driver offers: the optional interfaces that it
 // implements, narrowed by its [Abilitier] if it is one. The result is sorted.
 func AbilitiesOf(ctx context.Context, d Driver) ([]string, error) {
-	var names []string
-	if _, ok := d.(Copier); ok {
-		names = append(names, AbilityCopier)
-	}
-	if _, ok := d.(Locator); ok {
-		names = append(names, AbilityLocator)
-	}
-	if _, ok := d.(Multiparter); ok {
-		names = append(names, AbilityMultiparter)
-	}
-	if a, ok := d.(Abilitier); ok {
-		offered, err := a.Abilities(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("asking the blob driver for its abilities: %w", err)
-		}
-		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(offered, n) })
-	}
-	return names, nil
+	return driver.AbilitiesOf(ctx, "blob", d, offers)
 }
 
 // CheckID refuses, with ErrInvalid, an identifier that a driver could not use

@@ -2,8 +2,8 @@ package hypervisor
 
 import (
 	"context"
-	"fmt"
-	"slices"
+
+	"github.com/nephos-cloud/nephos/driver"
 )
 
 // Names of the optional abilities, as [Node.Can], [Node.Abilities] and
@@ -66,19 +66,5 @@ func is[T any](d Driver) bool {
 // the optional interfaces it implements, narrowed by [Abilitier] if it is one.
 // Names that this version does not know are left out.
 func AbilitiesOf(ctx context.Context, d Driver) ([]string, error) {
-	var has []string
-	for name, offered := range offers {
-		if offered(d) {
-			has = append(has, name)
-		}
-	}
-	if a, ok := d.(Abilitier); ok {
-		offered, err := a.Abilities(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("ask hypervisor driver for its abilities: %w", err)
-		}
-		has = slices.DeleteFunc(has, func(name string) bool { return !slices.Contains(offered, name) })
-	}
-	slices.Sort(has)
-	return has, nil
+	return driver.AbilitiesOf(ctx, "hypervisor", d, offers)
 }

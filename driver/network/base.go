@@ -44,21 +44,7 @@ func is[T any](d any) bool {
 // optional interfaces that it implements, narrowed by its [Abilitier] if it is
 // one. Names that this version does not know are left out. The result is sorted.
 func AbilitiesOf(ctx context.Context, d any) ([]string, error) {
-	var names []string
-	for name, offered := range offers {
-		if offered(d) {
-			names = append(names, name)
-		}
-	}
-	if a, ok := d.(Abilitier); ok {
-		offered, err := a.Abilities(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("ask network driver for its abilities: %w", err)
-		}
-		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(offered, n) })
-	}
-	slices.Sort(names)
-	return names, nil
+	return driver.AbilitiesOf(ctx, "network", d, offers)
 }
 
 // base is what a [Node] and a [Control] share: abilities and calls.

@@ -2,8 +2,8 @@ package volume
 
 import (
 	"context"
-	"fmt"
-	"slices"
+
+	"github.com/nephos-cloud/nephos/driver"
 )
 
 // The names of the optional interfaces, as [Abilitier] lists them and
@@ -58,19 +58,5 @@ func is[T any](d Driver) bool {
 // implements, narrowed by its [Abilitier] if it is one. Names that this version
 // does not know are left out. The result is sorted.
 func AbilitiesOf(ctx context.Context, d Driver) ([]string, error) {
-	var names []string
-	for name, offered := range offers {
-		if offered(d) {
-			names = append(names, name)
-		}
-	}
-	if a, ok := d.(Abilitier); ok {
-		offered, err := a.Abilities(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("asking the volume driver for its abilities: %w", err)
-		}
-		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(offered, n) })
-	}
-	slices.Sort(names)
-	return names, nil
+	return driver.AbilitiesOf(ctx, "volume", d, offers)
 }
