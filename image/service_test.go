@@ -278,23 +278,28 @@ func TestAnUploadThatIsAliveIsLeftAloneAndADeadOneGivenUp(t *testing.T) {
 	})
 }
 
+// crashing is a process that ends at a point, and the next one, on the same database
+// and blobs.
+func crashing(t *testing.T, at string) (w, next *world) {
+	c := newClock()
+	db := storetest.Open(t, c, image.Migrations())
+	w = newWorld(t, db, c, func(cfg *image.Config) {
+		cfg.Crash = func(name string) {
+			if name == at {
+				panic(reconcile.Crash{At: name})
+			}
+		}
+	})
+	return w, newWorld(t, db, c, func(cfg *image.Config) { cfg.Blobs = []*blob.Store{w.blobs} })
+}
+
 func TestACrashDuringAnUploadIsRepaired(t *testing.T) {
 	for _, at := range []string{"upload begun", "upload stored"} {
 		t.Run(at, func(t *testing.T) {
-			c := newClock()
-			db := storetest.Open(t, c, image.Migrations())
-			w := newWorld(t, db, c, func(cfg *image.Config) {
-				cfg.Crash = func(name string) {
-					if name == at {
-						panic(reconcile.Crash{At: name})
-					}
-				}
-			})
+			w, next := crashing(t, at)
 			ctx := as(t, "a")
 			img := w.create(ctx, raw("x"))
 			require.Panics(t, func() { _ = w.Upload(ctx, img.ID, strings.NewReader("bytes"), 5) })
-			// A new process on the same database and blobs.
-			next := newWorld(t, db, c, func(cfg *image.Config) { cfg.Blobs = []*blob.Store{w.blobs} })
 			require.Equal(t, image.Saving, next.status(ctx, img.ID))
 			require.NoError(t, next.queue.Settle(ctx))
 			require.Equal(t, image.Saving, next.status(ctx, img.ID), "it may still be alive")

@@ -8,10 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nephos-cloud/nephos"
-	"github.com/nephos-cloud/nephos/driver/blob"
 	"github.com/nephos-cloud/nephos/image"
-	"github.com/nephos-cloud/nephos/reconcile"
-	"github.com/nephos-cloud/nephos/store/storetest"
 )
 
 func TestAnImageIsStagedAndImported(t *testing.T) {
@@ -86,19 +83,10 @@ func TestWhatAnImportRefusesIsForgotten(t *testing.T) {
 func TestACrashDuringStagingIsRepaired(t *testing.T) {
 	for _, at := range []string{"upload begun", "upload stored"} {
 		t.Run(at, func(t *testing.T) {
-			c := newClock()
-			db := storetest.Open(t, c, image.Migrations())
-			w := newWorld(t, db, c, func(cfg *image.Config) {
-				cfg.Crash = func(name string) {
-					if name == at {
-						panic(reconcile.Crash{At: name})
-					}
-				}
-			})
+			w, next := crashing(t, at)
 			ctx := as(t, "a")
 			img := w.create(ctx, raw("x"))
 			require.Panics(t, func() { _ = w.Stage(ctx, img.ID, strings.NewReader("bytes"), 5) })
-			next := newWorld(t, db, c, func(cfg *image.Config) { cfg.Blobs = []*blob.Store{w.blobs} })
 			require.Equal(t, image.Uploading, next.status(ctx, img.ID))
 			require.ErrorIs(t, next.ImportStaged(ctx, img.ID, ""), nephos.ErrConflict, "it is not all there")
 			next.settle()
