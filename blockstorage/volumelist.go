@@ -3,6 +3,7 @@ package blockstorage
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -33,8 +34,8 @@ func volumeList() *listing {
 			"volume_type_id":    {expr: "@.type_id"},
 			"snapshot_id":       {expr: "@.snapshot_id"},
 			"source_volid":      {expr: "@.source_volume_id"},
-			"group_id":          {expr: "''"},
-			"host":              {expr: "''"},
+			"group_id":          {expr: "CASE WHEN @.id = '' THEN 'x' ELSE '' END"}, // no bare constant: PostgreSQL orders by none
+			"host":              {expr: "@.pool"},                                   // which a host's name ends in
 		},
 	}
 }
@@ -51,7 +52,12 @@ func (s *Service) projectOnly(ctx context.Context, q *bun.SelectQuery, column st
 // filterVolumes adds a filter's conditions.
 func (s *Service) filterVolumes(ctx context.Context, q *bun.SelectQuery, f VolumeFilter) (*bun.SelectQuery, error) {
 	l := volumeList()
-	q = l.filter(s.projectOnly(ctx, q, "vol.project_id", f.AllProjects), f.Match)
+	match := maps.Clone(f.Match)
+	if host, ok := match["host"]; ok {
+		delete(match, "host")
+		q = s.onHost(q, host)
+	}
+	q = l.filter(s.projectOnly(ctx, q, "vol.project_id", f.AllProjects), match)
 	q, err := l.having(q, "metadata", f.Metadata)
 	if err != nil {
 		return nil, err
@@ -68,6 +74,25 @@ func (s *Service) filterVolumes(ctx context.Context, q *bun.SelectQuery, f Volum
 		q = q.Where("? ? ?", l.column(fd.expr), bun.Safe(op), m.Value.UTC())
 	}
 	return q, nil
+}
+
+// onHost narrows volumes to those in pools that the name means: host@backend#pool
+// one, host@backend those of the backend, host all of them.
+func (s *Service) onHost(q *bun.SelectQuery, name string) *bun.SelectQuery {
+	var pools []string
+	for i, pool := range s.pools.All() {
+		p := s.pools.NameOf(pool)
+		if name != s.backend(p) && name != s.host(p) && name != s.cfg.HostName {
+			continue
+		}
+		if pools = append(pools, p); i == 0 {
+			pools = append(pools, "")
+		}
+	}
+	if len(pools) == 0 {
+		return q.Where("1 = 0")
+	}
+	return q.Where("vol.pool IN (?) AND NOT (vol.pool = '' AND vol.status IN (?))", bun.List(pools), bun.List([]string{Creating, Errored}))
 }
 
 // Volume implements [Volumes].
