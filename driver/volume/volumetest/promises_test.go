@@ -122,7 +122,10 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 			}})
 		}
 	}
-	for _, r := range rows {
+	for i, r := range rows {
+		if i%someOf != 0 {
+			continue
+		}
 		t.Run(r.promise, func(t *testing.T) {
 			var states, images sync.Map
 			cluster := fake.NewCluster()
