@@ -70,7 +70,7 @@ var layers = []layer{
 	{[]string{"compute"}, services("image", "network", "blockstorage", "identity", "compute/metadata")},
 	{[]string{"identity/keystone"}, []string{".", "httpapi", "httpapi/pyrepr", "httpapi/schema", "identity", "identity/policy"}},
 	{[]string{"image/glance"}, []string{".", "httpapi", "image", "identity/policy"}},
-	{[]string{"network/neutron"}, []string{".", "httpapi", "network", "identity/policy"}},
+	{[]string{"network/neutron"}, []string{".", "httpapi", "httpapi/schema", "network", "identity/policy"}},
 	{[]string{"blockstorage/cinder"}, []string{".", "httpapi", "httpapi/pyrepr", "httpapi/schema", "blockstorage", "identity/policy"}},
 	{[]string{"compute/nova"}, []string{".", "httpapi", "httpapi/pyrepr", "httpapi/schema", "compute", "compute/console", "identity/policy"}},
 	{[]string{"watch"}, []string{".", "identity/policy", "store"}},

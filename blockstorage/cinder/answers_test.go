@@ -79,3 +79,12 @@ func TestQueriesThatNoDatabaseTakes(t *testing.T) {
 	}
 	s.Do("admin", "GET 3.60", "/v3/limits?project_id=a%00b", "").Want(200)
 }
+
+// A number that cannot be read back would make every list of volumes fail.
+func TestConnectorsAreReadBack(t *testing.T) {
+	s := serve(t)
+	id := s.volume(`{"size": 1}`)
+	s.Do("member", "POST", "/v3/volumes/"+id+"/action", `{"os-initialize_connection": {"connector": {"host": "h", "x": 1e400}}}`).Want(400)
+	s.Do("admin", "POST 3.27", "/v3/attachments", `{"attachment": {"volume_uuid": "`+id+`", "connector": {"host": "h", "x": [1e400]}}}`).Want(400)
+	require.Len(t, s.Do("member", "GET", "/v3/volumes", "").Want(200).Get("volumes"), 1)
+}

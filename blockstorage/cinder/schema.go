@@ -27,14 +27,27 @@ var dialect = schema.Dialect{
 }
 
 // check holds a value, which the body has under the name, against its schema.
-func check(s schema.Schema, name string, v any) error { return refusal(dialect.Check(&s, v), name) }
+func check(s schema.Schema, name string, v any) error {
+	if f := dialect.Check(&s, v); f != nil {
+		return refusal(f, name)
+	}
+	return checkFinite(v)
+}
+
+// checkFinite refuses numbers that cannot be read back.
+func checkFinite(v any) error {
+	if !schema.Finite(v) {
+		return malformed(nil)
+	}
+	return nil
+}
 
 // checkSent is check of a value whose text is known. Messages quote objects as
 // they were sent, which the value itself forgets.
 func checkSent(s schema.Schema, name string, v any, raw []byte) error {
 	f := dialect.Check(&s, v)
 	if f == nil {
-		return nil
+		return checkFinite(v)
 	}
 	if sent, err := schema.Parse(raw, maxDepth+1); err == nil {
 		if told := dialect.Check(&s, sent); told != nil {

@@ -66,7 +66,7 @@ func parse(r *httpapi.Request, s *schema.Schema) (object, error) {
 	if err := checkBody(s, o); err != nil {
 		return object{}, err
 	}
-	if !(schema.Limits{Depth: maxDepth}).Keepable(o) {
+	if !(schema.Limits{Depth: maxDepth}).Keepable(o) || !schema.Finite(o) {
 		return object{}, malformed()
 	}
 	return object{o}, nil

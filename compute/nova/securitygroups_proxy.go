@@ -109,7 +109,7 @@ func groupTexts(r *httpapi.Request) (name, description string, err error) {
 	}
 	for field, to := range map[string]*string{"name": &name, "description": &description} {
 		text, ok := in.Group[field].(string)
-		if !ok {
+		if !ok || strings.ContainsRune(text, 0) {
 			return "", "", invalid("%s is not a string or unicode", field).WithField(field)
 		}
 		if len([]rune(text)) > 255 {

@@ -170,6 +170,25 @@ func (l Limits) Keepable(v any) bool {
 	return true
 }
 
+// Finite says whether all numbers in a value are within those of a float64. Others
+// cannot be read back, as values of no type in particular, from where they are kept.
+func Finite(v any) bool {
+	switch v := v.(type) {
+	case json.Number:
+		_, err := v.Float64()
+		return err == nil
+	case []any:
+		return !slices.ContainsFunc(v, func(e any) bool { return !Finite(e) })
+	case map[string]any, Object:
+		for _, e := range membersOf(v).all {
+			if !Finite(e) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // members are those of an object of either kind.
 type members struct {
 	sent Object

@@ -55,3 +55,12 @@ func TestLimits(t *testing.T) {
 	}
 	require.True(t, schema.Limits{}.Keepable("x"))
 }
+
+func TestFinite(t *testing.T) {
+	for raw, want := range map[string]bool{
+		`1e308`: true, `123456789012345678901234567890`: true, `"1e400"`: true, `null`: true, `{"a": [1, {"b": 1e400}]}`: false, `[-1e400]`: false,
+	} {
+		require.Equal(t, want, schema.Finite(read(t, raw)), raw)
+		require.Equal(t, want, schema.Finite(readMap(t, raw)), raw)
+	}
+}

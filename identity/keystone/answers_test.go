@@ -152,3 +152,13 @@ func TestQueriesThatADatabaseDoesNotTakeAreRefused(t *testing.T) {
 	}
 	require.Equal(t, 404, s.Do("admin", "GET", "/v3/groups/a%00b/users", "").Status)
 }
+
+// A number that cannot be read back would make every list of users fail.
+func TestExtraAttributesAreReadBack(t *testing.T) {
+	s := serve(t, cast)
+	domain := s.make("admin", "domain", `{"name": "home"}`)
+	s.Do("admin", "POST", "/v3/users", `{"user": {"name": "u", "domain_id": "`+domain+`", "x": 1e400}}`).Want(400)
+	s.Do("admin", "POST", "/v3/groups", `{"group": {"name": "g", "domain_id": "`+domain+`", "x": [1e308]}}`).Want(201)
+	s.Do("admin", "GET", "/v3/users", "").Want(200)
+	s.Do("admin", "GET", "/v3/groups", "").Want(200)
+}

@@ -73,7 +73,10 @@ func orText(s schema.Schema) schema.Schema {
 // check holds a value against its schema.
 func check(s *schema.Schema, v any) error {
 	f := dialect.Check(s, v)
-	if f == nil {
+	switch {
+	case f == nil && !schema.Finite(v):
+		return errNoJSON() // it could not be read back
+	case f == nil:
 		return nil
 	}
 	return invalid(strings.Join(f.Path, "/"), "%s", f.Message)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/nephos-cloud/nephos"
+	"github.com/nephos-cloud/nephos/httpapi/schema"
 	"github.com/nephos-cloud/nephos/network"
 )
 
@@ -131,7 +132,7 @@ func profile(name string, v any) (any, error) {
 	if !ok {
 		return nil, invalidValue(name, "'%s' is not a dictionary", show(v))
 	}
-	if b, err := json.Marshal(v); err != nil || len(b) > 4095 {
+	if b, err := json.Marshal(v); err != nil || len(b) > 4095 || !(schema.Limits{Depth: 64}).Keepable(m) || !schema.Finite(m) {
 		return nil, invalidInput(name, "binding:profile value is not an object of at most 4095 bytes")
 	}
 	return m, nil

@@ -365,3 +365,13 @@ func TestBodiesOfTheCoreAndOfExtensions(t *testing.T) {
 		})
 	}
 }
+
+// A number that cannot be read back would make every list of ports fail.
+func TestProfilesAreReadBack(t *testing.T) {
+	c := newCloud(t)
+	net := c.made("admin", "/v2.0/networks", `{"network": {"name": "n"}}`)
+	for body, status := range map[string]int{`{"a": 1e400}`: 400, `{"a": [{"b": -1e400}]}`: 400, `{"a": "\u0000"}`: 400, `{"a": 1e300, "b": [1.5, null]}`: 201} {
+		c.Do("admin", "POST", "/v2.0/ports", `{"port": {"network_id": "`+net+`", "binding:profile": `+body+`}}`).Want(status)
+	}
+	require.Len(t, c.Do("admin", "GET", "/v2.0/ports", "").Want(200).Get("ports"), 1)
+}
