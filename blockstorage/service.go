@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -130,13 +129,7 @@ func New(cfg Config) (*Service, error) {
 var migrations embed.FS
 
 // Migrations makes the service's tables.
-func Migrations() store.Migrations {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is part of the program
-	}
-	return store.Migrations{Service: "blockstorage", FS: sub}
-}
+func Migrations() store.Migrations { return store.MigrationsOf("blockstorage", migrations) }
 
 func caller(ctx context.Context) nephos.Caller {
 	c, _ := nephos.CallerFrom(ctx)

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"embed"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -114,13 +113,7 @@ func New(cfg Config) (*Service, error) {
 var migrations embed.FS
 
 // Migrations makes the service's tables.
-func Migrations() store.Migrations {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is part of the program
-	}
-	return store.Migrations{Service: "compute", FS: sub}
-}
+func Migrations() store.Migrations { return store.MigrationsOf("compute", migrations) }
 
 // Rules returns every rule that this package enforces, by OpenStack's names and
 // with the defaults of its secure RBAC.

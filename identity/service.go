@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -139,13 +138,7 @@ func (s *Service) Close() {
 var migrations embed.FS
 
 // Migrations makes the service's tables.
-func Migrations() store.Migrations {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is part of the program
-	}
-	return store.Migrations{Service: "identity", FS: sub}
-}
+func Migrations() store.Migrations { return store.MigrationsOf("identity", migrations) }
 
 // enforce checks a rule, and refuses in the Identity API's words.
 func (s *Service) enforce(ctx context.Context, rule string, target policy.Target) error {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -88,13 +87,7 @@ func (s *Service) random() io.Reader {
 var migrations embed.FS
 
 // Migrations makes the service's tables.
-func Migrations() store.Migrations {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is part of the program
-	}
-	return store.Migrations{Service: "image", FS: sub}
-}
+func Migrations() store.Migrations { return store.MigrationsOf("image", migrations) }
 
 // emit records a change of an image, under its project.
 func (s *Service) emit(ctx context.Context, tx *store.Tx, kind string, row imageRow, data any) error {

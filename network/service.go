@@ -6,7 +6,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"time"
 
@@ -113,13 +112,7 @@ func New(cfg Config) (*Service, error) {
 var migrations embed.FS
 
 // Migrations makes the service's tables.
-func Migrations() store.Migrations {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is part of the program
-	}
-	return store.Migrations{Service: "network", FS: sub}
-}
+func Migrations() store.Migrations { return store.MigrationsOf("network", migrations) }
 
 // Meta is what every resource has.
 type Meta struct {

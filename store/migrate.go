@@ -23,6 +23,16 @@ type Migrations struct {
 	FS      fs.FS
 }
 
+// MigrationsOf returns the migrations of a service whose package embeds their
+// folder, which is called migrations.
+func MigrationsOf(service string, embedded embed.FS) Migrations {
+	sub, err := fs.Sub(embedded, "migrations")
+	if err != nil {
+		panic(err) // the name is a valid path
+	}
+	return Migrations{Service: service, FS: sub}
+}
+
 //go:embed migrations/*.sql
 var ownMigrations embed.FS
 
@@ -37,12 +47,8 @@ type migrationRow struct {
 // Migrate brings the database to the newest version of every set given, in one
 // transaction. A database that is newer than this program is refused.
 func (db *DB) Migrate(ctx context.Context, sets ...Migrations) error {
-	own, err := fs.Sub(ownMigrations, "migrations")
-	if err != nil {
-		return err
-	}
-	sets = append([]Migrations{{Service: "store", FS: own}}, sets...)
-	err = db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+	sets = append([]Migrations{MigrationsOf("store", ownMigrations)}, sets...)
+	err := db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if db.postgres {
 			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(7305810)"); err != nil {
 				return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"sync"
@@ -148,13 +147,7 @@ func (s *Store) Close() { s.stop() }
 var migrations embed.FS
 
 // Migrations makes the tables.
-func Migrations() store.Migrations {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		panic(err) // the directory is part of the program
-	}
-	return store.Migrations{Service: "placement", FS: sub}
-}
+func Migrations() store.Migrations { return store.MigrationsOf("placement", migrations) }
 
 // tx runs a transaction that changes what a host has.
 func (s *Store) tx(ctx context.Context, f func(ctx context.Context, tx *store.Tx) error) error {
