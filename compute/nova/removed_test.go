@@ -64,3 +64,15 @@ func TestNamesAreOfTheBasicPlane(t *testing.T) {
 		s.Do("admin", "POST 2.96", "/v2.1/os-aggregates", `{"aggregate": {"name": "`+name+`"}}`).Want(status)
 	}
 }
+
+func TestTagsOfServersThatAreNotThere(t *testing.T) {
+	s := serveCatalog(t)
+	const gone = "Instance 11111111-1111-4111-8111-111111111111 has no mapping to a cell."
+	path := "/v2.1/servers/11111111-1111-4111-8111-111111111111/tags"
+	for _, request := range []string{"GET", "DELETE"} {
+		s.Do("member", request+" 2.96", path, "").Fault(404, gone)
+		s.Do("member", request+" 2.96", path+"/a", "").Fault(404, gone)
+	}
+	s.Do("member", "PUT 2.96", path, `{"tags": ["a"]}`).Fault(404, gone)
+	s.Do("member", "PUT 2.96", path+"/a", "").Fault(404, gone)
+}

@@ -1,6 +1,7 @@
 package nova
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/nephos-cloud/nephos"
@@ -20,12 +21,12 @@ func (a *api) serverPartRoutes() []httpapi.Route {
 		{Pattern: "PUT " + server + "/metadata/{key}", Rules: md("update"), Handler: a.putMetadata},
 		{Pattern: "DELETE " + server + "/metadata/{key}", Rules: md("delete"), Handler: a.deleteMetadata},
 
-		{Pattern: "GET " + server + "/tags", Min: "2.26", Rules: tag("index"), Handler: a.listTags},
-		{Pattern: "PUT " + server + "/tags", Min: "2.26", Rules: tag("update_all"), Handler: a.setTags},
-		{Pattern: "DELETE " + server + "/tags", Min: "2.26", Rules: tag("delete_all"), Handler: a.clearTags},
-		{Pattern: "GET " + server + "/tags/{tag}", Min: "2.26", Rules: tag("show"), Handler: a.showTag},
-		{Pattern: "PUT " + server + "/tags/{tag}", Min: "2.26", Rules: tag("update"), Handler: a.putTag},
-		{Pattern: "DELETE " + server + "/tags/{tag}", Min: "2.26", Rules: tag("delete"), Handler: a.deleteTag},
+		{Pattern: "GET " + server + "/tags", Min: "2.26", Rules: tag("index"), Handler: mapped(a.listTags)},
+		{Pattern: "PUT " + server + "/tags", Min: "2.26", Rules: tag("update_all"), Handler: mapped(a.setTags)},
+		{Pattern: "DELETE " + server + "/tags", Min: "2.26", Rules: tag("delete_all"), Handler: mapped(a.clearTags)},
+		{Pattern: "GET " + server + "/tags/{tag}", Min: "2.26", Rules: tag("show"), Handler: mapped(a.showTag)},
+		{Pattern: "PUT " + server + "/tags/{tag}", Min: "2.26", Rules: tag("update"), Handler: mapped(a.putTag)},
+		{Pattern: "DELETE " + server + "/tags/{tag}", Min: "2.26", Rules: tag("delete"), Handler: mapped(a.deleteTag)},
 
 		{Pattern: "GET " + server + "/ips", Rules: rules("ips:index"), Handler: a.listIPs},
 		{Pattern: "GET " + server + "/ips/{label}", Rules: rules("ips:show"), Handler: a.showIPs},
@@ -95,6 +96,19 @@ func (a *api) putMetadata(r *httpapi.Request) (*httpapi.Response, error) {
 
 func (a *api) deleteMetadata(r *httpapi.Request) (*httpapi.Response, error) {
 	return nil, a.Metadata.DeleteServerMetadata(r.Context(), r.PathValue("id"), r.PathValue("key"))
+}
+
+// mapped words the absence of a server as the handlers of tags do, which look for
+// its cell first.
+func mapped(next httpapi.Handler) httpapi.Handler {
+	return func(r *httpapi.Request) (*httpapi.Response, error) {
+		resp, err := next(r)
+		var e *nephos.Error
+		if id := clip(r.PathValue("id")); errors.As(err, &e) && e.Kind == nephos.ErrNotFound && e.Message == "Instance "+id+" could not be found." {
+			err = nephos.Errorf(nephos.ErrNotFound, "Instance %s has no mapping to a cell.", id)
+		}
+		return resp, err
+	}
 }
 
 func (a *api) listTags(r *httpapi.Request) (*httpapi.Response, error) {
