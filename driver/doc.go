@@ -140,7 +140,7 @@
 //	ImageCloner      the same, where the image's store names a place that the pool
 //	                 can clone from (blob.Locator); else it is streamed
 //	ImageReader      upload to image; backups; moves to pools out of reach
-//	Extender         extend, in use or not
+//	Extender         extend; in use where the format can (else ErrConflict)
 //	Reverter         revert to snapshot
 //	Retyper          retype without migration
 //	Migrator         migration and retype to a pool within reach; else copied

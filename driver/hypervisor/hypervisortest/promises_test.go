@@ -73,6 +73,10 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 				s.Disks = old.Disks
 			}
 		})},
+		{"processors wait for the next start", "EnsureRunning", func(d *fake.Driver) drv { return ensureRestarts{d} }},
+		{"memory may change on a running guest", "EnsureRunning", func(d *fake.Driver) drv { return ensureStoppedOnly{d} }},
+		{"what cannot be plugged is ErrUnsupported", "EnsureRunning", func(d *fake.Driver) drv { return plugsNothing{d} }},
+		{"power is cut after the grace", "Grace", func(d *fake.Driver) drv { return asksOnly{d} }},
 		{"Ensure starts nothing", "Lifecycle", func(d *fake.Driver) drv { return ensureStarts{d} }},
 		{"Ensure stops nothing", "Idempotence", func(d *fake.Driver) drv { return ensureStops{d} }},
 		{"Ensure restarts nothing", "Idempotence", func(d *fake.Driver) drv { return ensureRestarts{d} }},
@@ -92,6 +96,7 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 		{"List tells each once", "Lifecycle", func(d *fake.Driver) drv { return listsTwice{d} }},
 		{"List and Get agree", "Labels", func(d *fake.Driver) drv { return listsShort{d} }},
 		{"Info counts", "Info", func(d *fake.Driver) drv { return fixedInfo{d} }},
+		{"a host can be so", "Info", func(d *fake.Driver) drv { return oddHost{d} }},
 		{"guests run on without their driver", "Reopen", func(d *fake.Driver) drv { return closeStops{d} }},
 		{"paused guests stay paused", "Reopen", func(d *fake.Driver) drv { return closeUnpauses{d} }},
 		{"guests are found again", "Reopen", func(d *fake.Driver) drv { return &forgets{Driver: d} }},
@@ -500,6 +505,33 @@ func (d ensureRestarts) Ensure(ctx context.Context, id string, s spec) error {
 	return d.Driver.Ensure(ctx, id, s)
 }
 
+type ensureStoppedOnly struct{ *fake.Driver }
+
+func (d ensureStoppedOnly) Ensure(ctx context.Context, id string, s spec) error {
+	if g, err := d.Get(ctx, id); err == nil && g.State == hypervisor.Running {
+		return nephos.Errorf(nephos.ErrConflict, "ensure guest %s: it runs", id)
+	}
+	return d.Driver.Ensure(ctx, id, s)
+}
+
+// plugsNothing is no HotPlugger, and takes disks for a running guest all the same.
+type plugsNothing struct{ *fake.Driver }
+
+func (d plugsNothing) Abilities(ctx context.Context) ([]string, error) {
+	all, err := d.Driver.Abilities(ctx)
+	return slices.DeleteFunc(all, func(a string) bool { return a == hypervisor.CanHotPlug }), err
+}
+
+// asksOnly never cuts the power of a guest that was given time.
+type asksOnly struct{ *fake.Driver }
+
+func (d asksOnly) Stop(ctx context.Context, id string, o hypervisor.StopOptions) error {
+	if o.Grace > 0 {
+		return nephos.Errorf(nephos.ErrConflict, "stop guest %s: it does not want to", id)
+	}
+	return d.Driver.Stop(ctx, id, o)
+}
+
 type ensureKeeps struct{ *fake.Driver }
 
 func (d ensureKeeps) Ensure(ctx context.Context, id string, s spec) error {
@@ -610,6 +642,14 @@ func (d listsShort) List(ctx context.Context) ([]guest, error) {
 		all[i].Labels = nil
 	}
 	return all, err
+}
+
+type oddHost struct{ *fake.Driver }
+
+func (d oddHost) Info(ctx context.Context) (host, error) {
+	h, err := d.Driver.Info(ctx)
+	h.Traits = append(h.Traits, "not a trait")
+	return h, err
 }
 
 type fixedInfo struct{ *fake.Driver }

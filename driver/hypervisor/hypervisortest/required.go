@@ -1,9 +1,11 @@
 package hypervisortest
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,6 +26,7 @@ func (s *suite) testInfo() {
 	require.LessOrEqual(s.t, h.FreeDiskGiB, h.DiskGiB)
 	require.NotEmpty(s.t, h.BootID)
 	require.NotEmpty(s.t, h.Formats)
+	require.NoError(s.t, h.Validate(), "a host that can be")
 	before := h.RunningVMs
 	s.running()
 	h, err = s.d.Info(s.ctx())
@@ -246,6 +249,35 @@ func (s *suite) testEnsureStopped() {
 	require.Equal(s.t, []string{"root"}, g.Disks)
 	require.Empty(s.t, g.NICs)
 	require.NoError(s.t, s.d.Start(s.ctx(), id), "the guest starts without the removed devices")
+}
+
+// testEnsureRunning asks of a running guest for what may wait, and for what the
+// driver cannot plug.
+func (s *suite) testEnsureRunning() {
+	id, spec := s.running(), s.spec()
+	before := s.get(id)
+	spec.VCPUs, spec.MemoryMiB, spec.Revision = 2, 96, spec.Revision+1
+	require.NoError(s.t, s.d.Ensure(s.ctx(), id, spec), "processors and memory wait for the next start")
+	g := s.get(id)
+	require.Equal(s.t, hypervisor.Running, g.State)
+	require.Equal(s.t, before.Started, g.Started, "the guest ran on")
+	require.Equal(s.t, spec.Revision, g.Revision)
+	if s.can(hypervisor.CanHotPlug) {
+		return
+	}
+	spec.Disks = append(spec.Disks, blank("vol1", 4<<20, -1))
+	require.ErrorIs(s.t, s.d.Ensure(s.ctx(), id, spec), errors.ErrUnsupported, "the driver is no HotPlugger")
+	require.Equal(s.t, g, s.get(id), "nothing was changed")
+	require.NoError(s.t, s.d.Stop(s.ctx(), id, s.stopOptions()))
+	require.NoError(s.t, s.d.Ensure(s.ctx(), id, spec))
+	require.Equal(s.t, []string{"root", "vol1"}, s.get(id).Disks)
+}
+
+// testGrace stops a guest that may need longer than it gets.
+func (s *suite) testGrace() {
+	id := s.running()
+	require.NoError(s.t, s.d.Stop(s.ctx(), id, hypervisor.StopOptions{Grace: time.Millisecond}))
+	require.Equal(s.t, hypervisor.Stopped, s.get(id).State, "its power is cut once the grace is over")
 }
 
 func (s *suite) testReopen() {

@@ -52,6 +52,8 @@ func Tests(open func(t drivertest.T) hypervisor.Driver, o Options) []drivertest.
 	run("Concurrency", "", (*suite).testConcurrency)
 	run("SameGuestConcurrency", "", (*suite).testSameGuest)
 	run("EnsureStopped", "", (*suite).testEnsureStopped)
+	run("EnsureRunning", "", (*suite).testEnsureRunning)
+	run("Grace", "", (*suite).testGrace)
 	run("Reopen", "", (*suite).testReopen)
 	run("HotPlug", hypervisor.CanHotPlug, (*suite).testHotPlug)
 	run("Reboot", hypervisor.CanReboot, (*suite).testReboot)

@@ -232,6 +232,17 @@ func testExtender(t drivertest.T, e *env) {
 	require.ErrorIs(t, e.Extend(t.Context(), "v", 2, volume.ExtendOptions{}), nephos.ErrInvalid)
 	require.ErrorIs(t, e.Driver().(volume.Extender).Extend(t.Context(), "v", volume.MaxSizeGiB+1, volume.ExtendOptions{}), nephos.ErrInvalid)
 	e.requireContent(t, "v", 3, content)
+	e.create(t, "used", 1)
+	e.connect(t, "used", "guest")
+	size := 2
+	for range 2 {
+		if err := e.Extend(t.Context(), "used", 2, volume.ExtendOptions{InUse: true}); err != nil { // not every format can
+			require.True(t, errors.Is(err, errors.ErrUnsupported) || errors.Is(err, nephos.ErrConflict), "in use: %v", err)
+			size = 1
+		}
+	}
+	e.disconnect(t, "used", "guest")
+	e.requireContent(t, "used", size, nil)
 	if e.Can(volume.AbilitySnapshotter) { // a snapshot keeps the size that it was made at
 		require.NoError(t, e.CreateSnapshot(t.Context(), "v", "s"))
 		require.NoError(t, e.Extend(t.Context(), "v", 4, volume.ExtendOptions{}))

@@ -33,6 +33,8 @@ func TestBrokenPromisesAreNoticed(t *testing.T) {
 		{"Create of another size is ErrConflict", "Idempotence", func(d *fake.Driver) volume.Driver { return createsAny{d} }},
 		{"Create does not grow what is there", "Idempotence", func(d *fake.Driver) volume.Driver { return createGrows{d} }},
 		{"Create leaves what is there", "Idempotence", func(d *fake.Driver) volume.Driver { return createBlanks{d} }},
+		{"a new volume is blank", "Idempotence", func(d *fake.Driver) volume.Driver { return &keepsBytes{Driver: d} }},
+		{"an extension that is refused changes nothing", "Extender", func(d *fake.Driver) volume.Driver { return extendsIdle{d} }},
 		{"unknown IDs are deleted", "Idempotence", func(d *fake.Driver) volume.Driver { return strictDelete{d} }},
 		{"Delete deletes", "Lifecycle", func(d *fake.Driver) volume.Driver { return lazyDelete{d} }},
 		{"Delete refuses what is connected", "Connect", func(d *fake.Driver) volume.Driver { return deletesUsed{d} }},
@@ -386,6 +388,39 @@ func (d createBlanks) Create(ctx context.Context, id string, s volume.Spec) erro
 		_ = d.Delete(ctx, id)
 	}
 	return d.Driver.Create(ctx, id, s)
+}
+
+// keepsBytes gives a volume what the last one of its ID held.
+type keepsBytes struct {
+	*fake.Driver
+	gone sync.Map
+}
+
+func (d *keepsBytes) Delete(ctx context.Context, id string) error {
+	if r, err := d.Read(ctx, id); err == nil {
+		content, _ := io.ReadAll(io.LimitReader(r, 1<<20))
+		d.gone.Store(id, content)
+	}
+	return d.Driver.Delete(ctx, id)
+}
+
+func (d *keepsBytes) Create(ctx context.Context, id string, s volume.Spec) error {
+	_, there := d.Get(ctx, id)
+	err := d.Driver.Create(ctx, id, s)
+	if content, ok := d.gone.Load(id); ok && err == nil && there != nil {
+		_ = d.State().Write(id, 0, content.([]byte))
+	}
+	return err
+}
+
+type extendsIdle struct{ *fake.Driver }
+
+func (d extendsIdle) Extend(ctx context.Context, id string, size int, o volume.ExtendOptions) error {
+	err := d.Driver.Extend(ctx, id, size, o)
+	if len(d.State().Attachments(id)) > 0 {
+		return nephos.Errorf(nephos.ErrConflict, "extend volume %s: it is connected", id)
+	}
+	return err
 }
 
 type strictDelete struct{ *fake.Driver }

@@ -44,6 +44,9 @@ func testIdempotence(t drivertest.T, e *env) {
 		e.create(t, "full", 1)
 		e.requireContent(t, "full", 1, content) // Create leaves what is there
 		require.NoError(t, e.Delete(t.Context(), "full"))
+		e.create(t, "full", 1)
+		e.requireContent(t, "full", 1, nil) // nobody reads what another left
+		require.NoError(t, e.Delete(t.Context(), "full"))
 	}
 	const named = "0f5e2c1a-named-in-errors"
 	_, err := e.Get(t.Context(), named)
