@@ -3,6 +3,7 @@ package nova
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -82,12 +83,21 @@ func New(cfg Config) *httpapi.API {
 	return h
 }
 
-// ofUTF8 runs a handler unless the query is not text.
+// searched are parameters of lists whose values databases are asked for.
+var searched = []string{"user_id", "project_id", "tenant_id", "host", "binary", "source_compute", "instance_uuid", "migration_type", "hypervisor_hostname_pattern"}
+
+// ofUTF8 runs a handler unless the query is not text. A NUL, which databases do not
+// take and so have nowhere, becomes another character that nothing is called by.
 func ofUTF8(next httpapi.Handler) httpapi.Handler {
 	return func(r *httpapi.Request) (*httpapi.Response, error) {
 		for name, values := range r.Query() {
 			if !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
 				return nil, nephos.Errorf(nephos.ErrInvalid, "Query string is not UTF-8 encoded").WithField("query")
+			}
+		}
+		for _, name := range searched {
+			for i, v := range r.Query()[name] {
+				r.Query()[name][i] = strings.ReplaceAll(v, "\x00", "\ufffd")
 			}
 		}
 		return next(r)

@@ -39,6 +39,8 @@ func TestQueriesThatNoDatabaseTakes(t *testing.T) {
 	for _, path := range []string{"/servers?name=%ff", "/servers/detail?%C3%28=x", "/flavors?x=%ff", "/os-hypervisors?limit=%ff"} {
 		s.Do("admin", "GET 2.96", "/v2.1"+path, "").Fault(400, "Query string is not UTF-8 encoded")
 	}
+	require.Empty(t, s.Do("admin", "GET 2.60", "/v2.1/os-keypairs?user_id=a%00b", "").Want(200).Get("keypairs"))
+	require.Empty(t, s.Do("admin", "GET 2.60", "/v2.1/os-migrations?host=%00&instance_uuid=%00", "").Want(200).Get("migrations"))
 	for _, name := range []string{"name", "power_state", "host", "uuid", "ip", "user_id", "tags", "vm_state", "description"} {
 		require.Empty(t, s.Do("admin", "GET 2.60", "/v2.1/servers/detail?"+name+"=a%00b", "").Want(200).Get("servers"), name)
 	}
