@@ -26,6 +26,8 @@ func volumeList() *listing {
 			"migration_status":  {expr: "@.migration_status"},
 			"size":              {expr: "@.size_gib", kind: integer},
 			"bootable":          {expr: "@.bootable", kind: boolean},
+			"multiattach":       {expr: "@.multiattach", kind: boolean},
+			"attach_status":     {expr: "CASE WHEN EXISTS (SELECT 1 FROM blockstorage_attachments AS a WHERE a.volume_id = @.id AND a.status = 'attached') THEN 'attached' ELSE 'detached' END"},
 			"availability_zone": {expr: "@.zone"},
 			"created_at":        {expr: "@.created_at", kind: moment},
 			"updated_at":        {expr: "COALESCE(@.updated_at, @.created_at)", kind: moment},

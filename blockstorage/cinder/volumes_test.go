@@ -69,6 +69,20 @@ func TestListsOfVolumes(t *testing.T) {
 	require.Equal(t, []string{"v1", "v0"}, list("created_at=lt:"+s.Do("member", "GET", "/v3/volumes/"+ids[2], "").Text("volume", "created_at")))
 	require.Empty(t, list("limit=0"))
 	require.Empty(t, list("bootable=true"))
+	attached := func(status string) (out []string) {
+		volumes := s.Do("admin", "GET 3.67", "/v3/volumes/detail?all_tenants=1&multiattach=false&attach_status="+status, "").Want(200).Get("volumes")
+		for _, v := range volumes.([]any) {
+			out = append(out, v.(map[string]any)["name"].(string))
+		}
+		return out
+	}
+	require.Empty(t, attached("attached"))
+	attachment := s.Do("member", "POST 3.44", "/v3/attachments", `{"attachment": {"volume_uuid": "`+ids[2]+`", "instance_uuid": "`+ids[0]+`",
+		"connector": {"host": "h1", "initiator": "iqn.x", "ip": "10.0.0.1", "platform": "x86_64", "os_type": "linux", "multipath": false}}}`).Want(200).Text("attachment", "id")
+	s.Do("member", "POST 3.44", "/v3/attachments/"+attachment+"/action", `{"os-complete": {}}`).Want(204)
+	require.Equal(t, []string{"v2"}, attached("attached"))
+	require.Equal(t, []string{"v4", "v3", "v1", "v0"}, attached("detached"))
+	require.Empty(t, s.Do("admin", "GET 3.67", "/v3/volumes?all_tenants=1&multiattach=true", "").Want(200).Get("volumes"))
 	page := s.Do("member", "GET 3.67", "/v3/volumes?limit=2&with_count=true", "").Want(200)
 	require.EqualValues(t, 5, page.Get("count"))
 	require.Equal(t, "next", page.Text("volumes_links", 0, "rel"))
