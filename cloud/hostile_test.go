@@ -66,7 +66,10 @@ func beHostile(t *testing.T, database string) {
 				h.login(p.MemberName, p.Name)
 				h.furnish()
 			}
-			for _, r := range routes(t, c, name) {
+			for i, r := range routes(t, c, name) {
+				if underRace && (i+seed)%4 != 0 {
+					continue // the detector has enough to look at
+				}
 				if name == "compute" && slices.Contains(r.Rules, "@") {
 					continue // gone, whoever asks
 				}
