@@ -204,6 +204,11 @@ func (a *API) serve(r *Request, n *node, allow []string) {
 	}
 	if a.cfg.Versions != nil && !(a.cfg.Service == "compute" && strings.Trim(r.URL.Path, "/") == "") {
 		v, err := a.negotiate(r.Header)
+		if err != nil && !v.IsZero() && a.cfg.Service == "volume" && strings.Trim(r.URL.Path, "/") == "" {
+			// Cinder's client asks for the versions in its own newest, and would not
+			// learn from a refusal that this one is older.
+			v, err = a.cfg.Versions.Max, nil
+		}
 		if err != nil {
 			f := a.newFault(r, err)
 			if f.Status == http.StatusNotAcceptable {

@@ -115,6 +115,11 @@ func TestCinderNegotiation(t *testing.T) {
 		require.Equal(t, c.echoed, w.Header().Get("OpenStack-API-Version"), c.header)
 		require.Equal(t, c.echoed != "", w.Header().Get("Vary") != "", c.header)
 	}
+	a.Add(Route{Pattern: "GET /", Public: true, Handler: func(r *Request) (*Response, error) { return OK(r.Version.String()), nil }})
+	w = do(a, "GET /", "", "OpenStack-API-Version: volume 3.99")
+	require.Equal(t, `"3.70"`, w.Body.String(), "the versions are told to clients that are newer")
+	require.Equal(t, "volume 3.70", w.Header().Get("OpenStack-API-Version"))
+	require.Equal(t, 400, do(a, "GET /", "", "OpenStack-API-Version: volume x").Code)
 	r := httptest.NewRequest("GET", "/v", nil)
 	r.Header = http.Header{"X-Auth-Token": {"good"}, "Openstack-Api-Version": {""}}
 	w = httptest.NewRecorder()
