@@ -19,9 +19,9 @@ type Handler func(r *Request) (*Response, error)
 type Route struct {
 	// Pattern is a method and a path in the syntax of [http.ServeMux], relative to
 	// where the API is mounted: "GET /v2.1/servers/{id}". A literal segment wins
-	// over a wildcard; a last "{name...}" takes the rest of the path; a trailing
-	// slash in a request is ignored; GET serves HEAD, too. Unlike in a ServeMux,
-	// "/v2/" and "/" match themselves only.
+	// over a wildcard; a last "{name...}" takes the rest of the path. Whether GET
+	// serves HEAD, and what a trailing slash in a request means, is as with the
+	// real service. Unlike in a ServeMux, "/v2/" and "/" match themselves only.
 	//
 	// A segment "{project_id?}" may be left out by the client. Where it is given,
 	// it must be the caller's project; it takes hexadecimal digits and dashes
@@ -45,7 +45,7 @@ type Route struct {
 	Min, Max string
 	// Wait, where set, lets clients wait for a state of what the route shows.
 	Wait *Wait
-	// Missing says that the operation is known and not built.
+	// Missing says that the operation is known and not built, or not any more.
 	Missing bool
 	Handler Handler
 }

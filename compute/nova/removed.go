@@ -19,7 +19,7 @@ func (a *api) removedRoutes() []httpapi.Route {
 		for line := range strings.Lines(list) {
 			words := strings.Fields(line)
 			for _, method := range words[1:] {
-				routes = append(routes, httpapi.Route{Pattern: method + " " + root + words[0], Rules: []string{"@"}, Min: since, Handler: h})
+				routes = append(routes, httpapi.Route{Pattern: method + " " + root + words[0], Rules: []string{"@"}, Min: since, Missing: true, Handler: h})
 			}
 		}
 	}
