@@ -1,10 +1,12 @@
 package placement
 
 import (
+	"errors"
+	"fmt"
 	"io"
-	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -45,35 +47,46 @@ func candidatesRequest(r *httpapi.Request) (sqlstore.CandidatesRequest, error) {
 	if err := checkQuery(r, candidatesQuery(r)); err != nil {
 		return req, err
 	}
-	q := r.Query()
-	groups := map[string]*sqlstore.RequestGroup{}
-	pattern := groupPattern(r)
-	for _, key := range slices.Sorted(maps.Keys(q)) {
-		if ok, err := wideParam(r, key, &req); err != nil {
+	keys := queryKeys(r)
+	for _, key := range slices.Sorted(slices.Values(keys)) { // what concerns the whole comes first
+		if err := wideParam(r, key, &req); err != nil {
 			return req, err
-		} else if ok {
-			continue
 		}
+	}
+	pattern := groupPattern(r)
+	for _, key := range keys {
 		m := pattern.FindStringSubmatch(key)
 		if m == nil {
 			continue // the schema has seen to it
 		}
-		g := groups[m[2]]
-		if g == nil {
-			g = &sqlstore.RequestGroup{Suffix: m[2]}
-			groups[m[2]] = g
+		i := slices.IndexFunc(req.Groups, func(g sqlstore.RequestGroup) bool { return g.Suffix == m[2] })
+		if i < 0 {
+			i = len(req.Groups)
+			req.Groups = append(req.Groups, sqlstore.RequestGroup{Suffix: m[2]})
 		}
-		if len(groups) > maxGroups {
+		if len(req.Groups) > maxGroups {
 			return req, nephos.Errorf(nephos.ErrTooLarge, "one request has at most %d groups", maxGroups)
 		}
-		if err := groupParam(r, m[1], key, g); err != nil {
+		if err := groupParam(r, m[1], key, &req.Groups[i]); err != nil {
 			return req, err
 		}
 	}
-	for _, suffix := range slices.Sorted(maps.Keys(groups)) {
-		req.Groups = append(req.Groups, *groups[suffix])
+	return req, checkGroups(r, &req, r.Query().Get("group_policy"))
+}
+
+// queryKeys returns the names of a query's parameters in the order in which they
+// come, which is that of the groups in faults.
+func queryKeys(r *httpapi.Request) []string {
+	var keys []string
+	seen := map[string]bool{}
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); err == nil && r.Query().Has(name) && !seen[name] {
+			seen[name] = true
+			keys = append(keys, name)
+		}
 	}
-	return req, checkGroups(r, &req, q.Get("group_policy"))
+	return keys
 }
 
 func groupParam(r *httpapi.Request, name, key string, g *sqlstore.RequestGroup) (err error) {
@@ -95,32 +108,35 @@ func groupParam(r *httpapi.Request, name, key string, g *sqlstore.RequestGroup) 
 	return err
 }
 
-// wideParam reads a parameter that concerns the whole request; false says that
-// it is none.
-func wideParam(r *httpapi.Request, key string, req *sqlstore.CandidatesRequest) (bool, error) {
-	value := last(r.Query()[key])
+// wideParam reads a parameter if it concerns the whole request. Of several values
+// the first counts.
+func wideParam(r *httpapi.Request, key string, req *sqlstore.CandidatesRequest) error {
+	value := r.Query().Get(key)
 	switch {
 	case key == "limit" && at(r, "1.16"):
-		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil {
-			n = math.MaxInt32 // more digits than that
+		n, err := strconv.ParseUint(value, 10, 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) || n == 0 { // the schema has seen the last value only
+			return badQuery(key, "%s does not match '^[1-9][0-9]*$'", bounded(dialect.Quote.Repr(value)))
 		}
 		req.Limit = int(min(n, math.MaxInt32))
 	case key == "group_policy" && at(r, "1.25"):
+		if value != "none" && value != "isolate" {
+			return badQuery(key, "%s is not one of ['none', 'isolate']", bounded(dialect.Quote.Repr(value)))
+		}
 		req.Isolate = value == "isolate"
 	case key == "root_required" && at(r, "1.35"):
 		if len(r.Query()[key]) > 1 {
-			return true, nephos.Errorf(nephos.ErrInvalid, "Query parameter 'root_required' may be specified only once.").
+			return nephos.Errorf(nephos.ErrInvalid, "Query parameter 'root_required' may be specified only once.").
 				WithReason("placement.query.duplicate_key").WithField(key)
 		}
 		if strings.HasPrefix(value, "in:") {
-			return true, badQuery(key, "The format 'in:HW_CPU_X86_VMX,CUSTOM_MAGIC' only supported since microversion 1.39. Got: %s", clip(value))
+			return badQuery(key, "The format 'in:HW_CPU_X86_VMX,CUSTOM_MAGIC' only supported since microversion 1.39. Got: %s", clip(value))
 		}
 		for t := range strings.SplitSeq(value, ",") {
 			t = strings.TrimSpace(t)
 			bare := strings.TrimLeft(t, "!")
 			if bare == "" {
-				return true, badQuery(key, "Expected 'required' parameter value of the form: HW_CPU_X86_VMX,!CUSTOM_MAGIC. Got an empty trait in: %s", clip(value))
+				return badQuery(key, "Expected 'required' parameter value of the form: HW_CPU_X86_VMX,!CUSTOM_MAGIC. Got an empty trait in: %s", clip(value))
 			}
 			if bare == t {
 				req.RootRequired = append(req.RootRequired, t)
@@ -128,10 +144,11 @@ func wideParam(r *httpapi.Request, key string, req *sqlstore.CandidatesRequest) 
 				req.RootForbidden = append(req.RootForbidden, bare)
 			}
 		}
-		for _, t := range req.RootRequired {
-			if slices.Contains(req.RootForbidden, t) {
-				return true, nephos.Errorf(nephos.ErrInvalid, "Conflicting required and forbidden traits found in root_required: %s", t).WithReason(codeBad)
-			}
+		both := slices.DeleteFunc(slices.Clone(req.RootRequired), func(t string) bool { return !slices.Contains(req.RootForbidden, t) })
+		if len(both) > 0 {
+			slices.Sort(both)
+			return nephos.Errorf(nephos.ErrInvalid, "Conflicting required and forbidden traits found in root_required: %s",
+				strings.Join(slices.Compact(both), ", ")).WithReason(codeBad)
 		}
 	case key == "same_subtree" && at(r, "1.36"):
 		for _, v := range r.Query()[key] {
@@ -139,16 +156,14 @@ func wideParam(r *httpapi.Request, key string, req *sqlstore.CandidatesRequest) 
 			for suffix := range strings.SplitSeq(v, ",") {
 				suffix = strings.TrimSpace(suffix)
 				if suffix == "" {
-					return true, nephos.Errorf(nephos.ErrInvalid, "Empty string (unsuffixed group) can not be specified in `same_subtree` ").WithReason(codeBad).WithField(key)
+					return nephos.Errorf(nephos.ErrInvalid, "Empty string (unsuffixed group) can not be specified in `same_subtree` ").WithReason(codeBad).WithField(key)
 				}
 				set = append(set, suffix)
 			}
 			req.SameSubtree = append(req.SameSubtree, set)
 		}
-	default:
-		return false, nil
 	}
-	return true, nil
+	return nil
 }
 
 // checkGroups checks what concerns the groups together.
@@ -169,27 +184,28 @@ func checkGroups(r *httpapi.Request, req *sqlstore.CandidatesRequest, groupPolic
 			return nephos.Errorf(nephos.ErrInvalid, "There must be at least one resources or resources[$S] parameter.").WithReason(codeMissing)
 		}
 		together := slices.Concat(req.SameSubtree...)
-		for _, s := range empty {
-			if !slices.Contains(together, s) {
-				return nephos.Errorf(nephos.ErrInvalid, "Resourceless suffixed group request should be specified in `same_subtree` query param: bad group(s) - ['%s'].", s).WithReason(codeBad)
-			}
+		if bad := without(empty, together); len(bad) > 0 {
+			return nephos.Errorf(nephos.ErrInvalid, "Resourceless suffixed group request should be specified in `same_subtree` query param: bad group(s) - ['%s'].",
+				strings.Join(bad, "', '")).WithReason(codeBad)
 		}
-		for _, s := range together {
-			if !slices.Contains(suffixes, s) {
-				return nephos.Errorf(nephos.ErrInvalid, "Real suffixes should be specified in `same_subtree`: ['%s'] not found in ['%s'].",
-					clip(s), strings.Join(suffixes, "', '")).WithReason(codeBad)
-			}
+		if bad := without(together, suffixes); len(bad) > 0 {
+			return nephos.Errorf(nephos.ErrInvalid, "Real suffixes should be specified in `same_subtree`: ['%s'] not found in ['%s'].",
+				clip(strings.Join(bad, "', '")), strings.Join(suffixes, "', '")).WithReason(codeBad)
 		}
 	} else if err := checkOrphans(req.Groups); err != nil {
 		return err
 	}
+	var conflicts []string
 	for _, g := range req.Groups {
 		for _, set := range g.Required {
-			if at(r, "1.22") && !slices.ContainsFunc(set, func(t string) bool { return !slices.Contains(g.Forbidden, t) }) {
-				return nephos.Errorf(nephos.ErrInvalid, "Conflicting required and forbidden traits found in the following traits keys: required%s: (%s)",
-					g.Suffix, strings.Join(slices.Sorted(slices.Values(set)), ", "))
+			if at(r, "1.22") && len(without(set, g.Forbidden)) == 0 {
+				conflicts = append(conflicts, fmt.Sprintf("required%s: (%s)", g.Suffix, strings.Join(slices.Sorted(slices.Values(set)), ", ")))
 			}
 		}
+	}
+	if len(conflicts) > 0 {
+		slices.Sort(conflicts)
+		return nephos.Errorf(nephos.ErrInvalid, "Conflicting required and forbidden traits found in the following traits keys: %s", strings.Join(conflicts, ", "))
 	}
 	if groupPolicy == "" && suffixed > 1 {
 		return nephos.Errorf(nephos.ErrInvalid, `The "group_policy" parameter is required when specifying more than one "resources{N}" parameter.`).WithField("group_policy")
@@ -197,20 +213,41 @@ func checkGroups(r *httpapi.Request, req *sqlstore.CandidatesRequest, groupPolic
 	return nil
 }
 
+// without returns the names that are not among others, sorted.
+func without(names, others []string) []string {
+	return slices.Compact(slices.Sorted(func(yield func(string) bool) {
+		for _, n := range names {
+			if !slices.Contains(others, n) && !yield(n) {
+				return
+			}
+		}
+	}))
+}
+
 // checkOrphans refuses groups without resources.
 func checkOrphans(groups []sqlstore.RequestGroup) error {
+	var required, members []string
+	bare := false
 	for _, g := range groups {
-		switch {
-		case len(g.Resources) > 0:
-		case len(g.Required) > 0:
-			return nephos.Errorf(nephos.ErrInvalid, "All traits parameters must be associated with resources.  Found the following orphaned traits keys: required%s", g.Suffix)
-		case len(g.MemberOf)+len(g.NotMemberOf) > 0:
-			return nephos.Errorf(nephos.ErrInvalid, "All member_of parameters must be associated with resources. Found the following orphaned member_of keys: member_of%s", g.Suffix)
-		default:
-			return nephos.Errorf(nephos.ErrInvalid, "All request groups must specify resources.")
+		if len(g.Resources) > 0 {
+			continue
+		}
+		bare = true
+		if len(g.Required) > 0 {
+			required = append(required, "required"+g.Suffix)
+		}
+		if len(g.MemberOf)+len(g.NotMemberOf) > 0 {
+			members = append(members, "member_of"+g.Suffix)
 		}
 	}
-	if len(groups) == 0 {
+	switch {
+	case len(required) > 0:
+		return nephos.Errorf(nephos.ErrInvalid, "All traits parameters must be associated with resources.  Found the following orphaned traits keys: %s", strings.Join(required, ", "))
+	case len(members) > 0:
+		return nephos.Errorf(nephos.ErrInvalid, "All member_of parameters must be associated with resources. Found the following orphaned member_of keys: %s", strings.Join(members, ", "))
+	case bare:
+		return nephos.Errorf(nephos.ErrInvalid, "All request groups must specify resources.")
+	case len(groups) == 0:
 		return nephos.Errorf(nephos.ErrInvalid, "At least one request group (`resources` or `resources{$S}`) is required.")
 	}
 	return nil

@@ -148,9 +148,13 @@ func TestCandidatesAreThoseOfTheOracle(t *testing.T) {
 				}
 				continue
 			}
-			require.Equal(rt, want, got, "%s in %s", query, describe(cloud))
+			require.Equal(rt, slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got)), "%s in %s", query, describe(cloud))
 			if real.url != "" && !q.isolate { // with isolate it adds up what several candidates take
 				theirs, theirSummaries, _ := real.answer(rt, query)
+				if forgets(cloud, q) {
+					require.True(rt, remembered(cloud, q, want, theirs), "the real one answered %v to %s in %s", slices.Sorted(maps.Keys(theirs)), query, describe(cloud))
+					continue
+				}
 				require.Equal(rt, theirs, got, "the real one: %s in %s", query, describe(cloud))
 				require.Equal(rt, theirSummaries, summaries, "the real one: %s in %s", query, describe(cloud))
 			}

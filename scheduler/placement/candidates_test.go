@@ -87,6 +87,10 @@ func TestCandidates(t *testing.T) {
 		"resources_A=VCPU:1&required_R=HW_CPU_X86_AVX2&group_policy=none&same_subtree=_A,_R": 1,
 		"resources=DISK_GB:10":                                                               2,
 		"resources=DISK_GB:10&in_tree=" + rp1:                                                0,
+		// Of several values the first counts.
+		"resources=VCPU:1&limit=2&limit=1":                                           2,
+		"resources1=VCPU:2&resources2=VCPU:2&group_policy=isolate&group_policy=none": 2,
+		"resources1=VCPU:2&resources2=VCPU:2&group_policy=none&group_policy=isolate": 4,
 	} {
 		requests, _ := get(newest, query)
 		require.Len(t, requests, want, query)
@@ -103,12 +107,45 @@ func TestCandidates(t *testing.T) {
 		"resources=VCPU:1&required=HW_CPU_X86_AVX2,!HW_CPU_X86_AVX2": "Conflicting required and forbidden traits",
 		"resources=VCPU:1&what=1":                                    "'what' does not match any of the regexes: '^in_tree(",
 		"resources=VCPU:1&in_tree=x":                                 "Expected 'in_tree' parameter to be a format of uuid. Got: x",
+		"resources=VCPU:1&limit=x&limit=1":                           "'x' does not match '^[1-9][0-9]*$'",
+		"resources=VCPU:1&group_policy=maybe&group_policy=none":      "'maybe' is not one of ['none', 'isolate']",
+		// A fault names all that it is about; what concerns the whole comes first.
+		"resources=VCPU:x&root_required=HW_CPU_X86_SSE,HW_CPU_X86_AVX,!HW_CPU_X86_AVX,!HW_CPU_X86_SSE": "found in root_required: HW_CPU_X86_AVX, HW_CPU_X86_SSE",
+		"resources=VCPU:1&required_Y=HW_CPU_X86_AVX&required_X=HW_CPU_X86_AVX":                         "bad group(s) - ['_X', '_Y'].",
+		"resources_B=VCPU:1&resources_A=VCPU:1&group_policy=none&same_subtree=_Z,_Y":                   "['_Y', '_Z'] not found in ['_B', '_A'].",
+		"resources=VCPU:1&required=A,!A&resources1=VCPU:1&required1=B,!B":                              "traits keys: required1: (B), required: (A)",
 	} {
 		require.Contains(t, f.do(newest, "GET", "/allocation_candidates?"+query, nil, 400).detail(), want, query)
 	}
 	require.Contains(t, f.do("1.24", "GET", "/allocation_candidates?resources1=VCPU:1", nil, 400).detail(), "'resources' is a required property")
-	require.Contains(t, f.do("1.35", "GET", "/allocation_candidates?resources=VCPU:1&required1=HW_CPU_X86_AVX2", nil, 400).detail(), "orphaned traits keys: required1")
+	require.Contains(t, f.do("1.35", "GET", "/allocation_candidates?resources=VCPU:1&required2=HW_CPU_X86_AVX2&required1=HW_CPU_X86_AVX2", nil, 400).detail(), "orphaned traits keys: required2, required1")
+	require.Contains(t, f.do("1.25", "GET", "/allocation_candidates?member_of="+agg1+"&member_of3="+agg1, nil, 400).detail(), "orphaned member_of keys: member_of, member_of3")
+	require.Contains(t, f.do("1.25", "GET", "/allocation_candidates?group_policy=none", nil, 400).detail(), "At least one request group (`resources` or `resources{$S}`) is required.")
 	f.do("1.9", "GET", "/allocation_candidates?resources=VCPU:1", nil, 404)
+}
+
+// TestWhatIsSharedAloneServesEveryTree has a group without a suffix that only a
+// sharing provider serves: it serves it in each tree that it shares with, so the
+// other group may be served in any.
+func TestWhatIsSharedAloneServesEveryTree(t *testing.T) {
+	f := newFixture(t)
+	f.provider(rp1, "host1", "", obj{"MEMORY_MB": obj{"total": 10}})
+	f.provider(rp2, "host2", "", obj{"MEMORY_MB": obj{"total": 10}})
+	f.provider(rp3, "host3", "", obj{"MEMORY_MB": obj{"total": 10}})
+	f.provider(nfs, "nfs", "", obj{"DISK_GB": obj{"total": 10}})
+	f.do(newest, "PUT", "/resource_providers/"+nfs+"/traits", obj{"traits": []string{"MISC_SHARES_VIA_AGGREGATE"}, "resource_provider_generation": 1}, 200)
+	for uuid, generation := range map[string]int{rp1: 1, rp2: 1, nfs: 2} {
+		f.do(newest, "PUT", "/resource_providers/"+uuid+"/aggregates", obj{"aggregates": []string{agg1}, "resource_provider_generation": generation}, 200)
+	}
+	on := func(host string) obj {
+		return obj{
+			"allocations": obj{host: obj{"resources": obj{"MEMORY_MB": 1.0}}, nfs: obj{"resources": obj{"DISK_GB": 1.0}}},
+			"mappings":    obj{"": []any{nfs}, "1": []any{host}},
+		}
+	}
+	body := f.do(newest, "GET", "/allocation_candidates?resources=DISK_GB:1&resources1=MEMORY_MB:1", nil, 200).body
+	require.ElementsMatch(t, []any{on(rp1), on(rp2)}, body["allocation_requests"])
+	require.Len(t, body["provider_summaries"], 3)
 }
 
 func FuzzQueries(f *testing.F) {

@@ -226,15 +226,21 @@ func all(sets [][]string, names []string) bool {
 	return !slices.ContainsFunc(sets, func(set []string) bool { return !common(set, names) })
 }
 
+// served tells more of a candidate of the oracle.
+type served struct {
+	alone string   // what serves the group without a suffix, as a candidate of its own
+	trees []string // the roots of the trees whose candidate it is
+}
+
 // oracle answers by trying everything, as the API reference words it: for each
 // tree, with what is shared with it, every choice of a provider for every group
 // with a suffix and for every class of the group without one.
-func oracle(cloud []thing, q question) map[string]bool {
+func oracle(cloud []thing, q question) map[string]served {
 	by := map[string]thing{}
 	for _, p := range cloud {
 		by[p.uuid] = p
 	}
-	out := map[string]bool{}
+	out := map[string]served{}
 	for _, root := range cloud {
 		if root.parent != "" || !all(sets(q.rootRequired), root.traits) || common(q.rootForbidden, root.traits) {
 			continue
@@ -273,7 +279,7 @@ func oracle(cloud []thing, q question) map[string]bool {
 				}
 				return
 			}
-			taken := map[string]map[string]int64{}
+			taken, alone := map[string]map[string]int64{}, map[string]map[string]int64{}
 			serves := map[string][]string{}
 			traits := []string{}
 			for k, p := range choice {
@@ -307,6 +313,12 @@ func oracle(cloud []thing, q question) map[string]bool {
 						return
 					}
 					taken[p.uuid][class] += n
+					if g.suffix == "" {
+						if alone[p.uuid] == nil {
+							alone[p.uuid] = map[string]int64{}
+						}
+						alone[p.uuid][class] = n
+					}
 				}
 				if !slices.Contains(serves[g.suffix], p.uuid) {
 					serves[g.suffix] = append(serves[g.suffix], p.uuid)
@@ -351,11 +363,67 @@ func oracle(cloud []thing, q question) map[string]bool {
 					return
 				}
 			}
-			out[canonical(taken, serves)] = true
+			key := canonical(taken, serves)
+			c := out[key]
+			c.alone = canonical(alone, map[string][]string{"": serves[""]})
+			if !slices.Contains(c.trees, root.uuid) {
+				c.trees = append(c.trees, root.uuid)
+			}
+			out[key] = c
 		}
 		try(0)
 	}
 	return out
+}
+
+// alone is the question without the groups that have a suffix.
+func (q question) alone() question {
+	q.groups = slices.DeleteFunc(slices.Clone(q.groups), func(g ask) bool { return g.suffix != "" })
+	q.sameSubtree, q.isolate, q.limit = nil, false, 0
+	return q
+}
+
+// forgets says whether a real Placement (8.0) may leave candidates out. Where
+// sharing providers alone serve the group without a suffix, they serve it alike
+// in each tree that they share with; the real one takes the trees' choices for
+// one, before it seeks providers for the other groups, and seeks them in a single
+// tree, which hangs on the order of its sets. The reference knows nothing of it,
+// and who asks would never hear of the other hosts: ours has the candidates of
+// all trees.
+func forgets(cloud []thing, q question) bool {
+	if len(q.groups) == 1 || !slices.ContainsFunc(q.groups, func(g ask) bool { return g.suffix == "" }) {
+		return false
+	}
+	for _, c := range oracle(cloud, q.alone()) {
+		if len(c.trees) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// remembered is what a real Placement answers that forgets: for each way to serve
+// the group without a suffix, the wanted candidates of one tree. It takes the
+// tree from the answer, or is false if no choice of trees explains it.
+func remembered(cloud []thing, q question, want map[string]served, got map[string]bool) bool {
+	for key := range got {
+		if _, ok := want[key]; !ok {
+			return false
+		}
+	}
+	for way, first := range oracle(cloud, q.alone()) {
+		if !slices.ContainsFunc(first.trees, func(tree string) bool {
+			for key, c := range want {
+				if c.alone == way && slices.Contains(c.trees, tree) != got[key] {
+					return false
+				}
+			}
+			return true
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 func sets(names []string) (out [][]string) {
