@@ -1,6 +1,8 @@
 package placement_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,6 +66,11 @@ func TestCandidates(t *testing.T) {
 	requests, summaries = get("1.10", "resources=VCPU:1,MEMORY_MB:100")
 	require.Equal(t, []any{obj{"allocations": []any{obj{"resource_provider": obj{"uuid": rp2}, "resources": obj{"VCPU": 1.0, "MEMORY_MB": 100.0}}}}}, requests)
 	require.Equal(t, obj{rp2: obj{"resources": obj{"VCPU": obj{"capacity": 8.0, "used": 0.0}, "MEMORY_MB": obj{"capacity": 500.0, "used": 0.0}}}}, summaries)
+
+	// A limit keeps what the trees of those within it have for those beyond.
+	requests, summaries = get("1.28", "resources=VCPU:1&limit=1")
+	require.Len(t, requests, 1)
+	require.Equal(t, []string{numa0, numa1}, slices.Sorted(maps.Keys(summaries)))
 
 	for query, want := range map[string]int{
 		"resources=VCPU:1&limit=2":                                                           2,

@@ -17,10 +17,15 @@ type thing struct {
 	traits, aggregates       []string
 }
 
-type stock struct{ total, used, min, max, step int64 }
+type stock struct {
+	total, reserved, used, min, max, step int64
+	ratio                                 float64
+}
+
+func (s stock) capacity() int64 { return int64(float64(s.total-s.reserved) * s.ratio) }
 
 func (s stock) gives(n int64) bool {
-	return s.used+n <= s.total && n >= s.min && n <= s.max && n%s.step == 0
+	return s.used+n <= s.capacity() && n >= s.min && n <= s.max && n%s.step == 0
 }
 
 const shares = "MISC_SHARES_VIA_AGGREGATE"
@@ -42,11 +47,16 @@ func someCloud(t *rapid.T) []thing {
 		p := thing{uuid: uuid, name: fmt.Sprint("p", len(cloud)), parent: parent, root: root, inventory: map[string]stock{}}
 		for _, class := range oracleClasses {
 			if rapid.IntRange(0, 9).Draw(t, "has") < 6 {
-				total := rapid.Int64Range(1, 8).Draw(t, "total")
-				p.inventory[class] = stock{
-					total: total, min: rapid.SampledFrom([]int64{1, 1, 1, 2}).Draw(t, "min"), max: rapid.SampledFrom([]int64{8, 8, 3}).Draw(t, "max"),
+				s := stock{
+					total: rapid.Int64Range(1, 8).Draw(t, "total"), ratio: rapid.SampledFrom([]float64{1, 1, 1, 1.5, 0.3}).Draw(t, "ratio"),
+					min: rapid.SampledFrom([]int64{1, 1, 1, 2}).Draw(t, "min"), max: rapid.SampledFrom([]int64{8, 8, 3}).Draw(t, "max"),
 					step: rapid.SampledFrom([]int64{1, 1, 1, 2}).Draw(t, "step"),
 				}
+				s.reserved = max(0, rapid.Int64Range(-3, s.total).Draw(t, "reserved"))
+				if n := rapid.Int64Range(-4, 4).Draw(t, "used"); n > 0 && s.gives(n) {
+					s.used = n
+				}
+				p.inventory[class] = s
 			}
 		}
 		for _, trait := range oracleTraits {
@@ -140,7 +150,21 @@ func someQuestion(t *rapid.T, cloud []thing) question {
 	if slices.Contains(suffixes, "_A") {
 		q.isolate = rapid.Bool().Draw(t, "isolate")
 		if often("resourceless", 20) {
-			q.groups = append(q.groups, ask{suffix: "_R", required: [][]string{{rapid.SampledFrom(oracleTraits).Draw(t, "trait")}}})
+			// A real Placement (8.0) finds nothing for such a group that requires no
+			// trait and no aggregate, and looks in every tree in spite of in_tree.
+			g := ask{suffix: "_R"}
+			if often("requires", 60) {
+				g.required = [][]string{{rapid.SampledFrom(oracleTraits).Draw(t, "trait")}}
+			} else {
+				g.member = [][]string{{rapid.SampledFrom(oracleAggs).Draw(t, "aggregate")}}
+			}
+			if often("forbids", 20) && len(g.required) == 0 {
+				g.forbidden = []string{rapid.SampledFrom(oracleTraits).Draw(t, "not")}
+			}
+			if often("excludes", 20) && len(g.member) == 0 {
+				g.notMember = []string{rapid.SampledFrom(oracleAggs).Draw(t, "outside")}
+			}
+			q.groups = append(q.groups, g)
 			q.sameSubtree = append(q.sameSubtree, []string{"_A", "_R"})
 		}
 		if slices.Contains(suffixes, "_B") && often("same subtree", 40) {
@@ -331,7 +355,7 @@ func oracle(cloud []thing, q question) map[string]served {
 			}
 			for uuid, amounts := range taken {
 				for class, n := range amounts {
-					if s := by[uuid].inventory[class]; s.used+n > s.total || n > s.max {
+					if s := by[uuid].inventory[class]; s.used+n > s.capacity() || n > s.max {
 						return
 					}
 				}
@@ -381,6 +405,21 @@ func (q question) alone() question {
 	q.groups = slices.DeleteFunc(slices.Clone(q.groups), func(g ask) bool { return g.suffix != "" })
 	q.sameSubtree, q.isolate, q.limit = nil, false, 0
 	return q
+}
+
+// addsUp says whether a real Placement (8.0) may add up what several candidates
+// take: with isolation it changes the amounts that a group without a suffix has
+// in common with others in place, for all candidates.
+func addsUp(q question) bool {
+	var plain, others []string
+	for _, g := range q.groups {
+		if g.suffix == "" {
+			plain = slices.Collect(maps.Keys(g.resources))
+		} else {
+			others = slices.AppendSeq(others, maps.Keys(g.resources))
+		}
+	}
+	return q.isolate && common(plain, others)
 }
 
 // forgets says whether a real Placement (8.0) may leave candidates out. Where

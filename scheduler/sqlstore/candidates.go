@@ -36,7 +36,7 @@ type CandidatesRequest struct {
 	// of them.
 	SameSubtree [][]string
 	// Flat leaves out candidates that take of several providers of one tree, and
-	// summaries of providers that no candidate takes of.
+	// summaries of providers that no candidate takes of, within the limit or beyond.
 	Flat bool
 }
 
@@ -92,17 +92,18 @@ func (s *Store) Candidates(ctx context.Context, req CandidatesRequest) ([]Candid
 				seen[key] = true
 			}
 			out = append(out, c)
-			if req.Limit > 0 && len(out) == req.Limit {
-				return out, f.summaries(req, out), nil
-			}
+		}
+		if req.Limit > 0 && len(out) >= req.Limit {
+			return out[:req.Limit], f.summaries(req, out[:req.Limit], out[req.Limit:]), nil
 		}
 	}
-	return out, f.summaries(req, out), nil
+	return out, f.summaries(req, out, nil), nil
 }
 
 // summaries returns what the providers of the candidates have, with all others
-// in their trees unless candidates are to be flat.
-func (f *forest) summaries(req CandidatesRequest, list []Candidate) []ProviderSummary {
+// in their trees; flat, with those of them that the candidates beyond the limit
+// take of.
+func (f *forest) summaries(req CandidatesRequest, list, beyond []Candidate) []ProviderSummary {
 	out := make([]ProviderSummary, 0, len(list))
 	done := make(map[*place]bool, len(list))
 	add := func(p *place) {
@@ -122,6 +123,20 @@ func (f *forest) summaries(req CandidatesRequest, list []Candidate) []ProviderSu
 				continue
 			}
 			for _, p := range g.places {
+				add(p)
+			}
+		}
+	}
+	if !req.Flat || len(beyond) == 0 {
+		return out
+	}
+	trees := map[string]bool{}
+	for i := range out {
+		trees[out[i].RootUUID] = true
+	}
+	for _, c := range beyond {
+		for uuid := range c.Resources {
+			if p, _ := f.find(uuid); trees[p.RootUUID] {
 				add(p)
 			}
 		}
