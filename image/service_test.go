@@ -246,7 +246,7 @@ func TestAnUploadThatIsAliveIsLeftAloneAndADeadOneGivenUp(t *testing.T) {
 		go func() { done <- w.Upload(ctx, img.ID, body, -1) }()
 		w.waitForClock()
 		defer w.clock.stuck.Store(false) // the next database has the same clock
-		for i := range 6 { // two leases pass, with heartbeats
+		for i := range 6 {               // two leases pass, with heartbeats
 			w.clock.stuck.Store(i == 5) // the last one, as those of a dead process
 			w.clock.Advance(20 * time.Second)
 			w.waitForClock()
