@@ -89,21 +89,28 @@ func queryKeys(r *httpapi.Request) []string {
 	return keys
 }
 
+// groupParam reads a parameter of a group. Of several values of resources or of a
+// tree the last counts, but each is checked.
 func groupParam(r *httpapi.Request, name, key string, g *sqlstore.RequestGroup) (err error) {
-	value := last(r.Query()[key])
 	switch name {
 	case "resources":
-		g.Resources, err = parseResources(value)
+		for _, value := range r.Query()[key] {
+			if g.Resources, err = parseResources(value); err != nil {
+				return err
+			}
+		}
 	case "required":
 		g.Required, g.Forbidden, err = parseRequired(r, key)
 	case "member_of":
 		g.MemberOf, g.NotMemberOf, err = parseMemberOf(r, key)
 	case "in_tree":
-		uuid, ok := normalUUID(strings.TrimSpace(value))
-		if !ok {
-			return badQuery(key, "Expected 'in_tree' parameter to be a format of uuid. Got: %s", clip(value))
+		for _, value := range r.Query()[key] {
+			uuid, ok := normalUUID(strings.TrimSpace(value))
+			if !ok {
+				return badQuery(key, "Expected 'in_tree' parameter to be a format of uuid. Got: %s", clip(value))
+			}
+			g.InTree = uuid
 		}
-		g.InTree = uuid
 	}
 	return err
 }

@@ -120,6 +120,11 @@ func TestCandidates(t *testing.T) {
 		"resources=VCPU:x&root_required=HW_CPU_X86_SSE,HW_CPU_X86_AVX,!HW_CPU_X86_AVX,!HW_CPU_X86_SSE": "found in root_required: HW_CPU_X86_AVX, HW_CPU_X86_SSE",
 		"resources=VCPU:1&required_Y=HW_CPU_X86_AVX&required_X=HW_CPU_X86_AVX":                         "bad group(s) - ['_X', '_Y'].",
 		"resources_B=VCPU:1&resources_A=VCPU:1&group_policy=none&same_subtree=_Z,_Y":                   "['_Y', '_Z'] not found in ['_B', '_A'].",
+		"resources=VCPU:1&root_required=CUSTOM_C&required=CUSTOM_B,CUSTOM_A":                           "No such trait(s): CUSTOM_C.",
+		"resources_B=VCPU:1&required_B=CUSTOM_B,CUSTOM_A&resources_A=CUSTOM_X:1&group_policy=none":     "No such trait(s): CUSTOM_B.",
+		"resources_B=CUSTOM_X:1&required_B=CUSTOM_B":                                                   "No such resource class CUSTOM_X.",
+		"resources=VCPU:x&resources=VCPU:1":                                                            "expected positive integer amount. Got: x.",
+		"resources=VCPU:1&in_tree=x&in_tree=" + rp1:                                                    "to be a format of uuid. Got: x",
 		"resources=VCPU:1&required=A,!A&resources1=VCPU:1&required1=B,!B":                              "traits keys: required1: (B), required: (A)",
 	} {
 		require.Contains(t, f.do(newest, "GET", "/allocation_candidates?"+query, nil, 400).detail(), want, query)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/uptrace/bun"
 
@@ -144,19 +143,43 @@ func (f *forest) summaries(req CandidatesRequest, list, beyond []Candidate) []Pr
 	return out
 }
 
+// checkCandidates says whether all classes and traits exist. It complains of the
+// first that does not: the roots' traits come first, then each group's classes
+// and traits.
 func (s *Store) checkCandidates(ctx context.Context, db bun.IDB, req CandidatesRequest) error {
-	classes, traits := scheduler.Resources{}, slices.Concat(req.RootRequired, req.RootForbidden)
+	root := slices.Concat(req.RootRequired, req.RootForbidden)
+	var classes []string
+	traits := slices.Clone(root)
 	for _, g := range req.Groups {
-		maps.Copy(classes, g.Resources)
-		traits = append(traits, slices.Concat(g.Required...)...)
-		traits = append(traits, g.Forbidden...)
+		classes = slices.AppendSeq(classes, maps.Keys(g.Resources))
+		traits = append(append(traits, slices.Concat(g.Required...)...), g.Forbidden...)
 	}
-	if err := s.checkClasses(ctx, db, classes); err != nil {
-		return nephos.Errorf(nephos.ErrInvalid, "Invalid resource class in resources parameter: %w", err).WithField("resources")
+	noClasses, err := unknownClasses(ctx, db, classes)
+	if err != nil {
+		return err
 	}
-	unknown, err := unknownTraits(ctx, db, traits)
-	if err == nil && len(unknown) > 0 {
-		err = nephos.Errorf(nephos.ErrInvalid, "No such trait(s): %s.", strings.Join(unknown, ", ")).WithField("required")
+	noTraits, err := unknownTraits(ctx, db, traits)
+	if err != nil || len(noClasses)+len(noTraits) == 0 {
+		return err
 	}
-	return err
+	check := func(names []string) error {
+		if i := slices.IndexFunc(names, func(n string) bool { return slices.Contains(noTraits, n) }); i >= 0 {
+			return nephos.Errorf(nephos.ErrInvalid, "No such trait(s): %.255s.", names[i]).WithField("required")
+		}
+		return nil
+	}
+	if err := check(root); err != nil {
+		return err
+	}
+	for _, g := range req.Groups {
+		for _, class := range slices.Sorted(maps.Keys(g.Resources)) {
+			if slices.Contains(noClasses, class) {
+				return nephos.Errorf(nephos.ErrInvalid, "Invalid resource class in resources parameter: %w", noClass(class)).WithField("resources")
+			}
+		}
+		if err := check(append(slices.Concat(g.Required...), g.Forbidden...)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -92,18 +92,28 @@ func loadClass(ctx context.Context, db bun.IDB, name string) (Named, error) {
 
 // checkClasses says whether all classes exist, with nephos.ErrNotFound if not.
 func (s *Store) checkClasses(ctx context.Context, db bun.IDB, amounts scheduler.Resources) error {
-	names := difference(StandardClasses(), slices.Sorted(maps.Keys(amounts)))
+	unknown, err := unknownClasses(ctx, db, slices.Sorted(maps.Keys(amounts)))
+	if err == nil && len(unknown) > 0 {
+		err = noClass(unknown[0])
+	}
+	return err
+}
+
+func noClass(name string) error {
+	return nephos.Errorf(nephos.ErrNotFound, "No such resource class %.255s.", name)
+}
+
+// unknownClasses returns the names that are no classes.
+func unknownClasses(ctx context.Context, db bun.IDB, names []string) ([]string, error) {
+	names = difference(StandardClasses(), names)
 	if len(names) == 0 {
-		return nil
+		return nil, nil
 	}
 	var have []string
 	if err := db.NewSelect().Model((*classRow)(nil)).Column("name").Where("name IN (?)", bun.List(names)).Scan(ctx, &have); err != nil {
-		return err
+		return nil, err
 	}
-	if unknown := difference(have, names); len(unknown) > 0 {
-		return nephos.Errorf(nephos.ErrNotFound, "No such resource class %.255s.", unknown[0])
-	}
-	return nil
+	return difference(have, names), nil
 }
 
 // CreateClass makes a resource class, whose name begins with CUSTOM_; it says
