@@ -255,16 +255,21 @@ func TestProviderFilters(t *testing.T) {
 		require.Equal(t, want, uuids(a.body["resource_providers"]), query)
 	}
 	for query, want := range map[string]string{
-		"?nope=1":                  "Additional properties are not allowed ('nope' was unexpected)",
-		"?resources=VCPU":          "Badly formed resources parameter.",
-		"?resources=VCPU:x":        "expected positive integer amount. Got: x.",
-		"?resources=VCPU:0":        "requires amount >= 1. Got: 0.",
-		"?resources=CUSTOM_NO:1":   "Invalid resource class in resources parameter: No such resource class CUSTOM_NO.",
-		"?required=CUSTOM_NO":      `Invalid trait(s) in "required" parameter: No such trait(s): CUSTOM_NO.`,
-		"?required=":               "Got an empty trait in: ",
-		"?member_of=x":             "Expected 'member_of' parameter to contain valid UUID(s). Got: x",
-		"?uuid=x":                  "'x' is not a 'uuid'",
-		"?member_of=" + agg1 + ",": "must be prefixed with",
+		"?nope=1":                "Additional properties are not allowed ('nope' was unexpected)",
+		"?resources=VCPU":        "Badly formed resources parameter.",
+		"?resources=VCPU:x":      "expected positive integer amount. Got: x.",
+		"?resources=VCPU:0":      "requires amount >= 1. Got: 0.",
+		"?resources=CUSTOM_NO:1": "Invalid resource class in resources parameter: No such resource class CUSTOM_NO.",
+		"?required=CUSTOM_NO":    `Invalid trait(s) in "required" parameter: No such trait(s): CUSTOM_NO.`,
+		"?required=":             "Got an empty trait in: ",
+		// Of several faults the first that Placement sees.
+		"?required=CUSTOM_NO,CUSTOM_NA":           "No such trait(s): CUSTOM_NO.",
+		"?resources=VCPU:x&required=":             "Got an empty trait in: ",
+		"?resources=VCPU:x&member_of=x":           "contain valid UUID(s). Got: x",
+		"?resources=VCPU:x&required=&member_of=x": "'member_of' parameter to contain valid UUID(s)",
+		"?member_of=x":                            "Expected 'member_of' parameter to contain valid UUID(s). Got: x",
+		"?uuid=x":                                 "'x' is not a 'uuid'",
+		"?member_of=" + agg1 + ",":                "must be prefixed with",
 	} {
 		require.Contains(t, f.do(newest, "GET", "/resource_providers"+query, nil, 400).detail(), want, query)
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/nephos-cloud/nephos/scheduler/sqlstore"
 )
 
-// providerFilter reads the query of a list of providers.
+// providerFilter reads the query of a list of providers, in the order in which
+// Placement complains.
 func providerFilter(r *httpapi.Request) (sqlstore.ProviderFilter, error) {
 	var f sqlstore.ProviderFilter
 	if err := checkQuery(r, providersQuery(r)); err != nil {
@@ -25,15 +26,15 @@ func providerFilter(r *httpapi.Request) (sqlstore.ProviderFilter, error) {
 		*p.to, _ = normalUUID(last(q[p.name]))
 	}
 	var err error
-	if q.Has("resources") {
-		if f.Resources, err = parseResources(last(q["resources"])); err != nil {
-			return f, err
-		}
-	}
 	if f.MemberOf, f.NotMemberOf, err = parseMemberOf(r, "member_of"); err != nil {
 		return f, err
 	}
-	f.Required, f.Forbidden, err = parseRequired(r, "required")
+	if f.Required, f.Forbidden, err = parseRequired(r, "required"); err != nil {
+		return f, err
+	}
+	if q.Has("resources") {
+		f.Resources, err = parseResources(last(q["resources"]))
+	}
 	return f, err
 }
 

@@ -2,7 +2,7 @@ package sqlstore
 
 import (
 	"context"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -105,10 +105,12 @@ func (s *Store) Providers(ctx context.Context, f ProviderFilter) ([]Provider, er
 		q = q.Where("uuid NOT IN "+withTraits, bun.List(f.Forbidden))
 		traits = append(traits, f.Forbidden...)
 	}
-	if unknown, err := unknownTraits(ctx, db, traits); err != nil {
+	unknown, err := unknownTraits(ctx, db, traits)
+	if err != nil {
 		return nil, err
-	} else if len(unknown) > 0 {
-		return nil, nephos.Errorf(nephos.ErrInvalid, "Invalid trait(s) in \"required\" parameter: No such trait(s): %s.", strings.Join(unknown, ", ")).WithField("required")
+	}
+	if i := slices.IndexFunc(traits, func(n string) bool { return slices.Contains(unknown, n) }); i >= 0 {
+		return nil, nephos.Errorf(nephos.ErrInvalid, "Invalid trait(s) in \"required\" parameter: No such trait(s): %.255s.", traits[i]).WithField("required")
 	}
 	for class, n := range f.Resources {
 		q = q.Where(`uuid IN (SELECT provider_uuid FROM placement_inventories WHERE class = ?0 AND used + ?1 <= capacity
