@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -183,9 +184,8 @@ func (b *bench) call(ctx context.Context, method, url string, in, out any) error
 	if err != nil {
 		return err
 	}
-	req.Header.Set("X-Auth-Token", b.token)
+	b.introduce(req)
 	req.Header.Set("X-Subject-Token", b.token)
-	req.Header.Set("OpenStack-API-Version", "compute 2.60")
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -205,6 +205,15 @@ func (b *bench) call(ctx context.Context, method, url string, in, out any) error
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
+// introduce says who asks, and Compute in which version: Block Storage refuses
+// versions that are not its own.
+func (b *bench) introduce(req *http.Request) {
+	req.Header.Set("X-Auth-Token", b.token)
+	if strings.HasPrefix(req.URL.String(), b.compute) {
+		req.Header.Set("OpenStack-API-Version", "compute 2.60")
+	}
+}
+
 // read returns the body of what the URL answers, and leaves it to the caller
 // whether the time to decode it counts.
 func (b *bench) read(ctx context.Context, url string) ([]byte, error) {
@@ -212,8 +221,7 @@ func (b *bench) read(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("X-Auth-Token", b.token)
-	req.Header.Set("OpenStack-API-Version", "compute 2.60")
+	b.introduce(req)
 	resp, err := b.http.Do(req)
 	if err != nil {
 		return nil, err
