@@ -124,10 +124,15 @@ func loadLand(ctx context.Context, tx *store.Tx, uuid string) (h scheduler.Host,
 	return h, taken, err
 }
 
-// unassign gives back what assign gave.
+// unassign gives back what assign gave. Who has parts has an assignment: most
+// consumers have neither, and cost one statement.
 func unassign(ctx context.Context, tx *store.Tx, consumer string) error {
-	for _, table := range []string{"placement_parts", "placement_assignments"} {
-		if _, err := tx.NewRaw("DELETE FROM ? WHERE consumer_uuid = ?", bun.Ident(table), consumer).Exec(ctx); err != nil {
+	for _, table := range []string{"placement_assignments", "placement_parts"} {
+		res, err := tx.NewRaw("DELETE FROM ? WHERE consumer_uuid = ?", bun.Ident(table), consumer).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); n == 0 || err != nil {
 			return err
 		}
 	}
