@@ -21,18 +21,14 @@ import (
 // give tells what of the host one guest may have for itself. root is the file
 // system of the host.
 func (d *Driver) give(h *hypervisor.Host, root fs.FS) (err error) {
-	if !d.can(hypervisor.CanPlace) {
+	own := d.can(hypervisor.CanPassDevices) // the host is one of ours
+	if !d.can(hypervisor.CanPlace) || own && !linuxhost.MountsHugePages(root) {
 		for i := range h.NUMA {
 			h.NUMA[i].Pages = nil
 		}
 	}
-	if !d.can(hypervisor.CanPassDevices) { // not on a host of our own
+	if !own {
 		return nil
-	}
-	if !linuxhost.MountsHugePages(root) {
-		for i := range h.NUMA {
-			h.NUMA[i].Pages = nil
-		}
 	}
 	if err := linuxhost.Dedicate(h.NUMA, d.cfg.Dedicated); err != nil {
 		return err
